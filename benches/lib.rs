@@ -1,0 +1,1 @@
+//! Benchmarks; each answers a stated question.

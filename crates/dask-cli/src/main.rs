@@ -1,0 +1,2 @@
+//! The `dask` command.
+fn main() {}

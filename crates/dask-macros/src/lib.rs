@@ -1,0 +1,1 @@
+//! The attribute macros `#[task]` and `#[main]` of dask-client.

@@ -1,0 +1,1 @@
+//! What client, scheduler and workers say to each other, and how it becomes bytes.

@@ -1,0 +1,1 @@
+//! Task functions: arguments, values, the registry and what a running task may ask.

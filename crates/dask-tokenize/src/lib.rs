@@ -1,0 +1,1 @@
+//! Deterministic names for values: canonical encoding, SHA-256, task keys.

@@ -1,0 +1,1 @@
+//! Moves frames between peers: the transport traits, TCP and in-process.

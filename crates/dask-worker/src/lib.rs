@@ -1,0 +1,1 @@
+//! The worker: runs tasks, holds their results and hands them to its peers.
