@@ -1,1 +1,34 @@
 //! What client, scheduler and workers say to each other, and how it becomes bytes.
+//!
+//! This crate is pure: it opens no sockets, reads no clocks and starts no threads. Reading order:
+//!
+//! 1. [`Key`], the [ids](crate::id), [`Address`] and [`Moment`]: the nouns.
+//! 2. [`Payload`]: a value or a task's arguments, opaque to everyone but the task itself.
+//! 3. [`graph`]: what a task is, and [`TaskError`]: how it failed.
+//! 4. [`message`]: one enum per direction and link.
+//! 5. [`codec`]: messages ⇄ [`Frames`]; [`wire`]: frames ⇄ a byte stream.
+//!
+//! Every byte that arrives is hostile until it is decoded: [`limits`] are checked before memory is
+//! allocated, and decoding never panics.
+
+pub mod codec;
+pub mod graph;
+pub mod id;
+pub mod limits;
+pub mod map;
+pub mod message;
+pub mod wire;
+
+mod address;
+mod failure;
+mod frames;
+mod key;
+mod moment;
+mod payload;
+
+pub use address::{Address, ParseAddressError};
+pub use failure::{TaskError, TaskErrorKind};
+pub use frames::Frames;
+pub use key::{Key, KeyTooLong};
+pub use moment::Moment;
+pub use payload::{Object, Payload, ValueError};

@@ -1,0 +1,43 @@
+//! Every bound on what a peer may send, and why it is where it is.
+//!
+//! Limits are checked before memory is allocated, on the way out as on the way in: a peer that
+//! keeps to them is never cut off for a message it could not know to be too large.
+
+/// Bytes of a [`Key`](crate::Key). Keys are names; Dask's longest are tuples of a few hundred
+/// characters.
+pub const MAX_KEY_BYTES: usize = 4096;
+
+/// Bytes of an [`Address`](crate::Address).
+pub const MAX_ADDRESS_BYTES: usize = 1024;
+
+/// Bytes of the first exchange on a connection, when the peer is still a stranger. A worker lists
+/// the functions that it has, so this is not tiny.
+pub const MAX_HANDSHAKE_BYTES: usize = 4 << 20;
+
+/// Frames in one batch: a header, a blob of small payloads and one frame per large payload.
+pub const MAX_FRAMES: usize = 4096;
+
+/// Bytes of the messages of one batch without their payloads. Decoded messages are at most some
+/// twenty times as large.
+pub const MAX_HEADER_BYTES: usize = 16 << 20;
+
+/// Bytes of one frame, and so of one value: 64 GiB.
+pub const MAX_FRAME_BYTES: u64 = 64 << 30;
+
+/// A writer closes a batch once the headers and small payloads in it reach this many bytes, far
+/// from every limit and large enough to amortize a system call.
+pub const BATCH_BYTES: usize = 1 << 20;
+
+/// Tasks in one submission message; a client cuts larger graphs.
+pub const SUBMIT_TASKS: usize = 4096;
+
+/// A payload of at most this many bytes travels in the batch's blob; a larger one is a frame of
+/// its own, which is never copied.
+pub const BLOB_PAYLOAD_BYTES: usize = 8 << 10;
+
+/// Results of at most this many bytes ride with the message that reports the task finished.
+pub const INLINE_RESULT_BYTES: u64 = 1024;
+
+/// Bytes of a task error's message, of each of its causes and of its backtrace; longer text is
+/// cut, as with Dask's `max-error-length`.
+pub const MAX_ERROR_TEXT_BYTES: usize = 16 << 10;

@@ -1,0 +1,24 @@
+//! One enum per direction and link.
+//!
+//! | link | messages |
+//! |---|---|
+//! | every connection, first | [`Hello`], then [`Welcome`] |
+//! | client – scheduler | [`ClientToScheduler`], [`SchedulerToClient`] |
+//! | worker – scheduler | [`WorkerToScheduler`], [`SchedulerToWorker`] |
+//! | client or worker – worker | [`PeerRequest`], [`PeerReply`] |
+
+mod client;
+mod handshake;
+mod peer;
+mod worker;
+
+pub use client::{
+    Answer, ClientToScheduler, KeyCount, Located, Refusal, Request, ScatterItem, SchedulerInfo,
+    SchedulerToClient, Submit, WorkerInfo,
+};
+pub use handshake::{
+    HandshakeError, Hello, PROTOCOL_VERSION, Program, Rejection, Role, VersionRange, Welcome,
+    WorkerJoin, decode_hello, decode_welcome, encode_hello, encode_welcome,
+};
+pub use peer::{PeerReply, PeerRequest, StoredValue, ValueAt};
+pub use worker::{Compute, Dependency, Metrics, SchedulerToWorker, WorkerToScheduler};

@@ -1,0 +1,153 @@
+use serde::{Deserialize, Serialize};
+
+use crate::graph::{Function, Priority};
+use crate::id::{FunctionId, RunId, TaskId, WorkerId};
+use crate::{Address, Key, Payload, TaskError};
+
+/// What the scheduler says to a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum SchedulerToWorker {
+    /// From now on this id stands for this function.
+    Define {
+        /// The id, chosen by the scheduler.
+        id: FunctionId,
+        /// The function.
+        function: Function,
+    },
+    /// From now on this id stands for the worker at this address.
+    Peer {
+        /// The worker.
+        id: WorkerId,
+        /// Where it is reached.
+        address: Address,
+    },
+    /// Compute a task.
+    Compute(Box<Compute>),
+    /// Hold no copy of these any more, and do not start or go on computing them.
+    Free {
+        /// The tasks.
+        tasks: Vec<TaskId>,
+    },
+    /// Fetch copies of these results from their holders (Dask's `acquire-replicas`).
+    Acquire {
+        /// The results and where they are.
+        dependencies: Vec<Dependency>,
+    },
+    /// Close the connection and end.
+    Close {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// A task for a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compute {
+    /// The task.
+    pub task: TaskId,
+    /// Which attempt this is.
+    pub run: RunId,
+    /// Its key.
+    pub key: Key,
+    /// What to call.
+    pub function: FunctionId,
+    /// What runs first.
+    pub priority: Priority,
+    /// The results that are its arguments, in the order in which the body counts them.
+    pub dependencies: Vec<Dependency>,
+    /// Abstract resources that it holds while it runs, by name.
+    pub resources: Vec<(String, f64)>,
+    /// The arguments.
+    pub body: Payload,
+}
+
+/// A result that a task needs, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// The task whose result it is.
+    pub task: TaskId,
+    /// The size of the value in bytes.
+    pub nbytes: u64,
+    /// The workers that hold it, each defined by [`SchedulerToWorker::Peer`]; can include the
+    /// worker that is told.
+    pub holders: Vec<WorkerId>,
+}
+
+/// What a worker says to the scheduler.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum WorkerToScheduler {
+    /// A task is done and its result in memory here.
+    Finished {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        run: RunId,
+        /// The size of the value in bytes.
+        nbytes: u64,
+        /// How long the function ran, in nanoseconds.
+        duration_ns: u64,
+        /// The value itself, when it is small.
+        value: Option<Payload>,
+    },
+    /// A task failed.
+    Erred {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        run: RunId,
+        /// How.
+        error: Box<TaskError>,
+    },
+    /// A task cannot run here, because these results could not be had from any holder: the
+    /// scheduler finds out where they are or has them computed again, and sends the task anew.
+    MissingDependencies {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        run: RunId,
+        /// Each missing result, with the holder that did not have it.
+        missing: Vec<(TaskId, WorkerId)>,
+    },
+    /// Copies of these results are here now: fetched, acquired or scattered.
+    Added {
+        /// The results and their sizes in bytes.
+        tasks: Vec<(TaskId, u64)>,
+    },
+    /// A task left the pool of threads: it goes on, and another may start (Dask's `secede`).
+    LongRunning {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        run: RunId,
+    },
+    /// The worker lives.
+    Heartbeat(Metrics),
+    /// This process is about to die, and this task is why: its stack overflowed.
+    Dying {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        run: RunId,
+        /// What happened, for people.
+        reason: String,
+    },
+    /// The worker is about to close the connection of its own accord.
+    Leaving,
+}
+
+/// What a worker measures about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Bytes of memory of the process.
+    pub memory: u64,
+    /// Bytes of results that it holds.
+    pub managed: u64,
+    /// Tasks that run now.
+    pub executing: u32,
+    /// Tasks that could run now and wait for a thread.
+    pub ready: u32,
+    /// Results that it is fetching now.
+    pub in_flight: u32,
+}

@@ -1,0 +1,164 @@
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::codec;
+
+/// A value, or the arguments of a task: opaque to the scheduler and to every state.
+///
+/// Encoded when it has crossed a process, a live object while it has not.
+#[derive(Clone)]
+pub enum Payload {
+    /// The encoded value.
+    Bytes(Bytes),
+    /// The value itself, by reference.
+    Object(Arc<dyn Object>),
+}
+
+/// A live value that can be encoded when it must leave the process.
+pub trait Object: Any + Send + Sync {
+    /// The value as bytes.
+    ///
+    /// # Errors
+    /// When the value's own `Serialize` fails.
+    fn encode(&self) -> Result<Bytes, ValueError>;
+
+    /// The size of the value in bytes, as the scheduler accounts for it.
+    fn nbytes(&self) -> u64;
+
+    /// The Rust name of the value's type.
+    fn type_name(&self) -> &'static str;
+
+    /// The value for a downcast to its type.
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// A value could not be encoded, decoded, or was of another type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// The value's `Serialize` failed.
+    #[error("a value of type {type_name} could not be serialized: {reason}")]
+    Encode {
+        /// The type that was asked for.
+        type_name: String,
+        /// What `Serialize` said.
+        reason: String,
+    },
+    /// The bytes are no value of this type.
+    #[error("{bytes} bytes could not be deserialized as {type_name}: {reason}")]
+    Decode {
+        /// The type that was asked for.
+        type_name: String,
+        /// How many bytes there were.
+        bytes: usize,
+        /// What `Deserialize` said.
+        reason: String,
+    },
+    /// The value in this process has another type than the one asked for.
+    #[error("the value has type {found}, not {expected}")]
+    Type {
+        /// The type that was asked for.
+        expected: String,
+        /// The type that is there.
+        found: String,
+    },
+}
+
+impl Payload {
+    /// The payload as bytes, encoding it if it is an object.
+    ///
+    /// # Errors
+    /// When the object cannot be encoded.
+    pub fn to_bytes(&self) -> Result<Bytes, ValueError> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.clone()),
+            Self::Object(object) => object.encode(),
+        }
+    }
+
+    /// The size of the value in bytes.
+    #[must_use]
+    pub fn nbytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Object(object) => object.nbytes(),
+        }
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self::Bytes(Bytes::new())
+    }
+}
+
+/// Equal bytes, or the same object: what is needed to compare messages.
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bytes(a), Self::Bytes(b)) => a == b,
+            (Self::Object(a), Self::Object(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "<{} bytes>", bytes.len()),
+            Self::Object(object) => write!(f, "<object: {}>", object.type_name()),
+        }
+    }
+}
+
+/// Inside a [batch](codec::encode) a payload is only a reference to one of the batch's frames;
+/// anywhere else it is a byte string.
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match codec::attach(self) {
+            Some(Ok(reference)) => serializer.serialize_u64(reference),
+            Some(Err(error)) => Err(serde::ser::Error::custom(error)),
+            None => {
+                let bytes = self.to_bytes().map_err(serde::ser::Error::custom)?;
+                serializer.serialize_bytes(&bytes)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if codec::is_decoding() {
+            let reference = u64::deserialize(deserializer)?;
+            return codec::detach(reference).map_err(serde::de::Error::custom);
+        }
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Payload;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a byte string")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Payload, E> {
+                Ok(Payload::Bytes(Bytes::copy_from_slice(bytes)))
+            }
+
+            fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Payload, E> {
+                Ok(Payload::Bytes(bytes.into()))
+            }
+        }
+        deserializer.deserialize_byte_buf(Visitor)
+    }
+}

@@ -1,0 +1,1 @@
+//! [`Frames`](crate::Frames) ⇄ a byte stream.
