@@ -22,9 +22,9 @@ pub fn unique_key_name(prefix: &str) -> String {
 /// What a key's name says about its kind, for grouping durations and progress: Dask's `key_split`.
 ///
 /// It is the first word of the name and the words after it, split at hyphens, up to the first one
-/// that is not letters alone or that looks like the start of a uuid. A bare token gives `data`,
-/// a name with no word at all gives `Other`, and the quotes and brackets of Python's tuple keys
-/// are dropped. Where Dask would drop a bracket in the middle the prefix ends before it.
+/// that is not letters alone, or that looks like a token or the start of a uuid. A bare token gives
+/// `data`, a name with no word at all gives `Other`, and the quotes and brackets of Python's tuple
+/// keys are dropped. Where Dask would drop a bracket in the middle the prefix ends before it.
 pub fn key_prefix(key: &str) -> &str {
     let first = key.split('-').next().unwrap_or_default();
     let begins_with_letter = first.chars().next().is_some_and(char::is_alphabetic);
