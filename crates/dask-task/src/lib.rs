@@ -1,1 +1,25 @@
-//! Task functions: arguments, values, the registry and what a running task may ask.
+//! Task functions: what `#[task]` makes of a function, and what a worker needs to call it.
+//!
+//! A client writes a call with [`CallWriter`]; the bytes (or, in one process, the live values)
+//! travel as one opaque [`Payload`](dask_proto::Payload); a worker [finds](registry::find) the
+//! function and [runs](TaskDef::run) it on [`Inputs`]. Client and worker are the same program, so
+//! a name is enough to find a function; the signature guards against programs that differ.
+//!
+//! This crate opens no connections and starts no threads.
+
+pub mod context;
+pub mod registry;
+
+mod call;
+mod function;
+mod input;
+mod panic;
+mod value;
+
+pub use call::{CallWriter, MAX_ARGUMENTS, MalformedCall};
+pub use function::{Body, Failure, TaskDef, TaskFn, block_on, failure};
+pub use input::{Borrowed, InputError, Inputs};
+pub use value::{Live, Value, decode, encode, live, nbytes, shared, take};
+
+#[doc(hidden)]
+pub use inventory;

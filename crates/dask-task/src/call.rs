@@ -1,0 +1,306 @@
+use std::any::Any;
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use dask_proto::{Object, Payload, ValueError};
+
+use crate::input::Input;
+use crate::value::{Value, encode_into, live};
+
+/// Arguments of one call, lists counted by their elements: 16 million.
+pub const MAX_ARGUMENTS: usize = 1 << 24;
+
+/// Writes the arguments of one call, in the order of the parameters.
+///
+/// In one process the values stay live; towards another they are encoded as they are added, on
+/// the thread of the caller.
+#[derive(Debug)]
+pub struct CallWriter {
+    arguments: Arguments,
+}
+
+#[derive(Debug)]
+enum Arguments {
+    Encoded(BytesMut),
+    Live(Vec<Argument>),
+}
+
+/// One element of a call: lists announce how many of the elements behind them they consist of.
+#[derive(Debug, Clone)]
+enum Argument {
+    Value(Payload),
+    Dependency(u32),
+    List(u32),
+}
+
+const VALUE: u8 = 0;
+const DEPENDENCY: u8 = 1;
+const LIST: u8 = 2;
+
+/// The bytes are not the arguments of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the arguments of the task are malformed")]
+pub struct MalformedCall;
+
+impl CallWriter {
+    /// A writer that keeps the values live.
+    #[must_use]
+    pub fn live() -> Self {
+        Self {
+            arguments: Arguments::Live(Vec::new()),
+        }
+    }
+
+    /// A writer that encodes into this buffer. Handing the same buffer from call to call saves an
+    /// allocation each.
+    #[must_use]
+    pub fn encoded(buffer: BytesMut) -> Self {
+        Self {
+            arguments: Arguments::Encoded(buffer),
+        }
+    }
+
+    /// Adds a value.
+    ///
+    /// # Errors
+    /// When it has to be encoded and its `Serialize` fails; nothing is added then.
+    pub fn value<T: Value>(&mut self, value: T) -> Result<(), ValueError> {
+        match &mut self.arguments {
+            Arguments::Live(arguments) => arguments.push(Argument::Value(live(value))),
+            Arguments::Encoded(buffer) => {
+                let start = buffer.len();
+                buffer.put_u8(VALUE);
+                buffer.put_u64_le(0);
+                if let Err(error) = encode_into(buffer, &value) {
+                    buffer.truncate(start);
+                    return Err(error);
+                }
+                let length = (buffer.len() - start - 9) as u64;
+                buffer[start + 1..start + 9].copy_from_slice(&length.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the result of the task's `index`th dependency.
+    pub fn dependency(&mut self, index: u32) {
+        self.add(Argument::Dependency(index));
+    }
+
+    /// Makes the next `length` additions the elements of one list.
+    pub fn list(&mut self, length: u32) {
+        self.add(Argument::List(length));
+    }
+
+    fn add(&mut self, argument: Argument) {
+        match &mut self.arguments {
+            Arguments::Live(arguments) => arguments.push(argument),
+            Arguments::Encoded(buffer) => match argument {
+                Argument::Dependency(number) => put_number(buffer, DEPENDENCY, number),
+                Argument::List(number) => put_number(buffer, LIST, number),
+                Argument::Value(_) => {}
+            },
+        }
+    }
+
+    /// The body of the task, and what is left of the buffer.
+    #[must_use]
+    pub fn finish(self) -> (Payload, BytesMut) {
+        match self.arguments {
+            Arguments::Live(arguments) => {
+                (Payload::Object(Arc::new(Call(arguments))), BytesMut::new())
+            }
+            Arguments::Encoded(mut buffer) => (Payload::Bytes(buffer.split().freeze()), buffer),
+        }
+    }
+}
+
+fn put_number(buffer: &mut BytesMut, tag: u8, number: u32) {
+    buffer.put_u8(tag);
+    buffer.put_u32_le(number);
+}
+
+/// Live arguments.
+#[derive(Debug)]
+struct Call(Vec<Argument>);
+
+impl Object for Call {
+    fn encode(&self) -> Result<Bytes, ValueError> {
+        let mut out = BytesMut::new();
+        for argument in &self.0 {
+            match argument {
+                Argument::Dependency(number) => put_number(&mut out, DEPENDENCY, *number),
+                Argument::List(number) => put_number(&mut out, LIST, *number),
+                Argument::Value(value) => {
+                    let bytes = value.to_bytes()?;
+                    out.put_u8(VALUE);
+                    out.put_u64_le(bytes.len() as u64);
+                    out.put_slice(&bytes);
+                }
+            }
+        }
+        Ok(out.freeze())
+    }
+
+    fn nbytes(&self) -> u64 {
+        self.0
+            .iter()
+            .map(|a| {
+                if let Argument::Value(v) = a {
+                    v.nbytes() + 9
+                } else {
+                    5
+                }
+            })
+            .sum()
+    }
+
+    fn type_name(&self) -> &'static str {
+        "the arguments of a task"
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// The arguments of a call, with the dependencies put in.
+pub(crate) fn inputs(body: &Payload, results: &[Payload]) -> Result<Vec<Input>, MalformedCall> {
+    let mut flat = match body {
+        Payload::Bytes(bytes) => read(bytes.clone())?,
+        Payload::Object(object) => {
+            let call: Arc<Call> = object
+                .clone()
+                .into_any()
+                .downcast()
+                .map_err(|_| MalformedCall)?;
+            call.0.clone()
+        }
+    }
+    .into_iter();
+    let mut inputs = Vec::new();
+    while let Some(argument) = flat.next() {
+        inputs.push(match argument {
+            Argument::List(length) => {
+                let elements: Vec<_> = flat.by_ref().take(length as usize).collect();
+                if elements.len() != length as usize {
+                    return Err(MalformedCall);
+                }
+                let slots = elements.into_iter().map(|element| slot(element, results));
+                Input::List(slots.collect::<Result<_, _>>()?)
+            }
+            single => {
+                let (payload, dependency) = slot(single, results)?;
+                Input::One(payload, dependency)
+            }
+        });
+    }
+    Ok(inputs)
+}
+
+/// A value, and which dependency it is if it is one.
+pub(crate) type Slot = (Payload, Option<u32>);
+
+fn slot(argument: Argument, results: &[Payload]) -> Result<Slot, MalformedCall> {
+    match argument {
+        Argument::Value(value) => Ok((value, None)),
+        Argument::Dependency(index) => {
+            let result = results.get(index as usize).ok_or(MalformedCall)?;
+            Ok((result.clone(), Some(index)))
+        }
+        Argument::List(_) => Err(MalformedCall),
+    }
+}
+
+fn read(mut bytes: Bytes) -> Result<Vec<Argument>, MalformedCall> {
+    let mut arguments = Vec::new();
+    while bytes.has_remaining() {
+        if arguments.len() == MAX_ARGUMENTS {
+            return Err(MalformedCall);
+        }
+        let tag = bytes.get_u8();
+        arguments.push(match tag {
+            VALUE => {
+                let length = bytes.try_get_u64_le().map_err(|_| MalformedCall)?;
+                let length = usize::try_from(length).map_err(|_| MalformedCall)?;
+                if length > bytes.len() {
+                    return Err(MalformedCall);
+                }
+                Argument::Value(Payload::Bytes(bytes.split_to(length)))
+            }
+            DEPENDENCY | LIST => {
+                let number = bytes.try_get_u32_le().map_err(|_| MalformedCall)?;
+                if tag == LIST {
+                    Argument::List(number)
+                } else {
+                    Argument::Dependency(number)
+                }
+            }
+            _ => return Err(MalformedCall),
+        });
+    }
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Inputs;
+
+    fn call(mut writer: CallWriter) -> Payload {
+        writer.value(7_i64).expect("it encodes");
+        writer.list(2);
+        writer.dependency(0);
+        writer.value(2.5_f64).expect("it encodes");
+        writer.dependency(1);
+        writer.finish().0
+    }
+
+    #[test]
+    fn arguments_arrive_in_order_live_and_encoded() {
+        let results = [live(1.5_f64), live("text".to_owned())];
+        for body in [
+            call(CallWriter::live()),
+            call(CallWriter::encoded(BytesMut::new())),
+        ] {
+            let mut inputs = Inputs::new(&body, &results).expect("well-formed");
+            assert_eq!(inputs.owned::<i64>(0).expect("an i64"), 7);
+            assert_eq!(inputs.owned_list::<f64>(1).expect("a list"), [1.5, 2.5]);
+            assert_eq!(*inputs.borrowed::<String>(2).expect("a string"), "text");
+        }
+    }
+
+    #[test]
+    fn truncated_and_foreign_bytes_are_malformed() {
+        let Ok(bytes) = call(CallWriter::encoded(BytesMut::new())).to_bytes() else {
+            unreachable!("encoded already")
+        };
+        for end in 1..bytes.len() {
+            // A cut between two arguments is a shorter call; any other is an error.
+            if let Ok(inputs) = inputs(&Payload::Bytes(bytes.slice(..end)), &[]) {
+                assert!(inputs.len() < 3);
+            }
+        }
+        assert!(inputs(&Payload::Bytes(Bytes::from_static(b"\x09")), &[]).is_err());
+        assert!(inputs(&live(5_i64), &[]).is_err());
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_encoded_leaves_the_call_as_it_was() {
+        #[derive(Clone, serde::Deserialize)]
+        struct Stubborn;
+        impl serde::Serialize for Stubborn {
+            fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("never"))
+            }
+        }
+        let mut writer = CallWriter::encoded(BytesMut::new());
+        assert!(matches!(
+            writer.value(Stubborn),
+            Err(ValueError::Encode { .. })
+        ));
+        writer.value(1_i64).expect("it encodes");
+        let mut inputs = Inputs::new(&writer.finish().0, &[]).expect("well-formed");
+        assert_eq!(inputs.owned::<i64>(0).expect("an i64"), 1);
+    }
+}

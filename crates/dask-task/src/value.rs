@@ -1,0 +1,169 @@
+use std::any::{Any, type_name};
+use std::sync::Arc;
+
+use bincode::Options;
+use bytes::{Bytes, BytesMut};
+use dask_proto::{Object, Payload, ValueError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What can be an argument or a result: anything that serde can write and read back.
+///
+/// Implemented for every type that qualifies. Types borrow nothing, since a value outlives the
+/// call that made it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument or a result of a task",
+    label = "a value of tasks is `Serialize + DeserializeOwned + Clone + Send + Sync + 'static`",
+    note = "for a type of your own: `#[derive(Clone, serde::Serialize, serde::Deserialize)]`"
+)]
+pub trait Value: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Value for T {}
+
+/// A live value with what it takes to encode it.
+#[derive(Debug, Clone)]
+pub struct Live<T>(pub T);
+
+impl<T: Value> Object for Live<T> {
+    fn encode(&self) -> Result<Bytes, ValueError> {
+        encode(&self.0)
+    }
+
+    fn nbytes(&self) -> u64 {
+        nbytes(&self.0)
+    }
+
+    fn type_name(&self) -> &'static str {
+        type_name::<T>()
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// The value as a payload, not encoded.
+pub fn live<T: Value>(value: T) -> Payload {
+    Payload::Object(Arc::new(Live(value)))
+}
+
+/// The value as bytes.
+///
+/// # Errors
+/// When its `Serialize` fails.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
+    let bytes = format()
+        .serialize(value)
+        .map_err(|error| unencodable::<T>(&*error))?;
+    Ok(bytes.into())
+}
+
+/// Appends the value's bytes.
+pub(crate) fn encode_into<T: Serialize>(out: &mut BytesMut, value: &T) -> Result<(), ValueError> {
+    let start = out.len();
+    let writer = bytes::BufMut::writer(&mut *out);
+    format().serialize_into(writer, value).map_err(|error| {
+        out.truncate(start);
+        unencodable::<T>(&*error)
+    })
+}
+
+/// The value in these bytes.
+///
+/// # Errors
+/// When the bytes are no value of this type.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ValueError> {
+    format()
+        .deserialize(bytes)
+        .map_err(|error| ValueError::Decode {
+            type_name: type_name::<T>().to_owned(),
+            bytes: bytes.len(),
+            reason: error.to_string(),
+        })
+}
+
+/// The size of the value in bytes: its encoded size, which is close to its size in memory because
+/// numbers are encoded at full width. Zero for a value that cannot be encoded.
+pub fn nbytes<T: Serialize + ?Sized>(value: &T) -> u64 {
+    format().serialized_size(value).unwrap_or(0)
+}
+
+/// The value behind a payload, shared where it is live and decoded where it is not.
+///
+/// # Errors
+/// When the payload is no value of this type.
+pub fn shared<T: Value>(payload: &Payload) -> Result<Arc<Live<T>>, ValueError> {
+    match payload {
+        Payload::Bytes(bytes) => Ok(Arc::new(Live(decode(bytes)?))),
+        Payload::Object(object) => {
+            let found = object.type_name();
+            object
+                .clone()
+                .into_any()
+                .downcast()
+                .map_err(|_| ValueError::Type {
+                    expected: type_name::<T>().to_owned(),
+                    found: found.to_owned(),
+                })
+        }
+    }
+}
+
+/// The value behind a payload, cloned only if somebody else holds it.
+///
+/// # Errors
+/// When the payload is no value of this type.
+pub fn take<T: Value>(payload: Payload) -> Result<T, ValueError> {
+    let shared = shared::<T>(&payload)?;
+    drop(payload);
+    Ok(Arc::try_unwrap(shared).map_or_else(|shared| shared.0.clone(), |live| live.0))
+}
+
+/// Fixed-width numbers: fast, close to the size in memory, and a list is its length followed by
+/// its elements, which [`Inputs`](crate::Inputs) relies on.
+fn format() -> impl Options {
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .with_no_limit()
+}
+
+fn unencodable<T: ?Sized>(error: &bincode::ErrorKind) -> ValueError {
+    ValueError::Encode {
+        type_name: type_name::<T>().to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_survives_the_wire() {
+        let value = vec![("a".to_owned(), Some(1.5_f64)), ("b".to_owned(), None)];
+        let bytes = encode(&value).expect("it encodes");
+        assert_eq!(
+            decode::<Vec<(String, Option<f64>)>>(&bytes),
+            Ok(value.clone())
+        );
+        assert_eq!(nbytes(&value), bytes.len() as u64);
+    }
+
+    #[test]
+    fn a_live_value_of_another_type_is_refused_by_name() {
+        let error = take::<String>(live(1_i64)).expect_err("an i64 is no String");
+        assert_eq!(
+            error.to_string(),
+            "the value has type i64, not alloc::string::String"
+        );
+    }
+
+    #[test]
+    fn bytes_left_over_are_an_error() {
+        let bytes = encode(&(1_u64, 2_u64)).expect("it encodes");
+        assert!(matches!(
+            decode::<u64>(&bytes),
+            Err(ValueError::Decode { bytes: 16, .. })
+        ));
+    }
+}
