@@ -54,7 +54,7 @@ pub fn live<T: Value>(value: T) -> Payload {
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
     let bytes = format()
         .serialize(value)
-        .map_err(|error| unencodable::<T>(&*error))?;
+        .map_err(|error| unencodable::<T>(&error))?;
     Ok(bytes.into())
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn encode_into<T: Serialize>(out: &mut BytesMut, value: &T) -> Result
     let writer = bytes::BufMut::writer(&mut *out);
     format().serialize_into(writer, value).map_err(|error| {
         out.truncate(start);
-        unencodable::<T>(&*error)
+        unencodable::<T>(&error)
     })
 }
 
