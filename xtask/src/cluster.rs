@@ -1,0 +1,207 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::build::{self, Executables, Profile};
+use crate::error::{Error, Result};
+use crate::process::Group;
+
+/// What `dask scheduler` prints once it listens.
+const SCHEDULER_READY: &str = "Scheduler at: ";
+/// What a program in its worker role prints once the scheduler knows it.
+const WORKER_READY: &str = "Worker at: ";
+
+/// Starts a scheduler and workers as processes of this machine, until Ctrl-C.
+///
+/// Every line of their logs is printed behind the name of its process. The workers run a program in
+/// its worker role, so that they have its tasks: an example of dask-client, or any executable whose
+/// main function is marked #[dask_client::main].
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many worker processes to start.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
+    /// How many tasks each worker runs at once.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// The scheduler's port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 8786)]
+    port: u16,
+    /// The executable that the workers run.
+    #[arg(long, value_name = "PATH", conflicts_with = "example")]
+    app: Option<PathBuf>,
+    /// The example of dask-client that the workers run.
+    #[arg(long, value_name = "NAME", default_value = "session")]
+    example: String,
+    /// Build with optimizations.
+    #[arg(long)]
+    release: bool,
+}
+
+/// `cargo xtask cluster`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let profile = if args.release {
+        Profile::Release
+    } else {
+        Profile::Debug
+    };
+    let (built, app) = executables(args, profile)?;
+    let layout = Layout {
+        dask: built.get("dask")?,
+        app: &app,
+        workers: args.workers,
+        threads: args.threads,
+        port: args.port,
+    };
+    let mut group = layout.group();
+    group.listen_for_signals()?;
+    let ended = start(&mut group, &layout).and_then(|address| {
+        announce(args, &address);
+        group.wait()
+    });
+    match ended {
+        // Ctrl-C is how this command is meant to end.
+        Ok(_) | Err(Error::Interrupted) => {
+            println!("Stopping.");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What a local cluster consists of.
+pub(crate) struct Layout<'a> {
+    /// The `dask` command.
+    pub(crate) dask: &'a Path,
+    /// The program that the workers run.
+    pub(crate) app: &'a Path,
+    pub(crate) workers: u16,
+    /// Per worker.
+    pub(crate) threads: u16,
+    /// Of the scheduler; 0 takes a free one.
+    pub(crate) port: u16,
+}
+
+impl Layout<'_> {
+    /// A group for the processes of this cluster, none of which is started yet.
+    pub(crate) fn group(&self) -> Group {
+        let last = worker_name(self.workers.saturating_sub(1));
+        Group::new(last.len().max("scheduler".len()))
+    }
+
+    fn scheduler(&self) -> Command {
+        let mut command = Command::new(self.dask);
+        command
+            .args(["scheduler", "--host", "127.0.0.1", "--port"])
+            .arg(self.port.to_string())
+            .arg("--exit-on-stdin-close");
+        command
+    }
+
+    fn worker(&self, name: &str, scheduler: &str) -> Command {
+        let mut command = Command::new(self.app);
+        command
+            .env("DASK_ROLE", "worker")
+            .env("DASK_SCHEDULER_ADDRESS", scheduler)
+            .env("DASK_WORKER_NTHREADS", self.threads.to_string())
+            .env("DASK_WORKER_NAME", name)
+            .env("DASK_EXIT_ON_STDIN_CLOSE", "1");
+        command
+    }
+}
+
+/// Starts the scheduler, then the workers, and waits until the scheduler knows them all. Returns
+/// the scheduler's address.
+pub(crate) fn start(group: &mut Group, layout: &Layout<'_>) -> Result<String> {
+    let name = "scheduler".to_owned();
+    let scheduler = group.spawn(name, &mut layout.scheduler(), SCHEDULER_READY)?;
+    let address = address_in(&group.wait_ready(scheduler)?)?;
+    let mut workers = Vec::new();
+    for number in 0..layout.workers {
+        let name = worker_name(number);
+        let mut command = layout.worker(&name, &address);
+        workers.push(group.spawn(name, &mut command, WORKER_READY)?);
+    }
+    for worker in workers {
+        group.wait_ready(worker)?;
+    }
+    Ok(address)
+}
+
+fn executables(args: &Args, profile: Profile) -> Result<(Executables, PathBuf)> {
+    if let Some(app) = &args.app {
+        let app = app.canonicalize().map_err(|source| Error::Read {
+            path: app.clone(),
+            source,
+        })?;
+        return Ok((build::programs(&[], profile)?, app));
+    }
+    let built = build::programs(&[&args.example], profile)?;
+    let app = built.get(&args.example)?.to_path_buf();
+    Ok((built, app))
+}
+
+fn announce(args: &Args, address: &str) {
+    let Args {
+        workers, threads, ..
+    } = args;
+    println!("\nCluster of {workers} workers with {threads} threads each at {address}");
+    let address = address.trim_start_matches("tcp://");
+    match &args.app {
+        Some(app) => println!("In another terminal: {} {address}", app.display()),
+        None => println!(
+            "In another terminal: cargo run --example {} -- {address}",
+            args.example
+        ),
+    }
+    println!("Ctrl-C stops it.\n");
+}
+
+fn worker_name(number: u16) -> String {
+    format!("worker-{number}")
+}
+
+fn address_in(line: &str) -> Result<String> {
+    let address = line.strip_prefix(SCHEDULER_READY).map(str::trim);
+    match address {
+        Some(address) if address.contains("://") => Ok(address.to_owned()),
+        _ => Err(Error::NoAddress {
+            name: "scheduler".to_owned(),
+            line: line.to_owned(),
+            pattern: SCHEDULER_READY,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_follows_the_words_of_dask() {
+        let address = address_in("Scheduler at: tcp://127.0.0.1:8786").unwrap();
+        assert_eq!(address, "tcp://127.0.0.1:8786");
+        assert!(address_in("Scheduler at: ").is_err());
+        assert!(address_in("Listening on tcp://127.0.0.1:8786").is_err());
+    }
+
+    #[test]
+    fn workers_are_told_their_role_by_environment() {
+        let layout = Layout {
+            dask: Path::new("/t/dask"),
+            app: Path::new("/t/app"),
+            workers: 1,
+            threads: 3,
+            port: 0,
+        };
+        let command = layout.worker("worker-0", "tcp://127.0.0.1:1");
+        let value = |name: &str| {
+            let mut all = command.get_envs();
+            all.find(|(key, _)| *key == name)
+                .and_then(|(_, value)| value)
+        };
+        assert_eq!(value("DASK_ROLE"), Some("worker".as_ref()));
+        assert_eq!(value("DASK_WORKER_NTHREADS"), Some("3".as_ref()));
+        let scheduler = Some("tcp://127.0.0.1:1".as_ref());
+        assert_eq!(value("DASK_SCHEDULER_ADDRESS"), scheduler);
+    }
+}
