@@ -1,0 +1,76 @@
+/// Why the command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the log filter {filter:?} is not valid")]
+    LogFilter {
+        filter: String,
+        source: tracing_subscriber::filter::ParseError,
+    },
+    #[error("--host and --port make no address")]
+    Address(#[from] dask_proto::ParseAddressError),
+    #[error("cannot start a scheduler at {address}")]
+    Bind {
+        address: dask_proto::Address,
+        source: dask_scheduler::Error,
+    },
+    #[error("the scheduler failed")]
+    Scheduler(#[from] dask_scheduler::Error),
+    #[error("cannot start the runtime")]
+    Runtime(#[source] std::io::Error),
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
+    #[error("cannot write to standard output")]
+    Output(#[source] std::io::Error),
+}
+
+/// The error and its causes, each said once.
+pub(crate) fn on_one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    fn chain(texts: &[&'static str]) -> Option<Box<Layer>> {
+        let (text, rest) = texts.split_first()?;
+        let source = chain(rest);
+        Some(Box::new(Layer { text, source }))
+    }
+
+    fn line(texts: &[&'static str]) -> String {
+        chain(texts).map_or_else(String::new, |error| on_one_line(&*error))
+    }
+
+    #[test]
+    fn causes_follow_on_the_same_line() {
+        assert_eq!(
+            line(&["cannot start", "port\ntaken"]),
+            "cannot start: port taken"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_was_said_already_is_not_said_again() {
+        assert_eq!(
+            line(&["cannot start: port taken", "port taken"]),
+            "cannot start: port taken"
+        );
+    }
+}

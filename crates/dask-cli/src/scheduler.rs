@@ -1,0 +1,96 @@
+use std::io::Write;
+
+use dask_proto::Address;
+use dask_scheduler::{Config, Scheduler};
+use dask_transport::Transports;
+
+use crate::error::Error;
+use crate::shutdown::{Shutdown, Stdin};
+
+/// Starts a scheduler, until Ctrl-C or SIGTERM.
+///
+/// Prints one line on standard output once it listens: `Scheduler at: ` and its address.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The address to listen on. Whoever can connect can run tasks, so by default only this
+    /// machine can; `0.0.0.0` opens the scheduler to the network, as Dask does.
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
+    /// The port to listen on; 0 takes a free one.
+    #[arg(long, default_value_t = 8786)]
+    port: u16,
+    /// Also end when standard input is closed: for a parent that must not leave it behind.
+    #[arg(long, hide = true)]
+    exit_on_stdin_close: bool,
+}
+
+/// `dask scheduler`.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: &Args) -> Result<(), Error> {
+    let shutdown = Shutdown::listen(args.stdin())?;
+    let address = args.address()?;
+    let transports = Transports::default();
+    let scheduler = Scheduler::bind(Config::default(), &address, &transports)
+        .await
+        .map_err(|source| Error::Bind { address, source })?;
+    announce(scheduler.address()).map_err(Error::Output)?;
+    scheduler.run(shutdown.asked()).await?;
+    Ok(())
+}
+
+/// The one line on standard output: programs that start a scheduler wait for it.
+fn announce(address: &Address) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "Scheduler at: {address}")?;
+    stdout.flush()
+}
+
+impl Args {
+    fn address(&self) -> Result<Address, Error> {
+        let Args { host, port, .. } = self;
+        let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
+        let text = if is_bare_ipv6 {
+            format!("tcp://[{host}]:{port}")
+        } else {
+            format!("tcp://{host}:{port}")
+        };
+        Ok(text.parse()?)
+    }
+
+    fn stdin(&self) -> Stdin {
+        if self.exit_on_stdin_close {
+            Stdin::EndsProcess
+        } else {
+            Stdin::Ignored
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: &str) -> String {
+        let args = Args {
+            host: host.to_owned(),
+            port: 8786,
+            exit_on_stdin_close: false,
+        };
+        args.address().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_host_of_any_kind_makes_an_address() {
+        assert_eq!(address("127.0.0.1"), "tcp://127.0.0.1:8786");
+        assert_eq!(address("localhost"), "tcp://localhost:8786");
+        assert_eq!(address("::1"), "tcp://[::1]:8786");
+        assert_eq!(address("[::1]"), "tcp://[::1]:8786");
+    }
+}

@@ -1,0 +1,135 @@
+//! `dask scheduler` as a process: what it prints, and how it ends.
+
+// Clippy knows tests by their attribute; here all code is test code.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A scheduler process that does not outlive its test.
+struct Scheduler {
+    child: Child,
+    /// Its `host:port`.
+    address: String,
+    /// What it still prints after the first line.
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Scheduler {
+    fn start(options: &[&str]) -> Scheduler {
+        let mut child = dask(&["scheduler", "--port", "0"])
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("Scheduler at: tcp://");
+        let address = address.expect(&line).to_owned();
+        Scheduler {
+            child,
+            address,
+            stdout,
+        }
+    }
+
+    /// Waits for its end; tells whether that was a success, and the rest of its output.
+    fn ended(&mut self) -> (bool, String) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().success(), rest)
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn dask(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dask"));
+    command
+        .args(args)
+        .env_remove("DASK_LOG")
+        .env_remove("RUST_LOG");
+    command
+}
+
+fn error_of(output: &Output) -> &str {
+    assert!(!output.status.success());
+    let text = std::str::from_utf8(&output.stderr).unwrap();
+    let line = text.lines().find(|line| line.starts_with("error: "));
+    line.expect(text)
+}
+
+#[test]
+fn it_listens_at_the_address_that_it_prints() {
+    let scheduler = Scheduler::start(&[]);
+    assert!(scheduler.address.starts_with("127.0.0.1:"));
+    assert!(!scheduler.address.ends_with(":0"));
+    TcpStream::connect(&scheduler.address).unwrap();
+}
+
+#[test]
+fn signals_end_it_cleanly() {
+    for signal in ["INT", "TERM"] {
+        let mut scheduler = Scheduler::start(&[]);
+        scheduler.signal(signal);
+        assert_eq!(scheduler.ended(), (true, String::new()), "{signal}");
+    }
+}
+
+#[test]
+fn the_end_of_its_input_ends_it_when_asked_for() {
+    let mut scheduler = Scheduler::start(&["--exit-on-stdin-close"]);
+    assert!(scheduler.child.try_wait().unwrap().is_none());
+    drop(scheduler.child.stdin.take());
+    assert_eq!(scheduler.ended(), (true, String::new()));
+}
+
+#[test]
+fn the_end_of_its_input_means_nothing_otherwise() {
+    let mut scheduler = Scheduler::start(&[]);
+    drop(scheduler.child.stdin.take());
+    TcpStream::connect(&scheduler.address).unwrap();
+    assert!(scheduler.child.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn an_open_connection_does_not_keep_it_from_ending() {
+    let mut scheduler = Scheduler::start(&[]);
+    let _open = TcpStream::connect(&scheduler.address).unwrap();
+    scheduler.signal("TERM");
+    assert!(scheduler.ended().0);
+}
+
+#[test]
+fn a_taken_port_is_an_error_that_names_it() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let output = dask(&["scheduler", "--port", &port.to_string()])
+        .output()
+        .unwrap();
+    assert!(output.stdout.is_empty());
+    let error = error_of(&output);
+    assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
+}
+
+#[test]
+fn a_filter_that_is_none_is_an_error_that_shows_it() {
+    let output = dask(&["scheduler", "--port", "0", "--log", "dask=loud"])
+        .output()
+        .unwrap();
+    assert!(error_of(&output).contains("\"dask=loud\""));
+}
