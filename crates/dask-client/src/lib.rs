@@ -11,4 +11,18 @@ pub mod __private {
 
     /// What an async task function returns when it is called by hand.
     pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+    /// What a `Result` resolves to, whichever alias it was written with.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is not `std::result::Result` or an alias of it",
+        label = "a task whose return type is named `Result` is one that can fail"
+    )]
+    pub trait ResultType {
+        /// The type in `Ok`.
+        type Ok;
+    }
+
+    impl<T, E> ResultType for Result<T, E> {
+        type Ok = T;
+    }
 }

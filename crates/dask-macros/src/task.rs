@@ -1,0 +1,267 @@
+//! `#[task]`.
+//!
+//! A function `inc` becomes a unit struct `inc`. All else stands in `const _` blocks, which keep
+//! the module's names and `super::` as they are for the user's code. The function itself has the
+//! outer block alone, under a name that nobody uses, so that nothing written here comes between
+//! its body and the names that it refers to: `inc` within the body is the task again.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::{AttrStyle, Attribute as Attr, FnArg, Ident, ItemFn, Result, ReturnType, Type};
+
+use crate::arguments::{Arguments, Attribute};
+use crate::check;
+use crate::parameter::{Parameter, ungrouped};
+use crate::signature;
+
+pub(crate) fn expand(arguments: TokenStream, item: &TokenStream) -> Result<TokenStream> {
+    let arguments = Arguments::parse(Attribute::Task, arguments)?;
+    let function: ItemFn = syn::parse2(item.clone())
+        .map_err(|_| syn::Error::new_spanned(item, "`#[task]` goes on a function with a body"))?;
+    check::check(&function)?;
+    let signature = signature::text(&function.sig, arguments.version());
+    let task = Task {
+        private: arguments.private(),
+        hidden: format_ident!("__task_{}", function.sig.ident.unraw()),
+        parameters: parameters(&function),
+        signature,
+        function: &function,
+    };
+    Ok(task.expand())
+}
+
+fn parameters(function: &ItemFn) -> Vec<Parameter<'_>> {
+    let types = function.sig.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(parameter) => Some(&*parameter.ty),
+        FnArg::Receiver(_) => None,
+    });
+    types.map(Parameter::new).collect()
+}
+
+struct Task<'a> {
+    function: &'a ItemFn,
+    /// The path of `__private`.
+    private: TokenStream,
+    /// The name that the user's function gets.
+    hidden: Ident,
+    parameters: Vec<Parameter<'a>>,
+    /// The text of the signature.
+    signature: String,
+}
+
+impl Task<'_> {
+    fn expand(&self) -> TokenStream {
+        let conditions = self.function.attrs.iter().filter(|a| is(a, &["cfg"]));
+        let (unit, function) = (self.unit(), self.function());
+        let (deref, task_fn, registration) = (self.deref(), self.task_fn(), self.registration());
+        quote! {
+            #unit
+            #(#conditions)*
+            const _: () = {
+                #function
+                #[allow(deprecated, clippy::all, clippy::pedantic)]
+                const _: () = {
+                    #deref
+                    #task_fn
+                    #registration
+                };
+            };
+        }
+    }
+
+    /// The value that stands for the function.
+    fn unit(&self) -> TokenStream {
+        const ALSO: &[&str] = &[
+            "doc",
+            "cfg",
+            "deprecated",
+            "allow",
+            "warn",
+            "deny",
+            "forbid",
+        ];
+        let attributes: Vec<_> = self
+            .function
+            .attrs
+            .iter()
+            .filter(|a| matches!(a.style, AttrStyle::Outer) && is(a, ALSO))
+            .collect();
+        let (vis, name) = (&self.function.vis, &self.function.sig.ident);
+        let type_doc = attributes.iter().any(|a| is(a, &["doc"])).then(|| {
+            let text = format!("\n\nA task, `{}`.", self.signature);
+            quote!(#[doc = #text])
+        });
+        quote! {
+            #(#attributes)*
+            #type_doc
+            #[allow(non_camel_case_types)]
+            #[derive(::core::clone::Clone, ::core::marker::Copy)]
+            #vis struct #name;
+        }
+    }
+
+    /// The user's function.
+    fn function(&self) -> ItemFn {
+        let mut function = self.function.clone();
+        function
+            .attrs
+            .retain(|a| !is(a, &["doc", "cfg", "deprecated"]));
+        function.vis = syn::Visibility::Inherited;
+        function.sig.ident = self.hidden.clone();
+        function
+    }
+
+    /// Makes a call by hand work.
+    fn deref(&self) -> TokenStream {
+        let (name, hidden) = (&self.function.sig.ident, &self.hidden);
+        let output = &self.function.sig.output;
+        if self.function.sig.asyncness.is_none() {
+            let types = self.parameters.iter().map(|p| p.pointer_type(None));
+            let pointer = quote!(fn(#(#types),*) #output);
+            return deref(name, &pointer, &quote!(#hidden));
+        }
+        let private = &self.private;
+        let output = self.returned();
+        let borrows = self.parameters.iter().any(Parameter::is_borrowed);
+        let lifetime = borrows.then(|| quote!('task));
+        let types: Vec<_> = self
+            .parameters
+            .iter()
+            .map(|p| p.pointer_type(lifetime.as_ref()))
+            .collect();
+        let of = lifetime.clone().unwrap_or_else(|| quote!('static));
+        let generics = lifetime.as_ref().map(|l| quote!(<#l>));
+        let binder = lifetime.as_ref().map(|l| quote!(for<#l>));
+        let future = quote!(#private::BoxFuture<#of, #output>);
+        let names = self.names();
+        let boxed = quote_spanned!(name.span()=> ::std::boxed::Box::pin(#hidden(#(#names),*)));
+        let deref = deref(
+            name,
+            &quote!(#binder fn(#(#types),*) -> #future),
+            &quote!(__by_hand),
+        );
+        quote! {
+            fn __by_hand #generics (#(#names: #types),*) -> #future {
+                #boxed
+            }
+            #deref
+        }
+    }
+
+    fn task_fn(&self) -> TokenStream {
+        let (name, private, signature) = (&self.function.sig.ident, &self.private, &self.signature);
+        let params = self.parameters.iter().map(Parameter::owned_type);
+        let output = self.result();
+        let path = name.unraw().to_string();
+        quote! {
+            static __DEF: #private::TaskDef = #private::TaskDef {
+                path: ::core::concat!(::core::module_path!(), "::", #path),
+                signature: #signature,
+                body: __body,
+            };
+            impl #private::TaskFn for #name {
+                type Params = (#(#params,)*);
+                type Output = #output;
+                fn def(&self) -> &'static #private::TaskDef {
+                    &__DEF
+                }
+            }
+        }
+    }
+
+    /// What a worker calls, and its entry in the registry.
+    fn registration(&self) -> TokenStream {
+        let (private, hidden) = (&self.private, &self.hidden);
+        let names = self.names();
+        let reads = self.parameters.iter().enumerate().map(|(i, p)| p.read(i));
+        let lends = self.parameters.iter().zip(&names).map(|(parameter, name)| {
+            if parameter.is_borrowed() {
+                quote!(&#name)
+            } else {
+                quote!(#name)
+            }
+        });
+        let mut call = quote!(#hidden(#(#lends),*));
+        if self.function.sig.asyncness.is_some() {
+            call = quote!(#private::block_on(#call));
+        }
+        let result = self.result();
+        let ending = match self.fails() {
+            true => quote! {
+                match #call {
+                    ::core::result::Result::Ok(result) => {
+                        ::core::result::Result::Ok(#private::live::<#result>(result))
+                    }
+                    ::core::result::Result::Err(error) => {
+                        ::core::result::Result::Err(#private::failure(error))
+                    }
+                }
+            },
+            false => quote!(::core::result::Result::Ok(#private::live::<#result>(#call))),
+        };
+        quote! {
+            #[allow(unused_variables)]
+            fn __body(
+                inputs: &mut #private::Inputs,
+            ) -> ::core::result::Result<#private::Payload, #private::Failure> {
+                #(let #names = #reads;)*
+                #ending
+            }
+            #private::inventory::submit! { &__DEF }
+        }
+    }
+
+    /// Names for the arguments.
+    fn names(&self) -> Vec<Ident> {
+        (0..self.parameters.len())
+            .map(|i| format_ident!("__{i}"))
+            .collect()
+    }
+
+    /// What the function returns, or its future resolves to.
+    fn returned(&self) -> TokenStream {
+        match &self.function.sig.output {
+            ReturnType::Default => quote!(()),
+            ReturnType::Type(_, ty) => ty.to_token_stream(),
+        }
+    }
+
+    /// What the task's future resolves to.
+    fn result(&self) -> TokenStream {
+        let (private, returned) = (&self.private, self.returned());
+        if self.fails() {
+            quote!(<#returned as #private::ResultType>::Ok)
+        } else {
+            returned
+        }
+    }
+
+    /// Whether the function returns a `Result`.
+    fn fails(&self) -> bool {
+        let ReturnType::Type(_, ty) = &self.function.sig.output else {
+            return false;
+        };
+        let Type::Path(path) = ungrouped(ty) else {
+            return false;
+        };
+        let last = path.path.segments.last();
+        last.is_some_and(|segment| segment.ident == "Result")
+    }
+}
+
+fn deref(name: &Ident, pointer: &TokenStream, function: &TokenStream) -> TokenStream {
+    quote! {
+        impl ::core::ops::Deref for #name {
+            type Target = #pointer;
+            fn deref(&self) -> &Self::Target {
+                static POINTER: #pointer = #function;
+                &POINTER
+            }
+        }
+    }
+}
+
+fn is(attribute: &Attr, names: &[&str]) -> bool {
+    names.iter().any(|name| attribute.path().is_ident(name))
+}
