@@ -14,7 +14,7 @@ const WORKER_READY: &str = "Worker at: ";
 ///
 /// Every line of their logs is printed behind the name of its process. The workers run a program in
 /// its worker role, so that they have its tasks: an example of dask-client, or any executable whose
-/// main function is marked #[dask_client::main].
+/// main function is marked `#[dask_client::main]`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many worker processes to start.

@@ -28,7 +28,7 @@ pub(crate) enum Error {
     Metadata(#[from] serde_json::Error),
     #[error("cargo built no executable named {0:?}")]
     NoExecutable(String),
-    #[error("the tree breaks {0} rules of tidy, listed above")]
+    #[error("tidy found violations, listed above: {0}")]
     Untidy(usize),
     #[error("the test suite did not pass")]
     Tests,
