@@ -437,6 +437,37 @@ fn a_task_may_come_from_a_macro_or_stand_in_a_function() {
     );
 }
 
+mod attributes {
+    use dask_client::task;
+
+    #[task]
+    #[cfg(any())]
+    fn absent(x: NoSuchType) {}
+
+    /// Kept for old programs.
+    #[task]
+    #[deprecated]
+    #[inline]
+    #[must_use]
+    #[allow(unused_variables)]
+    pub(crate) fn old(#[allow(unused_mut)] mut x: i64) -> i64 {
+        #![allow(clippy::no_effect)]
+        0
+    }
+}
+
+#[test]
+fn attributes_of_the_function_are_kept() {
+    #[expect(deprecated)]
+    let old = attributes::old;
+    assert_eq!(old(1), 0);
+    let error = registry::find("task::attributes::absent", "fn(NoSuchType)");
+    assert!(matches!(
+        error,
+        Err(registry::RegistryError::Unknown { .. })
+    ));
+}
+
 mod renamed {
     pub(crate) mod dask {
         pub(crate) use dask_client::__private;

@@ -46,8 +46,9 @@ mod task;
 /// A constant of the function's name. It derefs to a function pointer, so that `inc(10)`,
 /// `xs.map(*inc)` and a call to itself work as they would for the function. As with every
 /// constant, a pattern of the same name means the constant: where the task `total` is in scope,
-/// `let total = 5;` is an error (E0530, "let bindings cannot shadow unit structs"). Name one of
-/// the two differently, or call the task by its module: `tasks::total`.
+/// `let total = 5;` and a parameter `total: i64` are errors (E0308, "`total` is interpreted as a
+/// unit struct, not a new binding"). Name one of the two differently, or keep the tasks in a
+/// module and call them by it: `tasks::total`.
 #[proc_macro_attribute]
 pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);

@@ -186,19 +186,19 @@ impl Task<'_> {
         if self.function.sig.asyncness.is_some() {
             call = quote!(#private::block_on(#call));
         }
-        let result = self.result();
-        let ending = match self.fails() {
-            true => quote! {
+        let name = &self.function.sig.ident;
+        let ending = match self.result_name() {
+            Some(written) => quote_spanned! {written.span()=>
                 match #call {
-                    ::core::result::Result::Ok(result) => {
-                        ::core::result::Result::Ok(#private::live::<#result>(result))
+                    ::core::result::Result::Ok(value) => {
+                        ::core::result::Result::Ok(#private::live(#name, value))
                     }
                     ::core::result::Result::Err(error) => {
                         ::core::result::Result::Err(#private::failure(error))
                     }
                 }
             },
-            false => quote!(::core::result::Result::Ok(#private::live::<#result>(#call))),
+            None => quote!(::core::result::Result::Ok(#private::live(#name, #call))),
         };
         quote! {
             #[allow(unused_variables)]
@@ -230,23 +230,24 @@ impl Task<'_> {
     /// What the task's future resolves to.
     fn result(&self) -> TokenStream {
         let (private, returned) = (&self.private, self.returned());
-        if self.fails() {
-            quote!(<#returned as #private::ResultType>::Ok)
-        } else {
-            returned
+        match self.result_name() {
+            Some(written) => {
+                quote_spanned!(written.span()=> <#returned as #private::ResultType>::Ok)
+            }
+            None => returned,
         }
     }
 
-    /// Whether the function returns a `Result`.
-    fn fails(&self) -> bool {
+    /// The `Result` that the function returns, as it is written.
+    fn result_name(&self) -> Option<&Ident> {
         let ReturnType::Type(_, ty) = &self.function.sig.output else {
-            return false;
+            return None;
         };
         let Type::Path(path) = ungrouped(ty) else {
-            return false;
+            return None;
         };
-        let last = path.path.segments.last();
-        last.is_some_and(|segment| segment.ident == "Result")
+        let last = &path.path.segments.last()?.ident;
+        (last == "Result").then_some(last)
     }
 }
 
