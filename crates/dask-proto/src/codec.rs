@@ -9,14 +9,19 @@
 //! for the duration of one [`encode`] or [`decode`] call, which cannot be suspended.
 
 use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, Write};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bincode::Options;
 use bytes::{Bytes, BytesMut};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, SeqAccess};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::limits::{BLOB_PAYLOAD_BYTES, MAX_FRAME_BYTES, MAX_FRAMES, MAX_HEADER_BYTES};
+use crate::limits::{
+    BLOB_PAYLOAD_BYTES, MAX_FRAME_BYTES, MAX_FRAMES, MAX_HEADER_BYTES, MAX_MESSAGES,
+};
 use crate::payload::{Object, ValueError};
 use crate::{Frames, Payload};
 
@@ -33,7 +38,8 @@ pub enum Carriage {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// A payload could not be encoded, or the messages exceed [`MAX_HEADER_BYTES`].
+    /// A payload could not be encoded, or the messages exceed [`MAX_HEADER_BYTES`] or
+    /// [`MAX_MESSAGES`].
     #[error("messages could not be encoded")]
     Messages(#[source] bincode::Error),
     /// More large payloads than fit [`MAX_FRAMES`].
@@ -71,9 +77,7 @@ pub enum DecodeError {
 /// When an object in it cannot be encoded, or the batch exceeds a limit.
 pub fn encode<M: Serialize>(messages: &[M], carriage: Carriage) -> Result<Frames, EncodeError> {
     let scope = Scope::enter(Attachments::writing(carriage));
-    let header = bincode()
-        .serialize(messages)
-        .map_err(EncodeError::Messages)?;
+    let header = encode_one(&Batch(messages))?;
     let attachments = scope.leave();
     if attachments.frames.len() + 2 > MAX_FRAMES {
         return Err(EncodeError::Frames {
@@ -81,7 +85,7 @@ pub fn encode<M: Serialize>(messages: &[M], carriage: Carriage) -> Result<Frames
         });
     }
     let mut bytes = Vec::with_capacity(2 + attachments.frames.len());
-    bytes.push(header.into());
+    bytes.push(header);
     if !(attachments.blob.is_empty() && attachments.frames.is_empty()) {
         bytes.push(attachments.blob.freeze());
     }
@@ -106,7 +110,7 @@ pub fn decode<M: DeserializeOwned>(frames: Frames) -> Result<Vec<M>, DecodeError
     }
     let blob = bytes.next().unwrap_or_default();
     let scope = Scope::enter(Attachments::reading(blob, bytes.collect(), frames.objects));
-    let messages = bincode()
+    let Batch(messages) = bincode()
         .deserialize(&header)
         .map_err(DecodeError::Messages)?;
     if scope.leave().is_used_up() {
@@ -121,10 +125,14 @@ pub fn decode<M: DeserializeOwned>(frames: Frames) -> Result<Vec<M>, DecodeError
 /// # Errors
 /// When the value cannot be encoded or exceeds [`MAX_HEADER_BYTES`].
 pub fn encode_one<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, EncodeError> {
+    // Not bincode's own limit: to check it, bincode serializes everything twice, and a payload
+    // attaches itself each time.
+    let mut header = Header(Vec::new());
     bincode()
-        .serialize(value)
-        .map(Bytes::from)
-        .map_err(EncodeError::Messages)
+        .with_no_limit()
+        .serialize_into(&mut header, value)
+        .map_err(EncodeError::Messages)?;
+    Ok(header.0.into())
 }
 
 /// Decodes one value that is no batch.
@@ -139,6 +147,76 @@ fn bincode() -> impl Options {
     bincode::DefaultOptions::new()
         .with_varint_encoding()
         .with_limit(MAX_HEADER_BYTES as u64)
+}
+
+/// Bytes up to the limit for a header.
+struct Header(Vec<u8>);
+
+/// The batch does not fit.
+#[derive(Debug, thiserror::Error)]
+#[error("the messages are over the limit of {MAX_HEADER_BYTES} bytes")]
+struct HeaderFull;
+
+impl Write for Header {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_HEADER_BYTES {
+            return Err(io::Error::other(HeaderFull));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Messages whose number is within the limit, as a sequence.
+struct Batch<T>(T);
+
+/// A batch has too many messages.
+#[derive(Debug, thiserror::Error)]
+#[error("a batch of {messages} messages is over the limit of {MAX_MESSAGES} messages")]
+struct TooMany {
+    messages: usize,
+}
+
+impl<M: Serialize> Serialize for Batch<&[M]> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let messages = self.0.len();
+        if messages > MAX_MESSAGES {
+            return Err(serde::ser::Error::custom(TooMany { messages }));
+        }
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, M: Deserialize<'de>> Deserialize<'de> for Batch<Vec<M>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<M>(PhantomData<M>);
+        impl<'de, M: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<M> {
+            type Value = Batch<Vec<M>>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a batch of messages")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let announced = items.size_hint().unwrap_or(0);
+                if announced > MAX_MESSAGES {
+                    let messages = announced;
+                    return Err(serde::de::Error::custom(TooMany { messages }));
+                }
+                // An announcement alone must not cost memory.
+                let mut messages = Vec::with_capacity(announced.min(64));
+                while let Some(message) = items.next_element()? {
+                    messages.push(message);
+                }
+                Ok(Batch(messages))
+            }
+        }
+        deserializer.deserialize_seq(Visitor(PhantomData))
+    }
 }
 
 /// The payloads of the batch in work.

@@ -14,11 +14,19 @@ pub const MAX_ADDRESS_BYTES: usize = 1024;
 /// the functions that it has, so this is not tiny.
 pub const MAX_HANDSHAKE_BYTES: usize = 4 << 20;
 
-/// Frames in one batch: a header, a blob of small payloads and one frame per large payload.
-pub const MAX_FRAMES: usize = 4096;
+/// Frames in one batch: a header, a blob of small payloads and one frame per large payload. More
+/// than [`SUBMIT_TASKS`], so that a submission of tasks with large bodies fits.
+pub const MAX_FRAMES: usize = 8192;
+
+/// Messages in one batch. The smallest message is one byte, and a hundred once it is decoded.
+pub const MAX_MESSAGES: usize = 1 << 16;
+
+/// Messages that wait on one connection to be written. A peer that lets more gather has stopped
+/// reading, and its connection is given up.
+pub const MAX_QUEUED_MESSAGES: usize = 8 << 20;
 
 /// Bytes of the messages of one batch without their payloads. Decoded messages are at most some
-/// twenty times as large.
+/// fifty times as large.
 pub const MAX_HEADER_BYTES: usize = 16 << 20;
 
 /// Bytes of one frame, and so of one value: 64 GiB.

@@ -124,11 +124,9 @@ impl Peers {
     /// Closes the connection to a worker that is gone; questions it has not answered are lost.
     pub fn forget(&self, address: &Address) {
         let slot = self.shared.links().remove(address);
-        if let Some(link) = slot.as_ref().and_then(|slot| slot.get()) {
-            if let Ok(link) = link {
-                link.outbox.close();
-                link.lose(|| link.lost());
-            }
+        if let Some(Ok(link)) = slot.as_ref().and_then(|slot| slot.get()) {
+            link.outbox.close();
+            link.lose(|| link.lost());
         }
     }
 

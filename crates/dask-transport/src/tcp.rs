@@ -1,0 +1,198 @@
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use dask_proto::codec::Carriage;
+use dask_proto::wire::{self, Decoder, Limits};
+use dask_proto::{Address, Frames};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{Connection, FrameReceiver, FrameSender, Listener, Transport, TransportError};
+
+/// TCP: `tcp://host:port`, the host a name, an IPv4 address or an IPv6 address in brackets. A
+/// listener without a host, as in `tcp://:8786`, listens on every IPv4 interface.
+///
+/// Batches leave in vectored writes and at once (`TCP_NODELAY`); small ones arrive many to a read,
+/// and a large frame is read into the memory that it stays in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tcp;
+
+/// What is read at once when no large frame is under way.
+const READ_BYTES: usize = 64 << 10;
+
+/// How long a listener waits when the process or the system is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[async_trait]
+impl Transport for Tcp {
+    fn scheme(&self) -> &str {
+        "tcp"
+    }
+
+    async fn connect(&self, address: &Address) -> Result<Connection, TransportError> {
+        let target = host_and_port(address)?;
+        let failed = |source| TransportError::Connect {
+            address: address.clone(),
+            source,
+        };
+        let stream = TcpStream::connect(target).await.map_err(failed)?;
+        connection(stream, address.clone()).map_err(failed)
+    }
+
+    async fn listen(&self, address: &Address) -> Result<Box<dyn Listener>, TransportError> {
+        let (host, port) = host_and_port(address)?;
+        let host = if host.is_empty() { "0.0.0.0" } else { host };
+        let failed = |source| TransportError::Listen {
+            address: address.clone(),
+            source,
+        };
+        let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
+        let address = local(listener.local_addr().map_err(failed)?);
+        Ok(Box::new(TcpAcceptor { listener, address }))
+    }
+}
+
+struct TcpAcceptor {
+    listener: TcpListener,
+    address: Address,
+}
+
+#[async_trait]
+impl Listener for TcpAcceptor {
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    async fn accept(&mut self) -> Result<Connection, TransportError> {
+        loop {
+            // What fails here is one connection, or a shortage that passes; never the listener.
+            match self.listener.accept().await {
+                Ok((stream, peer)) => match connection(stream, local(peer)) {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) => tracing::debug!(%peer, %error, "a peer vanished at once"),
+                },
+                Err(error) if is_of_one_connection(&error) => {
+                    tracing::debug!(%error, "a peer vanished while it connected");
+                }
+                Err(error) => {
+                    tracing::warn!(address = %self.address, %error, "cannot accept for now");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+struct TcpSender {
+    half: OwnedWriteHalf,
+    peer: Address,
+}
+
+#[async_trait]
+impl FrameSender for TcpSender {
+    async fn send(&mut self, frames: Frames) -> Result<(), TransportError> {
+        if !frames.objects.is_empty() {
+            let objects = frames.objects.len();
+            return Err(TransportError::Objects { objects });
+        }
+        let mut chunks = wire::encode(&frames)?;
+        drop(frames);
+        let written = self.half.write_all_buf(&mut chunks).await;
+        written.map_err(|source| broken(&self.peer, source))
+    }
+
+    async fn close(&mut self) -> Result<(), TransportError> {
+        let shut = self.half.shutdown().await;
+        shut.map_err(|source| broken(&self.peer, source))
+    }
+}
+
+struct TcpReceiver {
+    half: OwnedReadHalf,
+    peer: Address,
+    decoder: Decoder,
+    buffer: BytesMut,
+    /// How much of the buffer is decoded.
+    decoded: usize,
+}
+
+#[async_trait]
+impl FrameReceiver for TcpReceiver {
+    async fn receive(&mut self) -> Result<Option<Frames>, TransportError> {
+        loop {
+            let mut input = &self.buffer[self.decoded..];
+            let batch = self.decoder.decode(&mut input)?;
+            self.decoded = self.buffer.len() - input.len();
+            if batch.is_some() {
+                return Ok(batch);
+            }
+            self.buffer.clear();
+            self.decoded = 0;
+            let read = match self.decoder.space() {
+                Some(mut space) => self.half.read_buf(&mut space).await,
+                None => self.half.read_buf(&mut self.buffer).await,
+            };
+            if read.map_err(|source| broken(&self.peer, source))? == 0 {
+                self.decoder.finish()?;
+                return Ok(None);
+            }
+        }
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
+        self.decoder.set_limits(limits);
+    }
+}
+
+fn connection(stream: TcpStream, peer: Address) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    let (reading, writing) = stream.into_split();
+    Ok(Connection {
+        sender: Box::new(TcpSender {
+            half: writing,
+            peer: peer.clone(),
+        }),
+        receiver: Box::new(TcpReceiver {
+            half: reading,
+            peer: peer.clone(),
+            decoder: Decoder::new(Limits::HANDSHAKE),
+            buffer: BytesMut::with_capacity(READ_BYTES),
+            decoded: 0,
+        }),
+        peer,
+        carriage: Carriage::Bytes,
+    })
+}
+
+fn broken(peer: &Address, source: io::Error) -> TransportError {
+    let peer = peer.clone();
+    TransportError::Broken { peer, source }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}
+
+fn local(address: SocketAddr) -> Address {
+    let text = format!("tcp://{address}");
+    text.parse().expect("a socket address is a short host:port")
+}
+
+fn host_and_port(address: &Address) -> Result<(&str, u16), TransportError> {
+    let parts = address.rest().rsplit_once(':');
+    parts
+        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+        .map(|(host, port)| (host.trim_start_matches('[').trim_end_matches(']'), port))
+        .ok_or_else(|| TransportError::Address {
+            address: address.clone(),
+            expected: "TCP: expected tcp://host:port",
+        })
+}
