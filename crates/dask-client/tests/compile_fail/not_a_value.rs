@@ -19,12 +19,12 @@ fn takes(_: Plain) -> i64 {
 }
 
 #[task]
-fn borrows(_: &[Plain]) -> i64 {
+fn borrows(_: &[OnlyWritten]) -> i64 {
     1
 }
 
 #[task]
-fn returns() -> Vec<Plain> {
+fn returns() -> Vec<OnlyClone> {
     Vec::new()
 }
 
@@ -51,6 +51,6 @@ fn unserializable() -> OnlyClone {
 }
 
 #[task]
-fn unreadable(_: &OnlyWritten) {}
+fn unreadable(_: &(i64, OnlyWritten)) {}
 
 fn main() {}
