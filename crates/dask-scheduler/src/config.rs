@@ -1,0 +1,45 @@
+use std::time::Duration;
+
+/// How a scheduler behaves. The defaults and names are Dask's where it has them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Its name, for people: `Scheduler-<uuid>`.
+    pub id: String,
+    /// How many workers may die under a task before it errs (`allowed-failures`).
+    pub allowed_failures: u32,
+    /// How many root tasks a worker is given per thread before the rest waits on the scheduler
+    /// (`worker-saturation`); infinity hands them all out at once.
+    pub worker_saturation: f64,
+    /// How often a worker shall report.
+    pub heartbeat: Duration,
+    /// After how long a silent worker counts as lost (`worker-ttl`).
+    pub worker_ttl: Duration,
+    /// How long a new connection may take to say who it is.
+    pub handshake_timeout: Duration,
+    /// The assumed speed between workers, in bytes per second (`bandwidth`).
+    pub bandwidth: u64,
+    /// How long a task is assumed to run while nothing is known (`unknown-task-duration`).
+    pub unknown_task_duration: Duration,
+    /// How many transitions are remembered (`transition-log-length`).
+    pub story_len: usize,
+    /// Whether every event is followed by a check of all invariants (`validate`): for tests, as
+    /// its cost grows with the number of tasks.
+    pub validate: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            id: "Scheduler".to_owned(),
+            allowed_failures: 3,
+            worker_saturation: 1.1,
+            heartbeat: Duration::from_secs(1),
+            worker_ttl: Duration::from_secs(300),
+            handshake_timeout: Duration::from_secs(10),
+            bandwidth: 100_000_000,
+            unknown_task_duration: Duration::from_millis(500),
+            story_len: 100_000,
+            validate: false,
+        }
+    }
+}

@@ -1,0 +1,326 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dask_proto::id::{ClientId, FunctionId, FutureId};
+use dask_proto::map::Map;
+use dask_proto::message::{ClientToScheduler, SchedulerToClient};
+use dask_proto::{Address, Key, Payload, TaskError};
+
+use super::SchedulerState;
+use super::function::FunctionRow;
+use super::instruction::{Again, Peer};
+use super::task::{Hold, Row, Source, StateName, TaskState};
+use super::transition::Goal;
+
+/// What the scheduler knows about a client.
+#[derive(Debug)]
+pub(super) struct ClientEntry {
+    pub(super) name: String,
+    pub(super) functions: Map<FunctionId, FunctionRow>,
+    pub(super) futures: BTreeMap<FutureId, Held>,
+    /// The data that it announced and that has not arrived.
+    pub(super) scattering: BTreeSet<Row>,
+}
+
+/// What a client's future stands for, until the client releases it.
+#[derive(Debug, Clone)]
+pub(super) enum Held {
+    /// A task, which it holds.
+    Task(Row),
+    /// Nothing: it was cancelled. What is submitted on it is cancelled too.
+    Cancelled,
+    /// Nothing: it never became a task. What is submitted on it fails in the same way.
+    Failed(Arc<TaskError>),
+}
+
+impl ClientEntry {
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            functions: Map::default(),
+            futures: BTreeMap::new(),
+            scattering: BTreeSet::new(),
+        }
+    }
+}
+
+impl SchedulerState {
+    pub(super) fn client_said(&mut self, client: ClientId, message: ClientToScheduler) {
+        let Some(entry) = self.clients.get_mut(&client) else {
+            return;
+        };
+        match message {
+            ClientToScheduler::Define { id, function } => {
+                let row = self.functions.intern(&function);
+                if entry.functions.insert(id, row).is_some() {
+                    let reason = format!("the client defined function {id} twice");
+                    self.disconnect(Peer::Client(client), reason);
+                }
+            }
+            ClientToScheduler::Submit(submit) => self.submit(client, submit),
+            ClientToScheduler::Subscribe { future, key } => self.subscribe(client, future, &key),
+            ClientToScheduler::Release { futures } => {
+                for future in futures {
+                    self.release_future(client, future);
+                }
+            }
+            ClientToScheduler::FireAndForget { futures } => {
+                for row in self.tasks_of(client, &futures) {
+                    self.fire_and_forget(row);
+                }
+            }
+            ClientToScheduler::MissingData { future, worker } => {
+                self.missing_data(client, future, &worker);
+            }
+            ClientToScheduler::Request { id, request } => self.request((client, id), request),
+            ClientToScheduler::Forget { id } => {
+                self.waits.retain(|wait| wait.asked_by != (client, id));
+            }
+            ClientToScheduler::Close => {
+                self.remove_client(client);
+                let reason = "the client closed the connection".to_owned();
+                self.out.disconnect(Peer::Client(client), reason);
+            }
+            // A client of a later version says more than this scheduler can do.
+            _ => {
+                let reason = "the client sent a message that this scheduler does not know";
+                self.disconnect(Peer::Client(client), reason);
+            }
+        }
+    }
+
+    /// Forgets a client and releases all that it holds.
+    pub(super) fn remove_client(&mut self, client: ClientId) {
+        let Some(entry) = self.clients.remove(&client) else {
+            return;
+        };
+        self.out.discard(Peer::Client(client));
+        self.waits.retain(|wait| wait.asked_by.0 != client);
+        for row in entry.scattering {
+            let message = "the client that was to scatter the data left before it did";
+            let error = self.lost_data(row, message);
+            self.recommend(row, Goal::Erred(Arc::new(error)));
+        }
+        for (future, held) in entry.futures {
+            if let Held::Task(row) = held {
+                self.tasks[row].holds.remove((client, future));
+                self.reconsider(row);
+            }
+        }
+    }
+
+    /// Whether a future is free to be given a meaning. A cancelled one is: the client was told that
+    /// the hold is gone.
+    pub(super) fn is_free(&self, client: ClientId, future: FutureId) -> bool {
+        let entry = self.clients.get(&client);
+        let held = entry.and_then(|entry| entry.futures.get(&future));
+        matches!(held, None | Some(Held::Cancelled))
+    }
+
+    /// Lets a future hold a task, and tells it what it missed.
+    pub(super) fn hold(&mut self, hold: Hold, row: Row) {
+        let (client, future) = hold;
+        self.give_meaning(hold, Held::Task(row));
+        let task = &mut self.tasks[row];
+        task.holds.insert(hold);
+        match &task.state {
+            TaskState::Released => self.recommend(row, Goal::Waiting),
+            TaskState::Memory { nbytes, .. } => {
+                let nbytes = *nbytes;
+                let message = SchedulerToClient::InMemory {
+                    future,
+                    nbytes,
+                    value: None,
+                };
+                self.out.to_client(client, message);
+            }
+            TaskState::Erred { error } => self.out.erred(client, future, error),
+            _ => {}
+        }
+    }
+
+    /// Ends a future that never becomes a task.
+    pub(super) fn refuse(&mut self, hold: Hold, error: Arc<TaskError>) {
+        self.out.erred(hold.0, hold.1, &error);
+        self.give_meaning(hold, Held::Failed(error));
+    }
+
+    /// Ends a future as cancelled.
+    pub(super) fn cancel_future(&mut self, hold: Hold, reason: &str) {
+        self.out.cancelled(hold.0, hold.1, reason);
+        self.give_meaning(hold, Held::Cancelled);
+    }
+
+    fn give_meaning(&mut self, (client, future): Hold, held: Held) {
+        if let Some(entry) = self.clients.get_mut(&client) {
+            entry.futures.insert(future, held);
+        }
+    }
+
+    /// The task that a future holds, if it does.
+    pub(super) fn task_of(&self, client: ClientId, future: FutureId) -> Option<Row> {
+        match self.clients.get(&client)?.futures.get(&future)? {
+            Held::Task(row) => Some(*row),
+            Held::Cancelled | Held::Failed(_) => None,
+        }
+    }
+
+    /// The tasks that futures hold. Futures that hold none were released or cancelled meanwhile.
+    fn tasks_of(&self, client: ClientId, futures: &[FutureId]) -> Vec<Row> {
+        let rows = futures.iter().filter_map(|f| self.task_of(client, *f));
+        rows.collect()
+    }
+
+    fn subscribe(&mut self, client: ClientId, future: FutureId, key: &Key) {
+        if !self.is_free(client, future) {
+            let reason = format!("the client used future {future} twice");
+            self.disconnect(Peer::Client(client), reason);
+        } else if let Some(row) = self.tasks.find(key.as_str()) {
+            self.hold((client, future), row);
+        } else {
+            let reason = format!("key {key} is not on the scheduler");
+            self.cancel_future((client, future), &reason);
+        }
+    }
+
+    fn release_future(&mut self, client: ClientId, future: FutureId) {
+        let entry = self.clients.get_mut(&client);
+        let held = entry.and_then(|entry| entry.futures.remove(&future));
+        if let Some(Held::Task(row)) = held {
+            self.tasks[row].holds.remove((client, future));
+            self.reconsider(row);
+        }
+    }
+
+    fn fire_and_forget(&mut self, row: Row) {
+        let task = &mut self.tasks[row];
+        let is_done = matches!(task.state.name(), StateName::Memory | StateName::Erred);
+        task.fired |= !is_done;
+    }
+
+    fn missing_data(&mut self, client: ClientId, future: FutureId, worker: &Address) {
+        let row = self.task_of(client, future);
+        let worker = self.workers.by_address(worker);
+        if let (Some(row), Some(worker)) = (row, worker) {
+            self.lose_copy(row, worker);
+        }
+    }
+
+    /// Notes which client is to put data on a worker: the last that said so; none once it is there
+    /// or of no use.
+    pub(super) fn set_scatterer(&mut self, row: Row, client: Option<ClientId>) {
+        if let Source::Data { client: old } = &mut self.tasks[row].source {
+            if let Some(entry) = self.clients.get_mut(old) {
+                entry.scattering.remove(&row);
+            }
+            if let Some(client) = client {
+                *old = client;
+                if let Some(entry) = self.clients.get_mut(&client) {
+                    entry.scattering.insert(row);
+                }
+            }
+        }
+    }
+
+    /// Cancels tasks, and what depends on them, as far as no other client wants them; `force`
+    /// overrules other clients. What is left over is released by the counting of references.
+    pub(super) fn cancel(&mut self, client: ClientId, futures: &[FutureId], force: Force) {
+        let mut agenda = self.tasks_of(client, futures);
+        let mut seen = BTreeSet::new();
+        while let Some(row) = agenda.pop() {
+            if !seen.insert(row) {
+                continue;
+            }
+            let key = self.tasks[row].key.clone();
+            let reason = if force == Force::Yes {
+                format!("key {key} was cancelled by force")
+            } else {
+                format!("key {key} was cancelled")
+            };
+            let is_ours = |hold: &Hold| force == Force::Yes || hold.0 == client;
+            let holds: Vec<Hold> = self.tasks[row].holds.iter().filter(is_ours).collect();
+            for hold in holds {
+                self.tasks[row].holds.remove(hold);
+                self.cancel_future(hold, &reason);
+            }
+            if force == Force::Yes {
+                self.tasks[row].fired = false;
+            }
+            if !self.tasks[row].is_held() {
+                self.for_dependents(row, |_, dependent| agenda.push(dependent));
+            }
+            self.reconsider(row);
+        }
+    }
+
+    /// Runs failed tasks again, and with them the failed tasks that they inherited the error from
+    /// or handed it on to.
+    pub(super) fn retry(&mut self, client: ClientId, futures: &[FutureId]) {
+        let asked = self.tasks_of(client, futures);
+        let mut seen = BTreeSet::new();
+        let mut agenda = asked;
+        let mut reset = Vec::new();
+        while let Some(row) = agenda.pop() {
+            if self.is_retriable(row) && seen.insert(row) {
+                reset.push(row);
+                agenda.extend_from_slice(&self.tasks[row].dependencies);
+            }
+        }
+        agenda.clone_from(&reset);
+        while let Some(row) = agenda.pop() {
+            let mut found = Vec::new();
+            self.for_dependents(row, |state, dependent| {
+                if state.is_retriable(dependent) && seen.insert(dependent) {
+                    found.push(dependent);
+                }
+            });
+            agenda.extend_from_slice(&found);
+            reset.append(&mut found);
+        }
+        // All are released before the first of them looks at its dependencies again.
+        reset.sort_by_key(|row| (self.tasks[*row].priority, *row));
+        for row in reset {
+            self.recommend(row, Goal::Released);
+        }
+    }
+
+    fn is_retriable(&self, row: Row) -> bool {
+        let task = &self.tasks[row];
+        task.state.name() == StateName::Erred && task.spec().is_some()
+    }
+
+    /// Tells every future on a task that its result is in memory.
+    pub(super) fn announce_memory(&mut self, row: Row, value: Option<Payload>) {
+        let task = &self.tasks[row];
+        let nbytes = task.nbytes().unwrap_or(0);
+        for (client, future) in task.holds.iter() {
+            let message = SchedulerToClient::InMemory {
+                future,
+                nbytes,
+                value: value.clone(),
+            };
+            self.out.to_client(client, message);
+        }
+    }
+
+    /// Tells every future on a task that it failed.
+    pub(super) fn announce_erred(&mut self, row: Row, error: &Arc<TaskError>) {
+        for (client, future) in self.tasks[row].holds.iter() {
+            self.out.erred(client, future, error);
+        }
+    }
+
+    /// Tells every future on a task that was done that it is pending again.
+    pub(super) fn announce_pending(&mut self, row: Row, cause: Again) {
+        for (client, future) in self.tasks[row].holds.iter() {
+            self.out.pending(client, future, cause);
+        }
+    }
+}
+
+/// Whether a client's wish overrules that of other clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Force {
+    Yes,
+    No,
+}

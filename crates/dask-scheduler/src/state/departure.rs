@@ -1,0 +1,154 @@
+use std::sync::Arc;
+
+use dask_proto::id::WorkerId;
+use dask_proto::{Address, TaskError, TaskErrorKind};
+
+use super::SchedulerState;
+use super::instruction::Peer;
+use super::task::{Row, TaskState};
+use super::transition::Goal;
+use super::worker::WorkerEntry;
+
+/// How a worker went.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Departure<'a> {
+    /// Nobody knows why: what it was running is suspicious.
+    Lost(&'a str),
+    /// It said goodbye, or said which task is killing it: no other task is to blame.
+    Explained,
+}
+
+impl SchedulerState {
+    /// Forgets a worker: what it was computing and the results that it alone held are computed
+    /// elsewhere.
+    pub(super) fn remove_worker(&mut self, worker: WorkerId, departure: Departure<'_>) {
+        let Some(entry) = self.workers.remove(worker) else {
+            return;
+        };
+        self.functions.rerank(entry.group, entry.rank, None);
+        self.functions.leave_group(entry.group);
+        self.out.discard(Peer::Worker(worker));
+        for row in &entry.has {
+            self.lose_copy(*row, worker);
+        }
+        if let Departure::Lost(reason) = departure {
+            for row in self.suspects(&entry) {
+                self.suspect(row, &entry.join.address, reason);
+            }
+        }
+        for row in self.in_order(&entry.processing) {
+            self.recommend(row, Goal::Waiting);
+        }
+        self.rejudge_queued();
+    }
+
+    /// Notes that a worker has no copy of a result: the last copy gone means that it is lost.
+    pub(super) fn lose_copy(&mut self, row: Row, worker: WorkerId) {
+        let TaskState::Memory { nbytes, holders } = &mut self.tasks[row].state else {
+            return;
+        };
+        let nbytes = *nbytes;
+        if !holders.remove(worker) {
+            return;
+        }
+        let is_lost = holders.is_empty();
+        if let Some(entry) = self.workers.get_mut(worker) {
+            entry.has.remove(&row);
+            entry.nbytes = entry.nbytes.wrapping_sub(nbytes);
+        }
+        // The worker may have it after all, and be asked only too late: then nobody counts on it.
+        self.free(worker, self.tasks.id(row));
+        if is_lost {
+            let goal = match self.tasks[row].spec() {
+                Some(_) => Goal::Released,
+                None => Goal::Erred(Arc::new(self.lost_data(
+                    row,
+                    "every worker that held the scattered data is gone, and it cannot be \
+                     computed again",
+                ))),
+            };
+            self.recommend(row, goal);
+        }
+    }
+
+    pub(super) fn lost_data(&self, row: Row, message: &str) -> TaskError {
+        let key = self.tasks[row].key.clone();
+        TaskError::new(TaskErrorKind::LostData, key, message)
+    }
+
+    /// Gives up workers that have been silent for too long.
+    pub(super) fn remove_silent_workers(&mut self) {
+        while let Some((at, worker)) = self.deadlines.first().copied() {
+            if at > self.now {
+                return;
+            }
+            self.deadlines.remove(&(at, worker));
+            let Some(entry) = self.workers.get(worker) else {
+                continue;
+            };
+            let deadline = entry.last_seen + self.config.worker_ttl;
+            if deadline > self.now {
+                self.deadlines.insert((deadline, worker));
+            } else {
+                let ttl = self.config.worker_ttl;
+                self.disconnect(
+                    Peer::Worker(worker),
+                    format!("nothing was heard from the worker for {ttl:?}"),
+                );
+            }
+        }
+    }
+
+    /// The tasks that a worker may have been executing when it died.
+    ///
+    /// Dask suspects all that it was given; with thousands of them fed ahead most of those had no
+    /// part in it. A worker starts tasks in the order of their priority, so the suspects are the
+    /// first ones, as many as it has threads, and those that had left the pool of threads.
+    fn suspects(&self, entry: &WorkerEntry) -> Vec<Row> {
+        let nthreads = usize::try_from(entry.join.nthreads).unwrap_or(usize::MAX);
+        let in_pool = entry
+            .processing
+            .difference(&entry.seceded)
+            .copied()
+            .collect();
+        let executing = self.in_order(&in_pool).into_iter().take(nthreads);
+        entry.seceded.iter().copied().chain(executing).collect()
+    }
+
+    /// Tasks in the order of their priority.
+    fn in_order(&self, rows: &std::collections::BTreeSet<Row>) -> Vec<Row> {
+        let mut rows: Vec<Row> = rows.iter().copied().collect();
+        rows.sort_by_key(|row| (self.tasks[*row].priority, *row));
+        rows
+    }
+
+    fn suspect(&mut self, row: Row, worker: &Address, reason: &str) {
+        let task = &mut self.tasks[row];
+        let deaths = task.deaths.get_or_insert_default();
+        deaths.push(worker.clone());
+        if deaths.len() > self.config.allowed_failures as usize {
+            let error = self.killed_workers(row, reason);
+            self.recommend(row, Goal::Erred(Arc::new(error)));
+        }
+    }
+
+    /// Dask's `KilledWorker`.
+    fn killed_workers(&self, row: Row, reason: &str) -> TaskError {
+        let task = &self.tasks[row];
+        let deaths: Vec<&Address> = task.deaths.iter().flat_map(|d| d.iter()).collect();
+        let names: Vec<&str> = deaths.iter().map(|address| address.as_str()).collect();
+        let message = format!(
+            "{} workers died while they had this task: {}; the last because {reason}. Usual causes \
+             are too little memory (the system kills the process), a stack overflow, a crash in \
+             foreign code, or somebody killing the process: see the logs of these workers",
+            names.len(),
+            names.join(", "),
+        );
+        let function = task.function().map(|f| self.functions.get(f));
+        TaskError {
+            function: function.map_or_else(String::new, |f| f.function.path.clone()),
+            worker: deaths.last().copied().cloned(),
+            ..TaskError::new(TaskErrorKind::KilledWorker, task.key.clone(), message)
+        }
+    }
+}

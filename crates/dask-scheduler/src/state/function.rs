@@ -1,0 +1,203 @@
+use std::collections::BTreeSet;
+
+use dask_proto::graph::{Function, Priority};
+use dask_proto::id::{FunctionId, WorkerId};
+use dask_proto::map::Map;
+
+use super::task::Row;
+
+/// A task function that a client or a worker named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct FunctionRow(u32);
+
+/// Workers that have exactly the same functions: nearly always those that run one program.
+///
+/// What is chosen by load is chosen per group, so a choice costs the same with one worker and
+/// with ten thousand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct GroupRow(u32);
+
+/// What is known about a task function.
+#[derive(Debug)]
+pub(super) struct FunctionEntry {
+    pub(super) function: Function,
+    /// The groups of workers that have it.
+    pub(super) groups: Vec<GroupRow>,
+    /// Its tasks in state queued, the first to run first.
+    pub(super) queue: BTreeSet<(Priority, Row)>,
+    /// How long it runs, in nanoseconds: a moving average that gives the latest half the weight.
+    pub(super) duration: Option<u64>,
+}
+
+/// The position of a worker among those of its group: first those with room for root tasks, then
+/// by load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    pub(super) full: bool,
+    /// Nanoseconds until its threads are expected to be idle.
+    pub(super) load: u64,
+    pub(super) worker: WorkerId,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    functions: Box<[FunctionRow]>,
+    members: u32,
+    /// The members that have threads.
+    ranked: BTreeSet<Rank>,
+}
+
+/// All functions and groups. Neither is ever forgotten: a program's are few.
+#[derive(Debug, Default)]
+pub(super) struct FunctionTable {
+    entries: Vec<FunctionEntry>,
+    by_function: Map<Function, FunctionRow>,
+    groups: Vec<Group>,
+    by_offer: Map<Box<[FunctionRow]>, GroupRow>,
+    /// The functions that have tasks in state queued.
+    queued: BTreeSet<FunctionRow>,
+}
+
+impl FunctionRow {
+    /// What the function is called towards workers.
+    pub(super) fn id(self) -> FunctionId {
+        FunctionId(self.0)
+    }
+}
+
+impl FunctionTable {
+    /// The row of a function.
+    pub(super) fn intern(&mut self, function: &Function) -> FunctionRow {
+        if let Some(row) = self.by_function.get(function) {
+            return *row;
+        }
+        let row = FunctionRow(
+            u32::try_from(self.entries.len()).expect("memory ends before the names of functions"),
+        );
+        self.by_function.insert(function.clone(), row);
+        self.entries.push(FunctionEntry {
+            function: function.clone(),
+            groups: Vec::new(),
+            queue: BTreeSet::new(),
+            duration: None,
+        });
+        row
+    }
+
+    pub(super) fn get(&self, row: FunctionRow) -> &FunctionEntry {
+        &self.entries[row.0 as usize]
+    }
+
+    /// All functions, in the order in which they were first named.
+    pub(super) fn rows(&self) -> impl Iterator<Item = FunctionRow> + use<> {
+        (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(FunctionRow)
+    }
+
+    /// Adds a worker with these functions to their group.
+    pub(super) fn join_group(&mut self, functions: &[Function]) -> GroupRow {
+        let offer: BTreeSet<FunctionRow> = functions.iter().map(|f| self.intern(f)).collect();
+        let offer: Box<[FunctionRow]> = offer.into_iter().collect();
+        let group = self.by_offer.get(&offer).copied().unwrap_or_else(|| {
+            let group = GroupRow(
+                u32::try_from(self.groups.len()).expect("memory ends before the groups of workers"),
+            );
+            for function in &offer {
+                self.entries[function.0 as usize].groups.push(group);
+            }
+            self.groups.push(Group {
+                functions: offer.clone(),
+                ..Group::default()
+            });
+            self.by_offer.insert(offer, group);
+            group
+        });
+        self.groups[group.0 as usize].members += 1;
+        group
+    }
+
+    /// Takes a worker out of its group.
+    pub(super) fn leave_group(&mut self, group: GroupRow) {
+        self.groups[group.0 as usize].members -= 1;
+    }
+
+    /// Moves a worker among those of its group.
+    pub(super) fn rerank(&mut self, group: GroupRow, old: Option<Rank>, new: Option<Rank>) {
+        let ranked = &mut self.groups[group.0 as usize].ranked;
+        if let Some(old) = old {
+            ranked.remove(&old);
+        }
+        ranked.extend(new);
+    }
+
+    /// Whether a worker is in the index of its group where it should be.
+    pub(super) fn is_ranked(&self, group: GroupRow, rank: Rank) -> bool {
+        self.groups[group.0 as usize].ranked.contains(&rank)
+    }
+
+    /// Whether any worker that is connected has the function.
+    pub(super) fn is_offered(&self, function: FunctionRow) -> bool {
+        let groups = &self.get(function).groups;
+        groups.iter().any(|g| self.groups[g.0 as usize].members > 0)
+    }
+
+    /// Whether workers of this group have the function.
+    pub(super) fn has(&self, group: GroupRow, function: FunctionRow) -> bool {
+        let functions = &self.groups[group.0 as usize].functions;
+        functions.binary_search(&function).is_ok()
+    }
+
+    /// The least loaded worker with the function and with room for root tasks.
+    pub(super) fn idlest_open(&self, function: FunctionRow) -> Option<WorkerId> {
+        let groups = self.get(function).groups.iter();
+        groups
+            .filter_map(|g| self.groups[g.0 as usize].ranked.first())
+            .filter(|rank| !rank.full)
+            .min()
+            .map(|rank| rank.worker)
+    }
+
+    /// The least loaded worker with the function, whether it has room or not.
+    pub(super) fn idlest(&self, function: FunctionRow) -> Option<WorkerId> {
+        let first_full = Rank {
+            full: true,
+            load: 0,
+            worker: WorkerId(0),
+        };
+        let groups = self.get(function).groups.iter();
+        groups
+            .flat_map(|g| {
+                let ranked = &self.groups[g.0 as usize].ranked;
+                let full = ranked.range(first_full..).next();
+                ranked.first().into_iter().chain(full)
+            })
+            .min_by_key(|rank| (rank.load, rank.worker))
+            .map(|rank| rank.worker)
+    }
+
+    /// Takes in how long a task of the function ran.
+    pub(super) fn learn(&mut self, function: FunctionRow, nanos: u64) {
+        let entry = &mut self.entries[function.0 as usize];
+        entry.duration = Some(match entry.duration {
+            Some(average) => average / 2 + nanos / 2,
+            None => nanos,
+        });
+    }
+
+    pub(super) fn enqueue(&mut self, function: FunctionRow, task: (Priority, Row)) {
+        self.entries[function.0 as usize].queue.insert(task);
+        self.queued.insert(function);
+    }
+
+    pub(super) fn dequeue(&mut self, function: FunctionRow, task: (Priority, Row)) {
+        let queue = &mut self.entries[function.0 as usize].queue;
+        queue.remove(&task);
+        if queue.is_empty() {
+            self.queued.remove(&function);
+        }
+    }
+
+    /// The functions that have tasks in state queued.
+    pub(super) fn queued(&self) -> impl Iterator<Item = FunctionRow> + '_ {
+        self.queued.iter().copied()
+    }
+}

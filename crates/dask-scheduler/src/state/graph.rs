@@ -1,0 +1,176 @@
+use std::fmt::Write;
+use std::sync::Arc;
+
+use dask_proto::graph::{Priority, TaskOptions, TaskSpec};
+use dask_proto::id::{ClientId, FutureId};
+use dask_proto::limits::SUBMIT_TASKS;
+use dask_proto::message::Submit;
+use dask_proto::{Key, TaskError, TaskErrorKind};
+
+use super::SchedulerState;
+use super::client::Held;
+use super::function::FunctionRow;
+use super::instruction::Peer;
+use super::task::{Row, Source, Spec, TaskEntry};
+
+/// What a submitted task's dependencies allow.
+enum Dependencies {
+    /// All are tasks.
+    Tasks(Box<[Row]>),
+    /// One was cancelled.
+    Cancelled,
+    /// One never became a task.
+    Failed(Arc<TaskError>),
+}
+
+impl SchedulerState {
+    /// Takes in a part of a graph.
+    pub(super) fn submit(&mut self, client: ClientId, submit: Submit) {
+        if submit.tasks.len() > SUBMIT_TASKS {
+            let reason = format!("a submission of more than {SUBMIT_TASKS} tasks");
+            self.disconnect(Peer::Client(client), reason);
+            return;
+        }
+        let options = Arc::new(submit.options);
+        for task in submit.tasks {
+            if let Err(reason) = self.submit_task(client, task, &options) {
+                self.disconnect(Peer::Client(client), reason);
+                return;
+            }
+        }
+    }
+
+    /// Takes in one task; the error is the reason to cut the client off.
+    fn submit_task(
+        &mut self,
+        client: ClientId,
+        task: TaskSpec,
+        options: &Arc<TaskOptions>,
+    ) -> Result<(), String> {
+        let hold = (client, task.future);
+        if !self.is_free(client, task.future) {
+            return Err(format!("the client used future {} twice", task.future));
+        }
+        let entry = self.clients.get(&client);
+        let function = entry.and_then(|entry| entry.functions.get(&task.function));
+        let Some(function) = function.copied() else {
+            let id = task.function;
+            return Err(format!("the client used function {id} without defining it"));
+        };
+        if let Some(row) = self.tasks.find(task.key.as_str()) {
+            if self.is_same(row, function, task.content) {
+                self.hold(hold, row);
+            } else {
+                let error = self.collision(row, task.key, function);
+                self.refuse(hold, Arc::new(error));
+            }
+            return Ok(());
+        }
+        match self.resolve(client, &task) {
+            Dependencies::Cancelled => {
+                let reason = format!("key {} depends on a cancelled key", task.key);
+                self.cancel_future(hold, &reason);
+            }
+            Dependencies::Failed(error) => self.refuse(hold, error),
+            Dependencies::Tasks(dependencies) => {
+                let source = Source::Spec(Spec {
+                    function,
+                    content: task.content,
+                    body: task.body,
+                    options: options.clone(),
+                });
+                let row = self.add_task(task.key, source, dependencies);
+                self.hold(hold, row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a task known, in state released.
+    pub(super) fn add_task(&mut self, key: Key, source: Source, dependencies: Box<[Row]>) -> Row {
+        let user = match &source {
+            Source::Spec(spec) => spec.options.priority,
+            Source::Data { .. } => 0,
+        };
+        let priority = Priority::new(user, self.submitted);
+        self.submitted += 1;
+        let mut entry = TaskEntry::new(key, source, priority);
+        entry.dependencies = dependencies;
+        self.counts[entry.state.name() as usize] += 1;
+        let row = self.tasks.insert(entry);
+        let id = self.tasks.id(row);
+        for i in 0..self.tasks[row].dependencies.len() {
+            let dependency = self.tasks[row].dependencies[i];
+            let entry = &mut self.tasks[dependency];
+            entry.dependents.push(id);
+            entry.live_dependents += 1;
+        }
+        row
+    }
+
+    fn resolve(&self, client: ClientId, task: &TaskSpec) -> Dependencies {
+        let mut rows = Vec::with_capacity(task.dependencies.len());
+        let futures = self.clients.get(&client).map(|entry| &entry.futures);
+        for dependency in &task.dependencies {
+            match futures.and_then(|futures| futures.get(dependency)) {
+                Some(Held::Task(row)) => rows.push(*row),
+                Some(Held::Cancelled) => return Dependencies::Cancelled,
+                Some(Held::Failed(error)) => return Dependencies::Failed(error.clone()),
+                None => return Dependencies::Failed(Arc::new(dangling(task, *dependency))),
+            }
+        }
+        Dependencies::Tasks(rows.into())
+    }
+
+    /// Whether a known task is the same as one that is submitted under its key.
+    fn is_same(&self, row: Row, function: FunctionRow, content: Option<[u8; 16]>) -> bool {
+        let task = &self.tasks[row];
+        let Some(spec) = task.spec() else {
+            return false;
+        };
+        spec.function == function
+            && match (spec.content, content) {
+                (None, None) => true,
+                (Some(one), Some(other)) => one == other,
+                // The digest of the one that has none is in its key, which both have.
+                (Some(digest), None) | (None, Some(digest)) => {
+                    task.key.as_str().ends_with(&hex(digest))
+                }
+            }
+    }
+
+    fn collision(&self, row: Row, key: Key, function: FunctionRow) -> TaskError {
+        let new = &self.functions.get(function).function;
+        let known = match self.tasks[row].function() {
+            Some(known) if known != function => {
+                format!("calls {}", self.functions.get(known).function)
+            }
+            Some(_) => "calls the same function with other arguments".to_owned(),
+            None => "is scattered data".to_owned(),
+        };
+        let message = format!(
+            "the key is already on the cluster with other content: the task that has it {known}, \
+             and this one calls {new}; give this task another key, or release the other first"
+        );
+        TaskError {
+            function: new.path.clone(),
+            ..TaskError::new(TaskErrorKind::KeyCollision, key, message)
+        }
+    }
+}
+
+fn dangling(task: &TaskSpec, dependency: FutureId) -> TaskError {
+    let message = format!(
+        "the task depends on {dependency}, which did not come before it: the graph depends on \
+         itself, or on a key that is not there"
+    );
+    TaskError::new(TaskErrorKind::InvalidGraph, task.key.clone(), message)
+}
+
+fn hex(digest: [u8; 16]) -> String {
+    digest.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,218 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dask_proto::TaskError;
+use dask_proto::id::{ClientId, FutureId, StimulusId, TaskId, WorkerId};
+use dask_proto::message::{SchedulerToClient, SchedulerToWorker, Welcome};
+
+/// A connection of the scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// A client.
+    Client(ClientId),
+    /// A worker.
+    Worker(WorkerId),
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Client(id) => id.fmt(f),
+            Self::Worker(id) => id.fmt(f),
+        }
+    }
+}
+
+/// What a state asks of its shell.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Instruction {
+    /// Answer the hello of a peer that joined; a rejected one is unknown to the state afterwards.
+    Welcome {
+        /// The peer.
+        peer: Peer,
+        /// The answer.
+        welcome: Welcome,
+    },
+    /// Send a batch to a client.
+    ToClient {
+        /// The client.
+        client: ClientId,
+        /// The batch.
+        messages: Vec<SchedulerToClient>,
+    },
+    /// Send a batch to a worker.
+    ToWorker {
+        /// The worker.
+        worker: WorkerId,
+        /// The batch.
+        messages: Vec<SchedulerToWorker>,
+    },
+    /// Tell a peer to close, for this reason, and close its connection. It is unknown to the state
+    /// afterwards.
+    Disconnect {
+        /// The peer.
+        peer: Peer,
+        /// Why, for people.
+        reason: String,
+    },
+    /// End once everything is flushed. Every peer was disconnected before.
+    Shutdown,
+}
+
+/// All that one event leads to: at most one batch per peer.
+#[derive(Debug, Default)]
+pub struct Instructions {
+    stimulus: StimulusId,
+    welcomes: Vec<(Peer, Welcome)>,
+    clients: BTreeMap<ClientId, ClientBatch>,
+    workers: BTreeMap<WorkerId, Vec<SchedulerToWorker>>,
+    disconnects: Vec<(Peer, String)>,
+    shutdown: bool,
+}
+
+#[derive(Debug, Default)]
+struct ClientBatch {
+    messages: Vec<SchedulerToClient>,
+    /// The error in the last message, to tell cheaply whether the next is the same.
+    last_error: Option<Arc<TaskError>>,
+}
+
+impl Instructions {
+    /// An empty buffer, to be used again and again.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The event that caused these, counted by the state.
+    #[must_use]
+    pub fn stimulus(&self) -> StimulusId {
+        self.stimulus
+    }
+
+    /// Takes all instructions out, in the order in which they are to be carried out.
+    pub fn drain(&mut self) -> impl Iterator<Item = Instruction> + use<> {
+        let taken = std::mem::take(self);
+        let welcomes = taken.welcomes.into_iter();
+        let clients = taken.clients.into_iter();
+        let workers = taken.workers.into_iter();
+        let disconnects = taken.disconnects.into_iter();
+        welcomes
+            .map(|(peer, welcome)| Instruction::Welcome { peer, welcome })
+            .chain(clients.map(|(client, batch)| Instruction::ToClient {
+                client,
+                messages: batch.messages,
+            }))
+            .chain(workers.map(|(worker, messages)| Instruction::ToWorker { worker, messages }))
+            .chain(disconnects.map(|(peer, reason)| Instruction::Disconnect { peer, reason }))
+            .chain(taken.shutdown.then_some(Instruction::Shutdown))
+    }
+
+    pub(super) fn begin(&mut self, stimulus: StimulusId) {
+        self.stimulus = stimulus;
+    }
+
+    pub(super) fn welcome(&mut self, peer: Peer, welcome: Welcome) {
+        self.welcomes.push((peer, welcome));
+    }
+
+    pub(super) fn disconnect(&mut self, peer: Peer, reason: String) {
+        self.disconnects.push((peer, reason));
+    }
+
+    pub(super) fn shutdown(&mut self) {
+        self.shutdown = true;
+    }
+
+    pub(super) fn to_worker(&mut self, worker: WorkerId, message: SchedulerToWorker) {
+        self.workers.entry(worker).or_default().push(message);
+    }
+
+    /// Tells a worker to free a task: one message for a run of them.
+    pub(super) fn free(&mut self, worker: WorkerId, task: TaskId) {
+        let messages = self.workers.entry(worker).or_default();
+        if let Some(SchedulerToWorker::Free { tasks }) = messages.last_mut() {
+            tasks.push(task);
+        } else {
+            messages.push(SchedulerToWorker::Free { tasks: vec![task] });
+        }
+    }
+
+    pub(super) fn to_client(&mut self, client: ClientId, message: SchedulerToClient) {
+        self.clients
+            .entry(client)
+            .or_default()
+            .messages
+            .push(message);
+    }
+
+    /// Tells a client of a failed future: one message for a run of the same error.
+    pub(super) fn erred(&mut self, client: ClientId, future: FutureId, error: &Arc<TaskError>) {
+        let batch = self.clients.entry(client).or_default();
+        let same = batch
+            .last_error
+            .as_ref()
+            .is_some_and(|last| Arc::ptr_eq(last, error));
+        match batch.messages.last_mut() {
+            Some(SchedulerToClient::Erred { futures, .. }) if same => futures.push(future),
+            _ => {
+                batch.last_error = Some(error.clone());
+                batch.messages.push(SchedulerToClient::Erred {
+                    futures: vec![future],
+                    error: Box::new(TaskError::clone(error)),
+                });
+            }
+        }
+    }
+
+    /// Tells a client that a future is pending again: one message for a run of them.
+    pub(super) fn pending(&mut self, client: ClientId, future: FutureId, cause: Again) {
+        let is_lost = cause == Again::Lost;
+        let batch = self.clients.entry(client).or_default();
+        match batch.messages.last_mut() {
+            Some(SchedulerToClient::Pending { futures, lost }) if *lost == is_lost => {
+                futures.push(future);
+            }
+            _ => batch.messages.push(SchedulerToClient::Pending {
+                futures: vec![future],
+                lost: is_lost,
+            }),
+        }
+    }
+
+    /// Tells a client of a cancelled future: one message for a run with the same reason.
+    pub(super) fn cancelled(&mut self, client: ClientId, future: FutureId, why: &str) {
+        let batch = self.clients.entry(client).or_default();
+        match batch.messages.last_mut() {
+            Some(SchedulerToClient::Cancelled { futures, reason }) if reason == why => {
+                futures.push(future);
+            }
+            _ => batch.messages.push(SchedulerToClient::Cancelled {
+                futures: vec![future],
+                reason: why.to_owned(),
+            }),
+        }
+    }
+
+    /// Forgets what was to be said to a peer that is gone.
+    pub(super) fn discard(&mut self, peer: Peer) {
+        match peer {
+            Peer::Client(client) => {
+                self.clients.remove(&client);
+            }
+            Peer::Worker(worker) => {
+                self.workers.remove(&worker);
+            }
+        }
+    }
+}
+
+/// Why a task that was done is pending again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Its result was lost.
+    Lost,
+    /// A client asked to try again.
+    Retried,
+}

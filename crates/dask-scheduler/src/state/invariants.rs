@@ -1,0 +1,261 @@
+//! What holds between two events. Checked after every event in tests, and with
+//! `Config::validate`.
+
+use std::collections::BTreeMap;
+
+use dask_proto::Key;
+
+use super::SchedulerState;
+use super::client::Held;
+use super::task::{Row, StateName, TaskEntry, TaskState};
+
+/// An invariant does not hold: a defect of the scheduler.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// Something about a task.
+    #[error("{rule}: task {key} in state {state}")]
+    Task {
+        /// What should hold.
+        rule: &'static str,
+        /// The task.
+        key: Key,
+        /// Its state.
+        state: &'static str,
+    },
+    /// Something about the tables.
+    #[error("{rule}")]
+    Table {
+        /// What should hold.
+        rule: &'static str,
+    },
+}
+
+type Check = Result<(), Violation>;
+
+impl SchedulerState {
+    /// Checks all invariants.
+    ///
+    /// # Errors
+    /// The first one that does not hold.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        for (row, task) in self.tasks.iter() {
+            self.a_task_at_rest_has_a_reason_to_be(task)?;
+            self.waiters_are_counted(task)?;
+            self.dependents_are_counted(row, task)?;
+            self.waiting_tasks_miss_something(task)?;
+            self.running_tasks_have_their_dependencies(task)?;
+            self.states_and_indexes_agree(row, task)?;
+            self.holds_are_mutual(row, task)?;
+        }
+        self.agenda_is_empty()?;
+        self.states_are_counted()?;
+        self.workers_index_nothing_else()?;
+        self.ranks_are_up_to_date()?;
+        self.clients_hold_nothing_else()?;
+        self.nobody_waits_while_there_is_room()
+    }
+
+    pub(super) fn assert_invariants(&self) {
+        let checked = self.check_invariants();
+        if let Err(violation) = &checked {
+            tracing::error!(%violation, stimulus = %self.stimulus, "an invariant does not hold");
+        }
+        debug_assert_eq!(checked, Ok(()));
+    }
+
+    fn a_task_at_rest_has_a_reason_to_be(&self, task: &TaskEntry) -> Check {
+        let has_reason = match &task.state {
+            TaskState::Released => {
+                (task.is_wanted() && task.spec().is_none())
+                    || (!task.is_wanted() && task.live_dependents > 0)
+            }
+            TaskState::Erred { .. } => task.is_wanted() || task.live_dependents > 0,
+            _ => task.is_wanted(),
+        };
+        ensure(has_reason, "a task is kept only while it is wanted", task)
+    }
+
+    fn waiters_are_counted(&self, task: &TaskEntry) -> Check {
+        let dependents = task.dependents.iter().filter_map(|id| self.tasks.row(*id));
+        let active = dependents.filter(|d| self.tasks[*d].state.is_active());
+        let rule = "waiters are the dependents on their way to a result";
+        ensure(active.count() == task.waiters as usize, rule, task)
+    }
+
+    fn dependents_are_counted(&self, row: Row, task: &TaskEntry) -> Check {
+        let live = task.dependents.iter().filter_map(|id| self.tasks.row(*id));
+        let live: Vec<Row> = live.collect();
+        let rule = "dependents are counted";
+        ensure(live.len() == task.live_dependents as usize, rule, task)?;
+        let depends = |d: &Row| self.tasks[*d].dependencies.contains(&row);
+        ensure(live.iter().all(depends), "dependents depend", task)?;
+        let few = task.dependents.len() <= 16.max(2 * live.len() + 1);
+        ensure(few, "forgotten dependents are swept out", task)
+    }
+
+    fn waiting_tasks_miss_something(&self, task: &TaskEntry) -> Check {
+        let TaskState::Waiting { missing } = &task.state else {
+            return Ok(());
+        };
+        let dependencies = task.dependencies.iter().map(|d| &self.tasks[*d].state);
+        let absent = dependencies.filter(|state| !state.is_memory()).count();
+        let rule = "a waiting task counts its dependencies that are not in memory";
+        ensure(absent == *missing as usize && absent > 0, rule, task)
+    }
+
+    fn running_tasks_have_their_dependencies(&self, task: &TaskEntry) -> Check {
+        let is_ready = task.state.is_active() && task.state.name() != StateName::Waiting;
+        let mut dependencies = task.dependencies.iter();
+        let present = dependencies.all(|d| self.tasks[*d].state.is_memory());
+        let rule = "what is queued or processing has its dependencies in memory";
+        ensure(!is_ready || present, rule, task)
+    }
+
+    fn states_and_indexes_agree(&self, row: Row, task: &TaskEntry) -> Check {
+        let place = (task.priority, row);
+        let queue = task.function().map(|f| &self.functions.get(f).queue);
+        let is_queued = queue.is_some_and(|queue| queue.contains(&place));
+        let agree = is_queued == (task.state.name() == StateName::Queued);
+        ensure(agree, "the queues hold what is queued", task)?;
+        let agree = self.no_worker.contains(&place) == (task.state.name() == StateName::NoWorker);
+        ensure(agree, "the list of tasks without a worker is right", task)?;
+        match &task.state {
+            TaskState::Processing { worker, .. } => {
+                let entry = self.workers.get(*worker);
+                let knows = entry.is_some_and(|entry| entry.processing.contains(&row));
+                ensure(knows, "a worker knows what it processes", task)
+            }
+            TaskState::Memory { holders, .. } => {
+                ensure(!holders.is_empty(), "a result is somewhere", task)?;
+                let knows = holders.iter().all(|worker| {
+                    let entry = self.workers.get(worker);
+                    entry.is_some_and(|entry| entry.has.contains(&row))
+                });
+                ensure(knows, "a worker knows what it holds", task)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn holds_are_mutual(&self, row: Row, task: &TaskEntry) -> Check {
+        let knows = task
+            .holds
+            .iter()
+            .all(|(client, future)| self.task_of(client, future) == Some(row));
+        ensure(knows, "a client knows what it holds", task)
+    }
+
+    fn agenda_is_empty(&self) -> Check {
+        let rule = "nothing is left to do between two events";
+        ensure_table(self.agenda.is_empty(), rule)
+    }
+
+    fn states_are_counted(&self) -> Check {
+        let mut counts: BTreeMap<StateName, u64> = BTreeMap::new();
+        for (_, task) in self.tasks.iter() {
+            *counts.entry(task.state.name()).or_default() += 1;
+        }
+        let agree = StateName::ALL
+            .iter()
+            .all(|name| self.counts[*name as usize] == counts.get(name).copied().unwrap_or(0));
+        ensure_table(agree, "the number of tasks in each state is right")
+    }
+
+    fn workers_index_nothing_else(&self) -> Check {
+        for (worker, entry) in self.workers.iter() {
+            let mut occupancy = 0u64;
+            for row in &entry.processing {
+                let state = self.tasks.get(*row).map(|task| &task.state);
+                let Some(TaskState::Processing {
+                    worker: on,
+                    expected,
+                    seceded,
+                }) = state
+                else {
+                    return ensure_table(false, "workers process what is processing");
+                };
+                ensure_table(*on == worker, "a task is processing on one worker")?;
+                let agree = entry.seceded.contains(row) == *seceded;
+                ensure_table(agree, "workers know which tasks seceded")?;
+                if !seceded {
+                    occupancy = occupancy.wrapping_add(*expected);
+                }
+            }
+            ensure_table(
+                entry.occupancy == occupancy,
+                "occupancy is the sum of its tasks",
+            )?;
+            let sizes = entry.has.iter().filter_map(|row| {
+                let task = self.tasks.get(*row)?;
+                let is_holder = task.holders()?.contains(worker);
+                is_holder.then_some(task.nbytes()?)
+            });
+            let sizes: Vec<u64> = sizes.collect();
+            let complete = sizes.len() == entry.has.len();
+            ensure_table(complete, "workers hold what is in memory on them")?;
+            let total = sizes.into_iter().fold(0, u64::wrapping_add);
+            ensure_table(
+                entry.nbytes == total,
+                "bytes held are the sum of the results",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn ranks_are_up_to_date(&self) -> Check {
+        let saturation = self.config.worker_saturation;
+        for (worker, entry) in self.workers.iter() {
+            let now = entry.rank_now(worker, saturation);
+            ensure_table(entry.rank == now, "workers are ranked by their load")?;
+            let entered = now.is_none_or(|rank| self.functions.is_ranked(entry.group, rank));
+            ensure_table(entered, "workers are in the index of their group")?;
+        }
+        Ok(())
+    }
+
+    fn clients_hold_nothing_else(&self) -> Check {
+        for (client, entry) in &self.clients {
+            for (future, held) in &entry.futures {
+                if let Held::Task(row) = held {
+                    let task = self.tasks.get(*row);
+                    let agree = task.is_some_and(|t| t.holds.contains((*client, *future)));
+                    ensure_table(agree, "what a client holds knows it")?;
+                }
+            }
+            let awaited = entry.scattering.iter().all(|row| {
+                let task = self.tasks.get(*row);
+                task.is_some_and(|t| t.spec().is_none() && matches!(t.state, TaskState::Released))
+            });
+            ensure_table(awaited, "what a client is to scatter has not arrived")?;
+        }
+        Ok(())
+    }
+
+    fn nobody_waits_while_there_is_room(&self) -> Check {
+        for function in self.functions.queued() {
+            let is_full = self.functions.idlest_open(function).is_none();
+            ensure_table(is_full, "no task is queued while a worker has room for it")?;
+        }
+        Ok(())
+    }
+}
+
+fn ensure(holds: bool, rule: &'static str, task: &TaskEntry) -> Check {
+    if holds {
+        return Ok(());
+    }
+    Err(Violation::Task {
+        rule,
+        key: task.key.clone(),
+        state: task.state.name().as_str(),
+    })
+}
+
+fn ensure_table(holds: bool, rule: &'static str) -> Check {
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation::Table { rule })
+    }
+}

@@ -1,0 +1,249 @@
+//! The pure part of the scheduler: events in, instructions out.
+//!
+//! [`SchedulerState::handle`] is the only door. Reading order: `event` and `instruction` (what
+//! goes in and out), `task` (the states of a task), `transition` (the table of all edges), then
+//! the policies: `placement` and `queueing`.
+//!
+//! **Invariants.** Nothing here reads a clock, a socket, the environment or anything random; every
+//! event is legal at any time; nothing recurses over the graph; and what is chosen is chosen by
+//! integers, ties by id. `invariants` lists what holds between two events.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod assignment;
+mod client;
+mod departure;
+mod event;
+mod function;
+mod graph;
+mod instruction;
+mod invariants;
+mod placement;
+mod queueing;
+mod report;
+mod request;
+mod scatter;
+mod small_set;
+mod story;
+mod task;
+mod transition;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use dask_proto::graph::Priority;
+use dask_proto::id::{ClientId, StimulusId, WorkerId};
+use dask_proto::message::{Rejection, Welcome};
+use dask_proto::{Address, Moment};
+
+use super::Config;
+use client::ClientEntry;
+pub use event::Event;
+use function::FunctionTable;
+pub use instruction::{Instruction, Instructions, Peer};
+pub use invariants::Violation;
+use request::Wait;
+use story::{Cause, StoryLog};
+use task::{Row, StateName, TaskState, TaskTable};
+use transition::Goal;
+use worker::WorkerTable;
+
+/// Everything that a scheduler knows.
+#[derive(Debug)]
+pub struct SchedulerState {
+    config: Config,
+    /// Where it listens, for those who ask.
+    address: Address,
+    now: Moment,
+    stimulus: StimulusId,
+    cause: Cause,
+    tasks: TaskTable,
+    functions: FunctionTable,
+    workers: WorkerTable,
+    clients: BTreeMap<ClientId, ClientEntry>,
+    /// The tasks in state no-worker, the first to run first.
+    no_worker: BTreeSet<(Priority, Row)>,
+    /// How many tasks are in each state, in the order of [`StateName::ALL`].
+    counts: [u64; StateName::ALL.len()],
+    /// Transitions that are recommended and not yet made; empty between two events.
+    agenda: VecDeque<(Row, Goal)>,
+    /// How many tasks have been submitted.
+    submitted: u64,
+    /// When to look whether a worker has been silent for too long: one entry each.
+    deadlines: BTreeSet<(Moment, WorkerId)>,
+    /// Clients that wait for workers.
+    waits: Vec<Wait>,
+    /// The worker that was scattered to last.
+    scattered_to: WorkerId,
+    story: StoryLog,
+    is_closing: bool,
+    /// The caller's buffer, for the duration of an event.
+    out: Instructions,
+}
+
+impl SchedulerState {
+    /// A scheduler that listens at `address` and knows nobody.
+    #[must_use]
+    pub fn new(config: Config, address: Address) -> Self {
+        Self {
+            story: StoryLog::new(config.story_len),
+            config,
+            address,
+            now: Moment::default(),
+            stimulus: StimulusId::default(),
+            cause: Cause::default(),
+            tasks: TaskTable::default(),
+            functions: FunctionTable::default(),
+            workers: WorkerTable::default(),
+            clients: BTreeMap::new(),
+            no_worker: BTreeSet::new(),
+            counts: Default::default(),
+            agenda: VecDeque::new(),
+            submitted: 0,
+            deadlines: BTreeSet::new(),
+            waits: Vec::new(),
+            scattered_to: WorkerId::default(),
+            is_closing: false,
+            out: Instructions::default(),
+        }
+    }
+
+    /// Takes in an event and appends everything that follows from it.
+    pub fn handle(&mut self, now: Moment, event: Event, out: &mut Instructions) {
+        std::mem::swap(&mut self.out, out);
+        self.now = self.now.max(now);
+        self.stimulus.0 += 1;
+        self.out.begin(self.stimulus);
+        self.apply(event);
+        self.settle();
+        if self.config.validate {
+            self.assert_invariants();
+        }
+        std::mem::swap(&mut self.out, out);
+    }
+
+    /// When to call [`handle`](Self::handle) with [`Event::Timeout`], if nothing else happens.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Moment> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// What happened to a key: one line per transition, oldest first, as far as it is remembered.
+    #[must_use]
+    pub fn story(&self, key: &str) -> Vec<String> {
+        self.story.story(key)
+    }
+
+    /// The name of the state of a task, such as `processing`; `None` if it is not known.
+    #[must_use]
+    pub fn task_state(&self, key: &str) -> Option<&'static str> {
+        let row = self.tasks.find(key)?;
+        Some(self.tasks[row].state.name().as_str())
+    }
+
+    /// One line for every task, in the order of their keys: its key, its state and where it is.
+    /// For tests and for people.
+    #[must_use]
+    pub fn summary(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .tasks
+            .iter()
+            .map(|(_, task)| {
+                let detail = match &task.state {
+                    TaskState::Waiting { missing } => format!(" for {missing}"),
+                    TaskState::Processing { worker, .. } => format!(" on {worker}"),
+                    TaskState::Memory { holders, .. } => {
+                        let holders: Vec<_> = holders.iter().map(|w| w.to_string()).collect();
+                        format!(" on {}", holders.join(" "))
+                    }
+                    TaskState::Erred { error } => format!(" {:?}", error.kind),
+                    _ => String::new(),
+                };
+                format!("{} {}{detail}", task.key, task.state.name().as_str())
+            })
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            _ if self.is_closing && !event.is_hello() => {}
+            Event::ClientJoined { client, name } => self.client_joined(client, name),
+            Event::ClientSaid { client, messages } => {
+                self.cause = Cause::ClientSaid(client);
+                for message in messages {
+                    self.client_said(client, message);
+                    self.settle_agenda();
+                }
+            }
+            Event::ClientLost { client } => {
+                self.cause = Cause::ClientLost(client);
+                self.remove_client(client);
+            }
+            Event::WorkerJoined { worker, join } => {
+                self.cause = Cause::WorkerJoined(worker);
+                self.worker_joined(worker, *join);
+            }
+            Event::WorkerSaid { worker, messages } => {
+                self.cause = Cause::WorkerSaid(worker);
+                self.worker_said(worker, messages);
+            }
+            Event::WorkerLost { worker, reason } => {
+                self.cause = Cause::WorkerLost(worker);
+                self.remove_worker(worker, departure::Departure::Lost(&reason));
+            }
+            Event::Timeout => {
+                self.cause = Cause::Timeout;
+                self.remove_silent_workers();
+            }
+            Event::Shutdown { reason } => {
+                self.cause = Cause::Shutdown;
+                self.shut_down(&reason);
+            }
+        }
+    }
+
+    /// Makes all recommended transitions, and hands out queued tasks, until nothing is left to do.
+    fn settle(&mut self) {
+        self.settle_agenda();
+        while self.hand_out_queued() {
+            self.settle_agenda();
+        }
+    }
+
+    fn client_joined(&mut self, client: ClientId, name: String) {
+        let welcome = if self.is_closing {
+            Welcome::Rejected(Rejection::Closing)
+        } else {
+            self.clients.insert(client, ClientEntry::new(name));
+            Welcome::Client { id: client }
+        };
+        self.out.welcome(Peer::Client(client), welcome);
+    }
+
+    /// Cuts off a peer that broke the protocol.
+    fn disconnect(&mut self, peer: Peer, reason: impl Into<String>) {
+        let reason = reason.into();
+        match peer {
+            Peer::Client(client) => self.remove_client(client),
+            Peer::Worker(worker) => {
+                self.remove_worker(worker, departure::Departure::Lost(&reason));
+            }
+        }
+        self.out.disconnect(peer, reason);
+    }
+
+    /// Tells every peer to close, and the shell to end.
+    fn shut_down(&mut self, reason: &str) {
+        self.is_closing = true;
+        for client in self.clients.keys() {
+            let peer = Peer::Client(*client);
+            self.out.disconnect(peer, reason.to_owned());
+        }
+        for worker in self.workers.ids() {
+            let peer = Peer::Worker(worker);
+            self.out.disconnect(peer, reason.to_owned());
+        }
+        self.out.shutdown();
+    }
+}

@@ -1,0 +1,204 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dask_proto::id::WorkerId;
+use dask_proto::{TaskError, TaskErrorKind};
+
+use super::SchedulerState;
+use super::function::FunctionRow;
+use super::task::{Row, Spec};
+use super::transition::Goal;
+
+/// What fetching any dependency at all costs, in nanoseconds: a round trip and the work at both
+/// ends. Without it a result of a few bytes would pull no task to its holder.
+const FETCH_COST: u64 = 1_000_000;
+
+/// This many holders of a dependency are considered. More would make a choice linear in workers,
+/// and a result that has so many copies is no reason to prefer any of them.
+const HOLDERS_CONSIDERED: usize = 20;
+
+/// A task with this many dependencies or more is placed where they are, and not as a root task.
+const ROOT_DEPENDENCIES: usize = 5;
+
+/// How many functions an error message lists.
+const FUNCTIONS_LISTED: usize = 8;
+
+impl SchedulerState {
+    /// What becomes of a task whose dependencies are all in memory.
+    pub(super) fn judge(&self, row: Row) -> Goal {
+        let task = &self.tasks[row];
+        let Some(spec) = task.spec() else {
+            return Goal::Released;
+        };
+        if self.workers.is_empty() {
+            return Goal::NoWorker;
+        }
+        if !self.functions.is_offered(spec.function) {
+            return Goal::Erred(Arc::new(self.no_function(row, spec)));
+        }
+        let options = &spec.options;
+        let worker = if !options.workers.is_empty() || !options.resources.is_empty() {
+            self.choose(row, &self.eligible(spec))
+        } else if self.config.worker_saturation.is_finite() && self.is_root_like(row) {
+            return Goal::Queued;
+        } else {
+            self.choose_anywhere(row, spec.function)
+        };
+        worker.map_or(Goal::NoWorker, Goal::Processing)
+    }
+
+    /// Whether a task is one of many that could as well run anywhere: it depends on nothing, or
+    /// only on what so many depend on that every worker will need a copy (Dask's `rootish`).
+    fn is_root_like(&self, row: Row) -> bool {
+        let dependencies = &self.tasks[row].dependencies;
+        let many = 2 * self.workers.nthreads();
+        dependencies.len() < ROOT_DEPENDENCIES
+            && dependencies
+                .iter()
+                .all(|dependency| u64::from(self.tasks[*dependency].live_dependents) > many)
+    }
+
+    /// A worker for a task that may run anywhere: a holder of its dependencies, or the idlest.
+    fn choose_anywhere(&self, row: Row, function: FunctionRow) -> Option<WorkerId> {
+        let idlest = self.functions.idlest(function)?;
+        let dependencies = &self.tasks[row].dependencies;
+        if dependencies.is_empty() {
+            return Some(idlest);
+        }
+        let mut candidates: BTreeSet<WorkerId> = [idlest].into();
+        for dependency in dependencies {
+            let holders = self.tasks[*dependency].holders().into_iter();
+            candidates.extend(holders.flat_map(|h| h.iter().take(HOLDERS_CONSIDERED)));
+        }
+        let candidates: Vec<WorkerId> = candidates
+            .into_iter()
+            .filter(|worker| self.can_run(*worker, function))
+            .collect();
+        self.choose(row, &candidates)
+    }
+
+    /// The candidate where the task is estimated to start first: once the worker's threads are
+    /// idle and the dependencies that it lacks are fetched.
+    pub(super) fn choose(&self, row: Row, candidates: &[WorkerId]) -> Option<WorkerId> {
+        let mut present: BTreeMap<WorkerId, u64> = candidates.iter().map(|w| (*w, 0)).collect();
+        let mut total = 0u64;
+        for dependency in &self.tasks[row].dependencies {
+            let task = &self.tasks[*dependency];
+            // An empty value has to be fetched too.
+            let nbytes = task.nbytes().unwrap_or(0).max(1);
+            total = total.saturating_add(nbytes);
+            for holder in task
+                .holders()
+                .into_iter()
+                .flat_map(|h| h.iter())
+                .take(HOLDERS_CONSIDERED)
+            {
+                if let Some(bytes) = present.get_mut(&holder) {
+                    *bytes = bytes.saturating_add(nbytes);
+                }
+            }
+        }
+        let estimate = |(worker, bytes): (&WorkerId, &u64)| {
+            let entry = self.workers.get(*worker)?;
+            let start = entry.load().saturating_add(self.fetch_time(total - *bytes));
+            Some((start, entry.nbytes, *worker))
+        };
+        let best = present.iter().filter_map(estimate).min();
+        best.map(|(_, _, worker)| worker)
+    }
+
+    /// How long it takes to fetch so many bytes, in nanoseconds.
+    fn fetch_time(&self, nbytes: u64) -> u64 {
+        if nbytes == 0 {
+            return 0;
+        }
+        let nanos = u128::from(nbytes) * 1_000_000_000 / u128::from(self.config.bandwidth.max(1));
+        FETCH_COST.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// Whether a worker has threads and the function.
+    fn can_run(&self, worker: WorkerId, function: FunctionRow) -> bool {
+        self.workers.get(worker).is_some_and(|entry| {
+            entry.join.nthreads > 0 && self.functions.has(entry.group, function)
+        })
+    }
+
+    /// The workers that satisfy a task's restrictions.
+    fn eligible(&self, spec: &Spec) -> Vec<WorkerId> {
+        let options = &spec.options;
+        let is_eligible = |worker: &WorkerId| {
+            let entry = self.workers.get(*worker);
+            self.can_run(*worker, spec.function)
+                && entry.is_some_and(|entry| entry.supplies(&options.resources))
+        };
+        let names = options.workers.iter();
+        let named: BTreeSet<WorkerId> = names.flat_map(|text| self.workers.named(text)).collect();
+        let named: Vec<WorkerId> = named.into_iter().filter(is_eligible).collect();
+        if !named.is_empty() || !(options.workers.is_empty() || options.allow_other_workers) {
+            return named;
+        }
+        match options.resources.first() {
+            Some((resource, _)) => {
+                let workers = self.workers.by_resource(resource);
+                workers.filter(is_eligible).collect()
+            }
+            None => self.workers.ids().filter(is_eligible).collect(),
+        }
+    }
+
+    /// Says which function is missing, and what the workers have instead.
+    fn no_function(&self, row: Row, spec: &Spec) -> TaskError {
+        let wanted = &self.functions.get(spec.function).function;
+        let offered: Vec<String> = self
+            .offered_like(spec.function)
+            .into_iter()
+            .map(|function| self.functions.get(function).function.to_string())
+            .collect();
+        let total = self
+            .functions
+            .rows()
+            .filter(|f| self.functions.is_offered(*f))
+            .count();
+        let hint = match offered.len() {
+            0 => "the workers offer no functions at all: do they run your program?".to_owned(),
+            n if n == total => format!("the workers offer {}", offered.join(", ")),
+            n => format!(
+                "the workers offer {total} functions, of which {n} are {}",
+                offered.join(", ")
+            ),
+        };
+        let message = format!("no worker has the function {wanted}; {hint}");
+        TaskError {
+            function: wanted.path.clone(),
+            ..TaskError::new(
+                TaskErrorKind::NoFunction,
+                self.tasks[row].key.clone(),
+                message,
+            )
+        }
+    }
+
+    /// Some functions that workers have: those that could be meant first.
+    fn offered_like(&self, wanted: FunctionRow) -> Vec<FunctionRow> {
+        let wanted = &self.functions.get(wanted).function;
+        let mut offered: Vec<_> = self
+            .functions
+            .rows()
+            .filter(|row| self.functions.is_offered(*row))
+            .map(|row| {
+                let function = &self.functions.get(row).function;
+                let is_far = function.path != wanted.path;
+                let is_farther = function.name() != wanted.name();
+                (is_far, is_farther, function, row)
+            })
+            .collect();
+        offered.sort();
+        // Where the same path or name is there, nothing else is of interest.
+        let closest = offered.first().map(|(far, farther, ..)| (*far, *farther));
+        let is_closest = |(far, farther): (bool, bool)| Some((far, farther)) == closest;
+        let close = offered
+            .iter()
+            .filter(|(far, farther, ..)| is_closest((*far, *farther)));
+        close.take(FUNCTIONS_LISTED).map(|(.., row)| *row).collect()
+    }
+}

@@ -1,0 +1,259 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dask_proto::id::{RunId, TaskId, WorkerId};
+use dask_proto::message::{Rejection, Welcome, WorkerJoin, WorkerToScheduler};
+use dask_proto::{Payload, TaskError, TaskErrorKind};
+
+use super::SchedulerState;
+use super::departure::Departure;
+use super::instruction::Peer;
+use super::task::{Row, Source, TaskState};
+use super::transition::{Copy, Goal};
+use super::worker::WorkerEntry;
+
+/// A task is believed to have run at most this long, in nanoseconds: a day.
+const LONGEST: u64 = 86_400_000_000_000;
+
+/// A task that a worker reports done.
+struct Finished {
+    task: TaskId,
+    run: RunId,
+    nbytes: u64,
+    duration_ns: u64,
+    value: Option<Payload>,
+}
+
+impl SchedulerState {
+    pub(super) fn worker_joined(&mut self, worker: WorkerId, join: WorkerJoin) {
+        let peer = Peer::Worker(worker);
+        let name = if self.workers.by_address(&join.address).is_some() {
+            Some(join.address.to_string())
+        } else {
+            let name = self.workers.by_name(&join.name);
+            name.map(|_| join.name.clone())
+        };
+        let rejection = match name {
+            _ if self.is_closing => Some(Rejection::Closing),
+            Some(name) => Some(Rejection::NameTaken { name }),
+            None => None,
+        };
+        if let Some(rejection) = rejection {
+            self.out.welcome(peer, Welcome::Rejected(rejection));
+            return;
+        }
+        let heartbeat = self.config.heartbeat.as_millis();
+        let welcome = Welcome::Worker {
+            id: worker,
+            heartbeat_ms: u64::try_from(heartbeat).unwrap_or(u64::MAX),
+        };
+        self.out.welcome(peer, welcome);
+        let group = self.functions.join_group(&join.functions);
+        self.workers
+            .insert(worker, WorkerEntry::new(join, group, self.now));
+        self.rerank(worker);
+        self.deadlines
+            .insert((self.now + self.config.worker_ttl, worker));
+        self.rejudge_no_worker();
+        self.answer_waits();
+    }
+
+    pub(super) fn worker_said(&mut self, worker: WorkerId, messages: Vec<WorkerToScheduler>) {
+        for message in messages {
+            // A message of this batch may have been the last that counts.
+            let Some(entry) = self.workers.get_mut(worker) else {
+                return;
+            };
+            entry.last_seen = self.now;
+            self.worker_message(worker, message);
+            self.settle_agenda();
+        }
+    }
+
+    fn worker_message(&mut self, worker: WorkerId, message: WorkerToScheduler) {
+        match message {
+            WorkerToScheduler::Finished {
+                task,
+                run,
+                nbytes,
+                duration_ns,
+                value,
+            } => {
+                let finished = Finished {
+                    task,
+                    run,
+                    nbytes,
+                    duration_ns,
+                    value,
+                };
+                self.finished(worker, finished);
+            }
+            WorkerToScheduler::Erred { task, run, error } => {
+                if let Some(row) = self.attempt(worker, task, run) {
+                    self.erred(row, *error);
+                }
+            }
+            WorkerToScheduler::MissingDependencies { task, run, missing } => {
+                if let Some(row) = self.attempt(worker, task, run) {
+                    self.missing_dependencies(row, &missing);
+                }
+            }
+            WorkerToScheduler::Added { tasks } => {
+                for (task, nbytes) in tasks {
+                    self.added(worker, task, nbytes);
+                }
+            }
+            WorkerToScheduler::LongRunning { task, run } => {
+                if let Some(row) = self.attempt(worker, task, run) {
+                    self.long_running(row);
+                }
+            }
+            WorkerToScheduler::Heartbeat(metrics) => {
+                if let Some(entry) = self.workers.get_mut(worker) {
+                    entry.metrics = metrics;
+                }
+            }
+            WorkerToScheduler::Dying { task, run, reason } => {
+                if let Some(row) = self.attempt(worker, task, run) {
+                    self.killed_its_worker(row, worker, &reason);
+                }
+                self.remove_worker(worker, Departure::Explained);
+                self.out.disconnect(Peer::Worker(worker), reason);
+            }
+            WorkerToScheduler::Leaving => {
+                self.remove_worker(worker, Departure::Explained);
+                let reason = "the worker is leaving".to_owned();
+                self.out.disconnect(Peer::Worker(worker), reason);
+            }
+            // A worker of a later version says more than this scheduler can use.
+            _ => {}
+        }
+    }
+
+    /// The task that a worker is computing, if this attempt is the one that counts.
+    fn attempt(&self, worker: WorkerId, task: TaskId, run: RunId) -> Option<Row> {
+        let row = self.tasks.row(task)?;
+        let entry = &self.tasks[row];
+        let is_current = entry.run == run && self.is_processing_on(row, worker);
+        is_current.then_some(row)
+    }
+
+    fn is_processing_on(&self, row: Row, worker: WorkerId) -> bool {
+        matches!(&self.tasks[row].state, TaskState::Processing { worker: on, .. } if *on == worker)
+    }
+
+    fn finished(&mut self, worker: WorkerId, finished: Finished) {
+        let Some(row) = self.attempt(worker, finished.task, finished.run) else {
+            self.free_stray(worker, finished.task);
+            return;
+        };
+        if let Some(function) = self.tasks[row].function() {
+            self.functions
+                .learn(function, finished.duration_ns.min(LONGEST));
+            if let Some(entry) = self.workers.get_mut(worker) {
+                *entry.finished.entry(function).or_default() += 1;
+            }
+        }
+        let copy = Copy {
+            worker,
+            nbytes: finished.nbytes,
+            value: finished.value,
+        };
+        self.transition(row, Goal::Memory(copy));
+    }
+
+    fn erred(&mut self, row: Row, error: TaskError) {
+        let task = &mut self.tasks[row];
+        if task.retries > 0 {
+            task.retries -= 1;
+            self.recommend(row, Goal::Waiting);
+        } else {
+            self.recommend(row, Goal::Erred(Arc::new(error)));
+        }
+    }
+
+    fn missing_dependencies(&mut self, row: Row, missing: &[(TaskId, WorkerId)]) {
+        let dependencies = self.tasks[row].dependencies.iter();
+        let dependencies: BTreeSet<Row> = dependencies.copied().collect();
+        for (dependency, holder) in missing {
+            let dependency = self.tasks.row(*dependency);
+            if let Some(dependency) = dependency.filter(|d| dependencies.contains(d)) {
+                self.lose_copy(dependency, *holder);
+            }
+        }
+        self.recommend(row, Goal::Waiting);
+    }
+
+    fn added(&mut self, worker: WorkerId, task: TaskId, nbytes: u64) {
+        let Some(row) = self.tasks.row(task) else {
+            self.free_stray(worker, task);
+            return;
+        };
+        let entry = &mut self.tasks[row];
+        match (&mut entry.state, &entry.source) {
+            (TaskState::Memory { nbytes, holders }, _) => {
+                let nbytes = *nbytes;
+                if holders.insert(worker) {
+                    if let Some(entry) = self.workers.get_mut(worker) {
+                        entry.has.insert(row);
+                        entry.nbytes = entry.nbytes.wrapping_add(nbytes);
+                    }
+                }
+            }
+            (TaskState::Released, Source::Data { .. }) => {
+                let copy = Copy {
+                    worker,
+                    nbytes,
+                    value: None,
+                };
+                self.transition(row, Goal::Memory(copy));
+            }
+            _ => self.free_stray(worker, task),
+        }
+    }
+
+    /// Has a worker drop a copy that nobody counts on. Not while the worker computes the task: it
+    /// was told to drop the copy before it was told to compute, and would stop computing now.
+    fn free_stray(&mut self, worker: WorkerId, task: TaskId) {
+        let keeps = self.tasks.row(task).is_some_and(|row| {
+            let holders = self.tasks[row].holders();
+            self.is_processing_on(row, worker) || holders.is_some_and(|h| h.contains(worker))
+        });
+        if !keeps {
+            self.free(worker, task);
+        }
+    }
+
+    fn long_running(&mut self, row: Row) {
+        let TaskState::Processing {
+            worker,
+            expected,
+            seceded,
+        } = &mut self.tasks[row].state
+        else {
+            return;
+        };
+        if std::mem::replace(seceded, true) {
+            return;
+        }
+        let (worker, expected) = (*worker, *expected);
+        if let Some(entry) = self.workers.get_mut(worker) {
+            entry.seceded.insert(row);
+            entry.occupancy = entry.occupancy.wrapping_sub(expected);
+            self.rerank(worker);
+        }
+    }
+
+    /// A worker names the task that is killing it.
+    fn killed_its_worker(&mut self, row: Row, worker: WorkerId, reason: &str) {
+        let address = self.workers.get(worker).map(|w| w.join.address.clone());
+        let task = &self.tasks[row];
+        let function = task.function().map(|f| self.functions.get(f));
+        let error = TaskError {
+            function: function.map_or_else(String::new, |f| f.function.path.clone()),
+            worker: address,
+            ..TaskError::new(TaskErrorKind::KilledWorker, task.key.clone(), reason)
+        };
+        self.recommend(row, Goal::Erred(Arc::new(error)));
+    }
+}

@@ -1,0 +1,211 @@
+use std::collections::BTreeMap;
+
+use dask_proto::id::{ClientId, FutureId, RequestId, WorkerId};
+use dask_proto::message::{
+    Answer, KeyCount, Located, Refusal, Request, SchedulerInfo, SchedulerToClient,
+};
+use dask_proto::{Address, Key};
+
+use super::SchedulerState;
+use super::client::Force;
+use super::task::{Row, StateName};
+use super::worker::WorkerEntry;
+
+/// Who asked a question: the client, and the question's id.
+pub(super) type Asked = (ClientId, RequestId);
+
+/// A client that waits for workers.
+#[derive(Debug)]
+pub(super) struct Wait {
+    pub(super) asked_by: Asked,
+    /// How many workers must be connected.
+    pub(super) workers: u32,
+}
+
+impl SchedulerState {
+    /// Answers a question, or notes that it is to be answered later.
+    pub(super) fn request(&mut self, asked_by: Asked, request: Request) {
+        let client = asked_by.0;
+        let answer = match request {
+            Request::Cancel { futures, force } => {
+                let force = if force { Force::Yes } else { Force::No };
+                self.cancel(client, &futures, force);
+                Answer::Done
+            }
+            Request::Retry { futures } => {
+                self.retry(client, &futures);
+                Answer::Done
+            }
+            Request::Scatter {
+                items,
+                workers,
+                broadcast,
+            } => match self.scatter(client, items, &workers, broadcast.into()) {
+                Some(answer) => answer,
+                None => return,
+            },
+            Request::Locate { futures } => self.locate(client, &futures),
+            Request::WhoHas { keys } => Answer::WhoHas(self.who_has(keys)),
+            Request::HasWhat { workers } => self.keys(&workers, |state, entry| {
+                entry.has.iter().map(|row| state.key(*row)).collect()
+            }),
+            Request::Processing { workers } => self.keys(&workers, |state, entry| {
+                entry.processing.iter().map(|row| state.key(*row)).collect()
+            }),
+            Request::SchedulerInfo => Answer::Info(Box::new(self.info())),
+            Request::Counts => Answer::Counts(self.finished_counts()),
+            Request::WaitForWorkers { n } => {
+                self.waits.push(Wait {
+                    asked_by,
+                    workers: n,
+                });
+                self.answer_waits();
+                return;
+            }
+            Request::Story { key } => Answer::Story(self.story(key.as_str())),
+            Request::Shutdown => {
+                self.answer(asked_by, Answer::Done);
+                let who = self.clients.get(&client).map(|entry| entry.name.as_str());
+                let reason = format!("{} shut the cluster down", who.unwrap_or("a client"));
+                self.shut_down(&reason);
+                return;
+            }
+            // A client of a later version asks more than this scheduler can answer.
+            _ => Answer::Refused(Refusal::TooLarge),
+        };
+        self.answer(asked_by, answer);
+    }
+
+    /// Answers those whose workers are there.
+    pub(super) fn answer_waits(&mut self) {
+        let connected = self.workers.len();
+        for wait in std::mem::take(&mut self.waits) {
+            if wait.workers as usize <= connected {
+                self.answer(wait.asked_by, Answer::Done);
+            } else {
+                self.waits.push(wait);
+            }
+        }
+    }
+
+    fn answer(&mut self, (client, id): Asked, answer: Answer) {
+        self.out
+            .to_client(client, SchedulerToClient::Answer { id, answer });
+    }
+
+    fn locate(&self, client: ClientId, futures: &[FutureId]) -> Answer {
+        let mut list = AddressList::default();
+        let mut items = Vec::with_capacity(futures.len());
+        for future in futures {
+            let Some(row) = self.task_of(client, *future) else {
+                return Answer::Refused(Refusal::UnknownFuture(*future));
+            };
+            items.push(self.located(row, &mut list));
+        }
+        Answer::Located {
+            workers: list.addresses,
+            items,
+        }
+    }
+
+    fn located(&self, row: Row, list: &mut AddressList) -> Located {
+        let holders = self.tasks[row].holders().into_iter().flat_map(|h| h.iter());
+        let positions = holders.filter_map(|worker| list.position(self, worker));
+        Located {
+            task: self.tasks.id(row),
+            workers: positions.collect(),
+        }
+    }
+
+    fn who_has(&self, keys: Vec<Key>) -> Vec<(Key, Vec<Address>)> {
+        let holders = |row: Row| -> Vec<Address> {
+            let holders = self.tasks[row].holders().into_iter().flat_map(|h| h.iter());
+            let entries = holders.filter_map(|worker| self.workers.get(worker));
+            entries.map(|entry| entry.join.address.clone()).collect()
+        };
+        if keys.is_empty() {
+            let all = self.tasks.iter();
+            return all
+                .map(|(row, task)| (task.key.clone(), holders(row)))
+                .collect();
+        }
+        let known = |key: Key| {
+            let found = self.tasks.find(key.as_str()).map(holders);
+            (key, found.unwrap_or_default())
+        };
+        keys.into_iter().map(known).collect()
+    }
+
+    fn keys(&self, names: &[String], keys: impl Fn(&Self, &WorkerEntry) -> Vec<Key>) -> Answer {
+        let mut workers: Vec<WorkerId> = Vec::new();
+        for name in names {
+            let named = self.workers.named(name);
+            if named.is_empty() {
+                return Answer::Refused(Refusal::UnknownWorker(name.clone()));
+            }
+            workers.extend(named);
+        }
+        if names.is_empty() {
+            workers.extend(self.workers.ids());
+        }
+        let entries = workers.into_iter().filter_map(|w| self.workers.get(w));
+        let keys = entries.map(|entry| (entry.join.address.clone(), keys(self, entry)));
+        Answer::Keys(keys.collect())
+    }
+
+    fn key(&self, row: Row) -> Key {
+        self.tasks[row].key.clone()
+    }
+
+    fn info(&self) -> SchedulerInfo {
+        let states = StateName::ALL.iter().zip(self.counts);
+        let states = states.filter(|(_, count)| *count > 0);
+        SchedulerInfo {
+            address: self.address.clone(),
+            id: self.config.id.clone(),
+            workers: self.workers.iter().map(|(_, entry)| entry.info()).collect(),
+            clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
+            tasks: states
+                .map(|(state, count)| (state.as_str().to_owned(), count))
+                .collect(),
+        }
+    }
+
+    fn finished_counts(&self) -> Vec<KeyCount> {
+        let mut counts = Vec::new();
+        for (_, entry) in self.workers.iter() {
+            let mut by_prefix: BTreeMap<&str, u64> = BTreeMap::new();
+            for (function, finished) in &entry.finished {
+                let prefix = self.functions.get(*function).function.name();
+                *by_prefix.entry(prefix).or_default() += finished;
+            }
+            counts.extend(by_prefix.into_iter().map(|(prefix, finished)| KeyCount {
+                worker: entry.join.address.clone(),
+                prefix: prefix.to_owned(),
+                finished,
+            }));
+        }
+        counts
+    }
+}
+
+/// The addresses in an answer, each once, in the order of first mention.
+#[derive(Default)]
+pub(super) struct AddressList {
+    pub(super) addresses: Vec<Address>,
+    positions: BTreeMap<WorkerId, u32>,
+}
+
+impl AddressList {
+    /// The position of a worker that is connected.
+    pub(super) fn position(&mut self, state: &SchedulerState, worker: WorkerId) -> Option<u32> {
+        if let Some(position) = self.positions.get(&worker) {
+            return Some(*position);
+        }
+        let address = state.workers.get(worker)?.join.address.clone();
+        let position = u32::try_from(self.addresses.len()).ok()?;
+        self.addresses.push(address);
+        self.positions.insert(worker, position);
+        Some(position)
+    }
+}

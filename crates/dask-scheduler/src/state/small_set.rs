@@ -1,0 +1,89 @@
+use std::collections::BTreeSet;
+
+/// An ordered set that costs no allocation while it has one element, as nearly all do: the holds
+/// on a key, the holders of a value.
+#[derive(Debug, Default)]
+pub(super) enum SmallSet<T> {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// One element.
+    One(T),
+    /// Any number of elements; does not shrink back.
+    Many(Box<BTreeSet<T>>),
+}
+
+impl<T: Ord + Copy> SmallSet<T> {
+    /// Adds an element; whether it is new.
+    pub(super) fn insert(&mut self, item: T) -> bool {
+        match self {
+            Self::Empty => {
+                *self = Self::One(item);
+                true
+            }
+            Self::One(one) if *one == item => false,
+            Self::One(one) => {
+                *self = Self::Many(Box::new([*one, item].into()));
+                true
+            }
+            Self::Many(many) => many.insert(item),
+        }
+    }
+
+    /// Takes an element out; whether it was there.
+    pub(super) fn remove(&mut self, item: T) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::One(one) if *one == item => {
+                *self = Self::Empty;
+                true
+            }
+            Self::One(_) => false,
+            Self::Many(many) => many.remove(&item),
+        }
+    }
+
+    pub(super) fn contains(&self, item: T) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::One(one) => *one == item,
+            Self::Many(many) => many.contains(&item),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::One(_) => 1,
+            Self::Many(many) => many.len(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        let (one, many) = match self {
+            Self::Empty => (None, None),
+            Self::One(one) => (Some(*one), None),
+            Self::Many(many) => (None, Some(many)),
+        };
+        one.into_iter()
+            .chain(many.into_iter().flat_map(|many| many.iter().copied()))
+    }
+
+    /// The elements in order, from `start` on and then those before it.
+    pub(super) fn iter_from(&self, start: T) -> impl Iterator<Item = T> + '_ {
+        let (one, many) = match self {
+            Self::Empty => (None, None),
+            Self::One(one) => (Some(*one), None),
+            Self::Many(many) => (None, Some(many)),
+        };
+        one.into_iter().chain(
+            many.into_iter()
+                .flat_map(move |many| many.range(start..).chain(many.range(..start)).copied()),
+        )
+    }
+}

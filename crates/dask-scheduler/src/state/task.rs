@@ -1,0 +1,335 @@
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+use dask_proto::graph::{Priority, TaskOptions};
+use dask_proto::id::{ClientId, FutureId, RunId, TaskId, WorkerId};
+use dask_proto::map::Map;
+use dask_proto::{Address, Key, Payload, TaskError};
+
+use super::function::FunctionRow;
+use super::small_set::SmallSet;
+
+/// A client's future on a key.
+pub(super) type Hold = (ClientId, FutureId);
+
+/// What the scheduler knows about a task. There can be millions: every byte counts.
+#[derive(Debug)]
+pub(super) struct TaskEntry {
+    pub(super) key: Key,
+    pub(super) state: TaskState,
+    pub(super) source: Source,
+    pub(super) priority: Priority,
+    /// The futures on it (Dask's `who_wants`).
+    pub(super) holds: SmallSet<Hold>,
+    /// The tasks whose results are its arguments, as often as the body counts them. They stay
+    /// known for as long as this task is, so that it can be computed again.
+    pub(super) dependencies: Box<[Row]>,
+    /// The tasks that have this one as a dependency, as often as they do, in order of arrival.
+    /// Forgotten ones are swept out once they are the greater part: forgetting one is O(1).
+    pub(super) dependents: Vec<TaskId>,
+    /// How many of `dependents` are still known.
+    pub(super) live_dependents: u32,
+    /// How many of `dependents` are on their way to a result and need this one.
+    pub(super) waiters: u32,
+    /// The latest attempt.
+    pub(super) run: RunId,
+    /// How often it may still fail.
+    pub(super) retries: u32,
+    /// Somebody fired and forgot it: it is wanted until it is done.
+    pub(super) fired: bool,
+    /// The workers that died under it. Boxed, for hardly any task has any.
+    #[expect(clippy::box_collection)]
+    pub(super) deaths: Option<Box<Vec<Address>>>,
+}
+
+/// Where the result of a task comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// It is computed.
+    Spec(Spec),
+    /// A client puts it on a worker.
+    Data {
+        /// The client that announced it last.
+        client: ClientId,
+    },
+}
+
+/// How to compute a task.
+#[derive(Debug)]
+pub(super) struct Spec {
+    pub(super) function: FunctionRow,
+    pub(super) content: Option<[u8; 16]>,
+    pub(super) body: Payload,
+    pub(super) options: Arc<TaskOptions>,
+}
+
+/// Where a task stands. The names are Dask's; forgotten is the absence of an entry.
+#[derive(Debug)]
+pub(super) enum TaskState {
+    /// Known, and neither computed nor about to be; scattered data before it arrives.
+    Released,
+    /// Some dependencies are not in memory.
+    Waiting {
+        /// How many of its dependencies.
+        missing: u32,
+    },
+    /// It could run, and no worker has room for another root task.
+    Queued,
+    /// It could run, and no worker is there that may run it.
+    NoWorker,
+    /// A worker has it.
+    Processing {
+        worker: WorkerId,
+        /// How long it is expected to run, in nanoseconds.
+        expected: u64,
+        /// It left the worker's pool of threads.
+        seceded: bool,
+    },
+    /// Its result is on workers.
+    Memory {
+        nbytes: u64,
+        holders: SmallSet<WorkerId>,
+    },
+    /// It failed, or something that it depends on did.
+    Erred { error: Arc<TaskError> },
+}
+
+/// A [`TaskState`] without its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum StateName {
+    Released,
+    Waiting,
+    Queued,
+    NoWorker,
+    Processing,
+    Memory,
+    Erred,
+    Forgotten,
+}
+
+impl StateName {
+    /// Every state of a task that is known.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Released,
+        Self::Waiting,
+        Self::Queued,
+        Self::NoWorker,
+        Self::Processing,
+        Self::Memory,
+        Self::Erred,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Waiting => "waiting",
+            Self::Queued => "queued",
+            Self::NoWorker => "no-worker",
+            Self::Processing => "processing",
+            Self::Memory => "memory",
+            Self::Erred => "erred",
+            Self::Forgotten => "forgotten",
+        }
+    }
+}
+
+impl TaskState {
+    pub(super) fn name(&self) -> StateName {
+        match self {
+            Self::Released => StateName::Released,
+            Self::Waiting { .. } => StateName::Waiting,
+            Self::Queued => StateName::Queued,
+            Self::NoWorker => StateName::NoWorker,
+            Self::Processing { .. } => StateName::Processing,
+            Self::Memory { .. } => StateName::Memory,
+            Self::Erred { .. } => StateName::Erred,
+        }
+    }
+
+    /// On its way to a result, and so in need of its dependencies.
+    pub(super) fn is_active(&self) -> bool {
+        matches!(
+            self,
+            Self::Waiting { .. } | Self::Queued | Self::NoWorker | Self::Processing { .. }
+        )
+    }
+
+    pub(super) fn is_memory(&self) -> bool {
+        matches!(self, Self::Memory { .. })
+    }
+}
+
+impl TaskEntry {
+    pub(super) fn new(key: Key, source: Source, priority: Priority) -> Self {
+        let retries = match &source {
+            Source::Spec(spec) => spec.options.retries,
+            Source::Data { .. } => 0,
+        };
+        Self {
+            key,
+            state: TaskState::Released,
+            source,
+            priority,
+            holds: SmallSet::Empty,
+            dependencies: Box::default(),
+            dependents: Vec::new(),
+            live_dependents: 0,
+            waiters: 0,
+            run: RunId(0),
+            retries,
+            fired: false,
+            deaths: None,
+        }
+    }
+
+    /// Whether anybody has use for its result.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.is_held() || self.waiters > 0
+    }
+
+    /// Whether a future or nobody's patience keeps it.
+    pub(super) fn is_held(&self) -> bool {
+        self.fired || !self.holds.is_empty()
+    }
+
+    pub(super) fn spec(&self) -> Option<&Spec> {
+        match &self.source {
+            Source::Spec(spec) => Some(spec),
+            Source::Data { .. } => None,
+        }
+    }
+
+    pub(super) fn function(&self) -> Option<FunctionRow> {
+        self.spec().map(|spec| spec.function)
+    }
+
+    /// Where its result is, if it is anywhere.
+    pub(super) fn holders(&self) -> Option<&SmallSet<WorkerId>> {
+        match &self.state {
+            TaskState::Memory { holders, .. } => Some(holders),
+            _ => None,
+        }
+    }
+
+    /// The size of its result in bytes, if it is in memory.
+    pub(super) fn nbytes(&self) -> Option<u64> {
+        match &self.state {
+            TaskState::Memory { nbytes, .. } => Some(*nbytes),
+            _ => None,
+        }
+    }
+}
+
+/// A place in the [`TaskTable`]: the low half of a [`TaskId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Row(u32);
+
+impl Row {
+    /// The place as a number, to spread choices by.
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// All tasks, by row and by key. A row is used again for another task, under a new generation.
+#[derive(Debug, Default)]
+pub(super) struct TaskTable {
+    slots: Vec<Slot>,
+    vacant: Vec<Row>,
+    by_key: Map<Key, Row>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    entry: Option<TaskEntry>,
+}
+
+impl TaskTable {
+    pub(super) fn insert(&mut self, entry: TaskEntry) -> Row {
+        let row = self.vacant.pop().unwrap_or_else(|| {
+            let row = u32::try_from(self.slots.len())
+                .expect("memory ends long before four thousand million tasks");
+            self.slots.push(Slot::default());
+            Row(row)
+        });
+        self.by_key.insert(entry.key.clone(), row);
+        self.slots[row.0 as usize].entry = Some(entry);
+        row
+    }
+
+    pub(super) fn remove(&mut self, row: Row) -> Option<TaskEntry> {
+        let slot = self.slots.get_mut(row.0 as usize)?;
+        let entry = slot.entry.take()?;
+        self.by_key.remove(&entry.key);
+        // A row whose generations are used up stays empty for ever: ids are never used twice.
+        if let Some(next) = slot.generation.checked_add(1) {
+            slot.generation = next;
+            self.vacant.push(row);
+        }
+        Some(entry)
+    }
+
+    pub(super) fn get(&self, row: Row) -> Option<&TaskEntry> {
+        self.slots.get(row.0 as usize)?.entry.as_ref()
+    }
+
+    /// The id of the task in a row.
+    pub(super) fn id(&self, row: Row) -> TaskId {
+        let generation = self.slots[row.0 as usize].generation;
+        TaskId(u64::from(row.0) | u64::from(generation) << 32)
+    }
+
+    /// The row of a task, if it is still known.
+    pub(super) fn row(&self, id: TaskId) -> Option<Row> {
+        let index = id.0 & u64::from(u32::MAX);
+        let slot = self.slots.get(usize::try_from(index).ok()?)?;
+        let row = Row(u32::try_from(index).ok()?);
+        (slot.entry.is_some() && u64::from(slot.generation) == id.0 >> 32).then_some(row)
+    }
+
+    pub(super) fn find(&self, key: &str) -> Option<Row> {
+        self.by_key.get(key).copied()
+    }
+
+    /// All tasks, by row.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Row, &TaskEntry)> {
+        (0u32..)
+            .zip(&self.slots)
+            .filter_map(|(row, slot)| Some((Row(row), slot.entry.as_ref()?)))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Notes that one mention of `dependency` by a dependent is gone, after the dependent is.
+    pub(super) fn forget_dependent(&mut self, dependency: Row) {
+        let entry = &mut self[dependency];
+        entry.live_dependents -= 1;
+        let live = entry.live_dependents as usize;
+        if entry.dependents.len() > 16 && entry.dependents.len() > 2 * live {
+            let mut dependents = std::mem::take(&mut entry.dependents);
+            dependents.retain(|id| self.row(*id).is_some());
+            dependents.shrink_to(2 * live);
+            self[dependency].dependents = dependents;
+        }
+    }
+}
+
+/// For rows that are known to be occupied: neighbours in the graph, members of an index.
+impl Index<Row> for TaskTable {
+    type Output = TaskEntry;
+
+    fn index(&self, row: Row) -> &TaskEntry {
+        let entry = self.slots[row.0 as usize].entry.as_ref();
+        entry.expect("rows in the graph and in indexes are occupied")
+    }
+}
+
+impl IndexMut<Row> for TaskTable {
+    fn index_mut(&mut self, row: Row) -> &mut TaskEntry {
+        let entry = self.slots[row.0 as usize].entry.as_mut();
+        entry.expect("rows in the graph and in indexes are occupied")
+    }
+}

@@ -1,0 +1,17 @@
+use super::super::SchedulerState;
+use super::super::instruction::Again;
+use super::super::task::Row;
+
+impl SchedulerState {
+    /// A client asked to try again, or scatters lost data anew.
+    pub(super) fn erred_to_released(&mut self, row: Row) {
+        self.announce_pending(row, Again::Retried);
+        self.tasks[row].deaths = None;
+        self.release(row);
+    }
+
+    /// Nobody wants it, and nobody depends on it.
+    pub(super) fn erred_to_forgotten(&mut self, row: Row) {
+        self.forget(row);
+    }
+}

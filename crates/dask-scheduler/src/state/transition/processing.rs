@@ -1,0 +1,42 @@
+use std::sync::Arc;
+
+use dask_proto::TaskError;
+
+use super::super::SchedulerState;
+use super::super::task::{Row, TaskState};
+use super::Copy;
+
+impl SchedulerState {
+    /// Nobody wants it any more: the worker is told to stop.
+    pub(super) fn processing_to_released(&mut self, row: Row) {
+        self.free_at_worker(row);
+        self.release(row);
+    }
+
+    /// It has to run again: its worker left, could not fetch a dependency, or the function failed
+    /// and may be retried; or a dependency was lost, and if this worker had a copy it would count.
+    pub(super) fn processing_to_waiting(&mut self, row: Row) {
+        self.free_at_worker(row);
+        self.wait_for_dependencies(row);
+    }
+
+    /// It is done.
+    pub(super) fn processing_to_memory(&mut self, row: Row, copy: Copy) {
+        self.arrive(row, copy);
+    }
+
+    /// It failed, or killed its worker, or a dependency was lost for good.
+    pub(super) fn processing_to_erred(&mut self, row: Row, error: Arc<TaskError>) {
+        self.free_at_worker(row);
+        self.fail(row, error);
+    }
+
+    /// Tells the worker to forget the task, if it is still there. Also where the worker reported
+    /// that it is through with it: what the worker keeps until then is its own affair.
+    fn free_at_worker(&mut self, row: Row) {
+        if let TaskState::Processing { worker, .. } = &self.tasks[row].state {
+            let worker = *worker;
+            self.free(worker, self.tasks.id(row));
+        }
+    }
+}

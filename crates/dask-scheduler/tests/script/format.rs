@@ -1,0 +1,168 @@
+use std::fmt::Write;
+
+use dask_proto::graph::Function;
+use dask_proto::id::{ClientId, TaskId};
+use dask_proto::message::{
+    Answer, Compute, Located, SchedulerToClient, SchedulerToWorker, Welcome,
+};
+use dask_proto::{Address, TaskError};
+use dask_scheduler::state::Instruction;
+
+use super::Script;
+
+/// Writes what the state asks for, one message a line.
+pub(crate) fn instruction(script: &mut Script, instruction: &Instruction, out: &mut String) {
+    match instruction {
+        Instruction::Welcome { peer, welcome } => {
+            let text = match welcome {
+                Welcome::Rejected(rejection) => format!("rejected: {rejection}"),
+                Welcome::Worker { heartbeat_ms, .. } => {
+                    format!("welcome, report every {heartbeat_ms} ms")
+                }
+                _ => "welcome".to_owned(),
+            };
+            line(out, &peer.to_string(), &text);
+        }
+        Instruction::ToClient { client, messages } => {
+            for message in messages {
+                let text = to_client(script, message, *client);
+                line(out, &client.to_string(), &text);
+            }
+        }
+        Instruction::ToWorker { worker, messages } => {
+            for message in messages {
+                let text = to_worker(script, message);
+                line(out, &worker.to_string(), &text);
+            }
+        }
+        Instruction::Disconnect { peer, reason } => {
+            line(out, &peer.to_string(), &format!("disconnect: {reason}"));
+        }
+        Instruction::Shutdown => line(out, "shell", "shutdown"),
+        other => line(out, "shell", &format!("{other:?}")),
+    }
+}
+
+fn line(out: &mut String, peer: &str, text: &str) {
+    writeln!(out, "  {peer} <- {text}").expect("a string takes all");
+}
+
+fn to_client(script: &mut Script, message: &SchedulerToClient, client: ClientId) -> String {
+    match message {
+        SchedulerToClient::InMemory {
+            future,
+            nbytes,
+            value,
+        } => {
+            let value = value.as_ref().map_or("", |_| ", with the value");
+            format!("{future} in memory, {nbytes} bytes{value}")
+        }
+        SchedulerToClient::Erred { futures, error } => {
+            format!("{} erred: {}", join(futures), describe(error))
+        }
+        SchedulerToClient::Pending { futures, lost } => {
+            let why = if *lost { "lost" } else { "retried" };
+            format!("{} pending: {why}", join(futures))
+        }
+        SchedulerToClient::Cancelled { futures, reason } => {
+            format!("{} cancelled: {reason}", join(futures))
+        }
+        SchedulerToClient::Answer { id, answer } => {
+            if let Answer::Targets { items, .. } = answer {
+                script.learn_targets(client, *id, items);
+            }
+            format!("{id}: {}", describe_answer(script, answer))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn describe(error: &TaskError) -> String {
+    let function = match error.function.as_str() {
+        "" => String::new(),
+        path => format!(" [{path}]"),
+    };
+    format!("{:?}{function} {error}", error.kind)
+}
+
+fn describe_answer(script: &Script, answer: &Answer) -> String {
+    match answer {
+        Answer::Done => "done".to_owned(),
+        Answer::Refused(refusal) => format!("refused: {refusal}"),
+        Answer::Targets { workers, items } => format!("put {}", located(script, workers, items)),
+        Answer::Located { workers, items } => located(script, workers, items),
+        Answer::Info(info) => {
+            let workers = info.workers.iter().map(|w| {
+                format!(
+                    "{} {} threads {} bytes {} processing",
+                    w.name, w.nthreads, w.nbytes, w.processing
+                )
+            });
+            let workers: Vec<String> = workers.collect();
+            let (id, clients, tasks) = (&info.id, info.clients, &info.tasks);
+            format!("{id} {clients} clients, {tasks:?}, {workers:?}")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn located(script: &Script, workers: &[Address], items: &[Located]) -> String {
+    let items = items.iter().map(|item| {
+        let at: Vec<&str> = item
+            .workers
+            .iter()
+            .map(|position| workers[*position as usize].as_str())
+            .collect();
+        format!("{} on [{}]", script.name(item.task), at.join(" "))
+    });
+    join(&items.collect::<Vec<_>>())
+}
+
+fn to_worker(script: &Script, message: &SchedulerToWorker) -> String {
+    match message {
+        SchedulerToWorker::Define { id, function } => {
+            let Function { path, signature } = function;
+            format!("{id} is {path}: {signature}")
+        }
+        SchedulerToWorker::Peer { id, address } => format!("{id} is {address}"),
+        SchedulerToWorker::Compute(compute) => describe_compute(script, compute),
+        SchedulerToWorker::Free { tasks } => {
+            let names: Vec<String> = tasks.iter().map(|t| script.name(*t)).collect();
+            format!("free {}", names.join(" "))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn describe_compute(script: &Script, compute: &Compute) -> String {
+    let dependencies = compute.dependencies.iter().map(|dependency| {
+        let holders: Vec<String> = dependency.holders.iter().map(|w| w.to_string()).collect();
+        let name = script.name(dependency.task);
+        format!("{name}:{}@{}", dependency.nbytes, holders.join("+"))
+    });
+    let dependencies: Vec<String> = dependencies.collect();
+    let mut text = format!(
+        "compute {} = {}({}) {}",
+        compute.key,
+        compute.function,
+        dependencies.join(", "),
+        compute.run
+    );
+    for (name, amount) in &compute.resources {
+        write!(text, " {name}={amount}").expect("a string takes all");
+    }
+    text
+}
+
+fn join<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    items.join(" ")
+}
+
+impl Script {
+    fn name(&self, task: TaskId) -> String {
+        self.keys
+            .get(&task)
+            .map_or_else(|| task.to_string(), ToString::to_string)
+    }
+}

@@ -1,0 +1,146 @@
+//! The language of the scripts. Tasks are called by their keys, futures by `c1:f1`.
+//!
+//! ```text
+//! > config allowed_failures=0 saturation=inf ttl=10 ...   (before anything else)
+//! > client c1
+//! > worker w1 name=alice threads=2 address=tcp://10.0.0.1:1 functions=inc,add resources=GPU:1
+//! > c1 submit f1 a=inc() retries=1 priority=5 workers=alice others resources=GPU:1 ; f2 b=add(f1,f1)
+//! > c1 define 7 inc:other      (the first clients' functions are defined on first use)
+//! > c1 release f1 f2 | subscribe f1 a | forget r1 | fire f1 | missing f1 w1 | close
+//! > c1 r1 cancel f1 | cancel! f1 | retry f1 | scatter f1=a:8 @alice broadcast | locate f1 | ...
+//! > w1 finished a 8 [run=1] [ms=5] [value] | erred a | lacks a b@w2 | added a:8 | ...
+//! > lose w1 | lose c1 | at 60 (seconds; fires the timeout) | shutdown
+//! ```
+
+mod format;
+mod parse;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use dask_proto::id::{FunctionId, RunId, TaskId};
+use dask_proto::message::SchedulerToWorker;
+use dask_proto::{Key, Moment};
+use dask_scheduler::Config;
+use dask_scheduler::state::{Event, Instruction, Instructions, SchedulerState};
+
+/// A script that is running.
+pub(crate) struct Script {
+    pub(crate) config: Config,
+    state: Option<SchedulerState>,
+    now: Moment,
+    /// What the state called tasks: from what it told workers and clients.
+    pub(crate) ids: BTreeMap<Key, TaskId>,
+    pub(crate) keys: BTreeMap<TaskId, Key>,
+    pub(crate) runs: BTreeMap<TaskId, RunId>,
+    /// The function ids that each client defined.
+    pub(crate) defined: BTreeMap<(u32, String), FunctionId>,
+    /// The keys of scatter requests, for their answers.
+    pub(crate) scattered: BTreeMap<(u32, u32), Vec<Key>>,
+    summary: Vec<String>,
+}
+
+/// What a line of a script means.
+pub(crate) enum Step {
+    Config,
+    Event(Event),
+    /// Let time pass, in seconds since the start, and fire the timeouts that come due.
+    At(u64),
+}
+
+/// Runs a script; the text with the answers as they are.
+pub(crate) fn run(text: &str) -> String {
+    let mut script = Script {
+        config: Config {
+            validate: true,
+            ..Config::default()
+        },
+        state: None,
+        now: Moment::default(),
+        ids: BTreeMap::new(),
+        keys: BTreeMap::new(),
+        runs: BTreeMap::new(),
+        defined: BTreeMap::new(),
+        scattered: BTreeMap::new(),
+        summary: Vec::new(),
+    };
+    let mut answer = String::new();
+    for line in text.lines() {
+        if let Some(event) = line.strip_prefix("> ") {
+            answer.push_str(line);
+            answer.push('\n');
+            answer.push_str(&script.line(event));
+        } else if line.starts_with('#') || line.is_empty() {
+            answer.push_str(line);
+            answer.push('\n');
+        }
+    }
+    answer
+}
+
+impl Script {
+    fn line(&mut self, line: &str) -> String {
+        match self.parse(line) {
+            Step::Config => String::new(),
+            Step::Event(event) => self.handle(event),
+            Step::At(seconds) => {
+                self.now = Moment::from_nanos(seconds * 1_000_000_000);
+                let next = self.state().next_timeout();
+                if next.is_some_and(|next| next <= self.now) {
+                    self.handle(Event::Timeout)
+                } else {
+                    String::new()
+                }
+            }
+        }
+    }
+
+    fn state(&mut self) -> &mut SchedulerState {
+        let config = self.config.clone();
+        self.state.get_or_insert_with(|| {
+            let address = "tcp://scheduler:8786".parse().expect("an address");
+            SchedulerState::new(config, address)
+        })
+    }
+
+    fn handle(&mut self, event: Event) -> String {
+        let mut out = Instructions::new();
+        let now = self.now;
+        self.state().handle(now, event, &mut out);
+        let checked = self.state().check_invariants();
+        assert_eq!(checked, Ok(()));
+        let mut answer = String::new();
+        for instruction in out.drain() {
+            self.learn_names(&instruction);
+            format::instruction(self, &instruction, &mut answer);
+        }
+        let summary = self.state().summary();
+        for line in &summary {
+            if !self.summary.contains(line) {
+                writeln!(answer, "  = {line}").expect("a string takes all");
+            }
+        }
+        for line in &self.summary {
+            let key = line.split(' ').next().expect("a key");
+            let is_known = summary.iter().any(|l| l.split(' ').next() == Some(key));
+            if !is_known {
+                writeln!(answer, "  = {key} forgotten").expect("a string takes all");
+            }
+        }
+        self.summary = summary;
+        answer
+    }
+
+    fn learn_names(&mut self, instruction: &Instruction) {
+        let Instruction::ToWorker { messages, .. } = instruction else {
+            return;
+        };
+        for message in messages {
+            if let SchedulerToWorker::Compute(compute) = message {
+                self.ids.insert(compute.key.clone(), compute.task);
+                self.keys.insert(compute.task, compute.key.clone());
+                self.runs.insert(compute.task, compute.run);
+            }
+        }
+    }
+}
