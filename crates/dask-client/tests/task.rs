@@ -189,8 +189,6 @@ fn definition<F: TaskFn>(task: F) -> &'static TaskDef {
 }
 
 #[test]
-// Clippy takes the call of a task for the construction of a struct.
-#[allow(clippy::no_effect)]
 fn a_task_is_still_a_function() {
     assert_eq!(inc(10), 11);
     nothing();

@@ -47,7 +47,7 @@ mod task;
 /// `xs.map(*inc)` and a call to itself work as they would for the function. As with every
 /// constant, a pattern of the same name means the constant: where the task `total` is in scope,
 /// `let total = 5;` and a parameter `total: i64` are errors (E0308, "`total` is interpreted as a
-/// unit struct, not a new binding"). Name one of the two differently, or keep the tasks in a
+/// constant, not a new binding"). Name one of the two differently, or keep the tasks in a
 /// module and call them by it: `tasks::total`.
 #[proc_macro_attribute]
 pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {

@@ -1,6 +1,6 @@
 //! `#[task]`.
 //!
-//! A function `inc` becomes a unit struct `inc`. All else stands in `const _` blocks, which keep
+//! A function `inc` becomes a constant `inc` of a type `inc`. All else stands in `const _` blocks, which keep
 //! the module's names and `super::` as they are for the user's code. The function itself has the
 //! outer block alone, under a name that nobody uses, so that nothing written here comes between
 //! its body and the names that it refers to: `inc` within the body is the task again.
@@ -52,11 +52,11 @@ struct Task<'a> {
 
 impl Task<'_> {
     fn expand(&self) -> TokenStream {
-        let conditions = self.function.attrs.iter().filter(|a| is(a, &["cfg"]));
-        let (unit, function) = (self.unit(), self.function());
+        let conditions = self.conditions();
+        let (value, function) = (self.value(), self.function());
         let (deref, task_fn, registration) = (self.deref(), self.task_fn(), self.registration());
         quote! {
-            #unit
+            #value
             #(#conditions)*
             const _: () = {
                 #function
@@ -70,8 +70,9 @@ impl Task<'_> {
         }
     }
 
-    /// The value that stands for the function.
-    fn unit(&self) -> TokenStream {
+    /// The value that stands for the function. It is a constant and not a unit struct because
+    /// clippy takes the call of a struct for its construction, which has no effect.
+    fn value(&self) -> TokenStream {
         const ALSO: &[&str] = &[
             "doc",
             "cfg",
@@ -87,18 +88,29 @@ impl Task<'_> {
             .iter()
             .filter(|a| matches!(a.style, AttrStyle::Outer) && is(a, ALSO))
             .collect();
+        let conditions = self.conditions();
         let (vis, name) = (&self.function.vis, &self.function.sig.ident);
         let type_doc = attributes.iter().any(|a| is(a, &["doc"])).then(|| {
             let text = format!("\n\nA task, `{}`.", self.signature);
             quote!(#[doc = #text])
         });
         quote! {
-            #(#attributes)*
-            #type_doc
+            #(#conditions)*
+            #[doc(hidden)]
             #[allow(non_camel_case_types)]
             #[derive(::core::clone::Clone, ::core::marker::Copy)]
-            #vis struct #name;
+            #vis struct #name {}
+            #(#attributes)*
+            #type_doc
+            #[allow(non_upper_case_globals)]
+            #vis const #name: #name = #name {};
         }
+    }
+
+    /// The conditions that all parts stand under.
+    fn conditions(&self) -> Vec<&Attr> {
+        let attributes = self.function.attrs.iter();
+        attributes.filter(|a| is(a, &["cfg"])).collect()
     }
 
     /// The user's function.
