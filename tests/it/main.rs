@@ -1,1 +1,3 @@
 //! Integration tests: behaviour over every transport.
+
+mod transport;

@@ -1,1 +1,5 @@
 //! What the tests of every crate share.
+
+mod transport;
+
+pub use transport::transport_contract;

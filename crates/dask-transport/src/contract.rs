@@ -91,8 +91,8 @@ pub trait FrameReceiver: Send {
     async fn receive(&mut self) -> Result<Option<Frames>, TransportError>;
 
     /// Sets what the peer may send from now on. A new connection starts with
-    /// [`Limits::HANDSHAKE`]; what was welcomed gets [`Limits::MESSAGES`]. A transport without
-    /// limits of its own, between trusted ends, may leave this as it is.
+    /// [`Limits::HANDSHAKE`]; a peer that was welcomed gets [`Limits::MESSAGES`]. Provided for
+    /// doubles in tests: a transport that strangers can reach must hold them to these.
     fn set_limits(&mut self, limits: Limits) {
         let _ = limits;
     }

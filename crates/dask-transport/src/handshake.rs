@@ -128,11 +128,7 @@ pub async fn connect(
     timeout: Duration,
 ) -> Result<(Connection, Welcome), ConnectError> {
     let deadline = deadline(timeout);
-    let encoded =
-        encode_hello(VersionRange::OURS, hello).map_err(|source| ConnectError::Encode {
-            address: address.clone(),
-            source,
-        })?;
+    let encoded = within_limits(address, encode_hello(VersionRange::OURS, hello))?;
     let mut connection = reach(transports, address, timeout, deadline).await?;
     let greeting = async {
         // A peer that hangs up at once may have said why: what it sent is the better error.
