@@ -11,5 +11,10 @@
 pub mod state;
 
 mod config;
+mod error;
+mod scheduler;
+mod session;
 
 pub use config::Config;
+pub use error::Error;
+pub use scheduler::Scheduler;

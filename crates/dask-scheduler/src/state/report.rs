@@ -27,11 +27,11 @@ struct Finished {
 impl SchedulerState {
     pub(super) fn worker_joined(&mut self, worker: WorkerId, join: WorkerJoin) {
         let peer = Peer::Worker(worker);
-        let name = if self.workers.by_address(&join.address).is_some() {
-            Some(join.address.to_string())
+        let name = if self.workers.by_name(&join.name).is_some() {
+            Some(join.name.clone())
         } else {
-            let name = self.workers.by_name(&join.name);
-            name.map(|_| join.name.clone())
+            let address = self.workers.by_address(&join.address);
+            address.map(|_| join.address.to_string())
         };
         let rejection = match name {
             _ if self.is_closing => Some(Rejection::Closing),

@@ -299,10 +299,6 @@ impl TaskTable {
             .filter_map(|(row, slot)| Some((Row(row), slot.entry.as_ref()?)))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.by_key.len()
-    }
-
     /// Notes that one mention of `dependency` by a dependent is gone, after the dependent is.
     pub(super) fn forget_dependent(&mut self, dependency: Row) {
         let entry = &mut self[dependency];
