@@ -1,49 +1,86 @@
 //! Dask, native to Rust: submit ordinary functions to a cluster and get futures back.
+//!
+//! A function marked [`#[task]`](macro@task) can be called on another thread, in another process or
+//! on another machine. [`Client::submit`] gives a [`Future`] of its result, which stays on the
+//! cluster and can be an argument of further calls.
+//!
+//! ```
+//! use dask_client::{task, Client, Future, Result};
+//!
+//! #[task]
+//! fn inc(x: i64) -> i64 { x + 1 }
+//!
+//! #[task]
+//! fn sum(xs: &[i64]) -> i64 { xs.iter().sum() }
+//!
+//! #[dask_client::main]
+//! async fn main() -> Result<()> {
+//!     let client = Client::local().await?;              // or connect("127.0.0.1:8786")
+//!     let futures: Vec<Future<i64>> = client.map(inc, 0..10);
+//!     let total = client.submit(sum, &futures);         // runs where the data is
+//!     assert_eq!(total.result().await?, 55);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Reading order: [`Client`] and its [`Options`], [`Future`], [`wait`] and [`as_completed`],
+//! [`delayed`] and [`Graph`], [`blocking`], [`LocalCluster`], [`transport`], [`testing`].
 
-pub use dask_macros::{main, task};
+// The macros' output names this crate, also inside of it.
+extern crate self as dask_client;
 
-/// What the macros' output refers to; not for use by hand.
 #[doc(hidden)]
-pub mod __private {
-    pub use dask_proto::Payload;
-    pub use dask_task::inventory;
-    pub use dask_task::{Failure, Inputs, TaskDef, TaskFn, block_on};
+pub mod __private;
+pub mod blocking;
+pub mod testing;
+pub mod transport;
 
-    /// What an async task function returns when it is called by hand.
-    pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+mod argument;
+mod as_completed;
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
+mod builder;
+mod client;
+mod control;
+mod default;
+mod delayed;
+mod driver;
+mod error;
+mod future;
+mod gather;
+mod graph;
+mod hold;
+#[cfg(feature = "local")]
+mod local;
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
+mod options;
+#[cfg(feature = "progress")]
+mod progress;
+mod role;
+mod scatter;
+mod state;
+mod submit;
+mod wait;
 
-    /// What a `Result` resolves to, whichever alias it was written with.
-    #[diagnostic::on_unimplemented(
-        message = "`{Self}` is not `std::result::Result` or an alias of it",
-        label = "a task whose return type is named `Result` is one that can fail"
-    )]
-    pub trait ResultType {
-        /// The type in `Ok`.
-        type Ok;
-    }
-
-    impl<T, E> ResultType for Result<T, E> {
-        type Ok = T;
-    }
-
-    /// What a task may return in `Err`: all that `?` takes.
-    #[diagnostic::on_unimplemented(
-        message = "`{Self}` cannot be the error of a task",
-        label = "an error of tasks becomes a `Box<dyn Error + Send + Sync>`",
-        note = "implement `std::error::Error` for a type of your own, or return a `String`"
-    )]
-    pub trait ReturnedError: Into<Box<dyn std::error::Error + Send + Sync>> {}
-
-    impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> ReturnedError for E {}
-
-    /// The result of a call. It is by way of the trait that it is known to be a value, so that a
-    /// type that is none is one error and not two.
-    pub fn live<F: TaskFn>(_: F, value: F::Output) -> Payload {
-        dask_task::live(value)
-    }
-
-    /// The failure of a function that returned `Err(error)`.
-    pub fn failure<E: ReturnedError>(error: E) -> Failure {
-        dask_task::failure(error)
-    }
-}
+pub use argument::{ArgumentError, IntoArg, IntoArgs};
+pub use as_completed::{AsCompleted, as_completed};
+pub use builder::ClientBuilder;
+pub use client::Client;
+pub use control::fire_and_forget;
+pub use dask_macros::{main, task};
+pub use dask_proto::message::{SchedulerInfo, WorkerInfo};
+pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};
+pub use dask_task::context::is_cancelled;
+pub use dask_task::{TaskFn, Value};
+pub use default::default_client;
+pub use delayed::{Collection, Delayed, Persisted, delayed};
+pub use error::{Error, Result};
+pub use future::{BoxFuture, Future, Status};
+pub use gather::Errors::{self, Raise, Skip};
+pub use gather::{Gather, GatherBuilder};
+pub use graph::{Graph, KeyRef};
+#[cfg(feature = "local")]
+pub use local::{LocalCluster, LocalClusterBuilder};
+pub use options::Options;
+#[cfg(feature = "progress")]
+pub use progress::progress;
+pub use wait::{AnyFuture, DoneAndNotDone, Futures, Wait, wait};

@@ -1,0 +1,139 @@
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use tokio::sync::mpsc;
+
+use crate::blocking;
+use crate::wait::{AnyFuture, Futures, hold};
+
+/// Futures in the order in which they are done: Dask's `as_completed`.
+///
+/// A [`Stream`] of futures, with a [`next`](AsCompleted::next) of its own; of blocking futures an
+/// [`Iterator`]. A future comes out once for each time it went in, finished, failed or cancelled.
+///
+/// ```ignore
+/// let mut done = as_completed(futures);
+/// while let Some(future) = done.next().await {
+///     println!("{}", future.result().await?);
+///     done.add(client.submit(inc, &future));
+/// }
+/// ```
+#[derive(Debug)]
+pub struct AsCompleted<F> {
+    pending: HashMap<u64, F>,
+    next: u64,
+    done: mpsc::UnboundedReceiver<u64>,
+    sender: mpsc::UnboundedSender<u64>,
+}
+
+/// Futures in the order in which they are done.
+pub fn as_completed<F: Futures>(futures: F) -> AsCompleted<F::Future> {
+    // Not unbounded: one number for each future that is in here.
+    let (sender, done) = mpsc::unbounded_channel();
+    let mut this = AsCompleted {
+        pending: HashMap::new(),
+        next: 0,
+        done,
+        sender,
+    };
+    this.add(futures);
+    this
+}
+
+impl<F: AnyFuture> AsCompleted<F> {
+    pub(crate) fn new(futures: Vec<F>) -> Self {
+        // Not unbounded: one number for each future that is in here.
+        let (sender, done) = mpsc::unbounded_channel();
+        let mut this = Self {
+            pending: HashMap::new(),
+            next: 0,
+            done,
+            sender,
+        };
+        this.extend(futures);
+        this
+    }
+
+    /// Adds more futures, also while others come out.
+    pub fn add(&mut self, futures: impl Futures<Future = F>) {
+        self.extend(futures.into_list());
+    }
+
+    fn extend(&mut self, futures: Vec<F>) {
+        for future in futures {
+            let (number, sender) = (self.next, self.sender.clone());
+            self.next += 1;
+            let hold = hold(&future);
+            self.pending.insert(number, future);
+            // Without a receiver nobody wants to know.
+            hold.when_done(Box::new(move || {
+                let _ = sender.send(number);
+            }));
+        }
+    }
+
+    /// How many futures are still to come out.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether no future is to come out any more.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Forgets the futures that are still to come out.
+    pub fn clear(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The next future that is done; `None` when all have come out.
+    pub async fn next(&mut self) -> Option<F> {
+        std::future::poll_fn(|context| self.poll_done(context)).await
+    }
+
+    /// The futures that are done by now, at least one; `None` when all have come out.
+    pub async fn next_batch(&mut self) -> Option<Vec<F>> {
+        let mut batch = vec![self.next().await?];
+        while let Ok(number) = self.done.try_recv() {
+            batch.extend(self.pending.remove(&number));
+        }
+        Some(batch)
+    }
+
+    fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Option<F>> {
+        loop {
+            if self.pending.is_empty() {
+                return Poll::Ready(None);
+            }
+            // `self` holds a sender, so the channel does not end.
+            let Some(number) = ready!(self.done.poll_recv(context)) else {
+                return Poll::Ready(None);
+            };
+            // A future that was cleared may still be reported.
+            if let Some(future) = self.pending.remove(&number) {
+                return Poll::Ready(Some(future));
+            }
+        }
+    }
+}
+
+impl<F: AnyFuture + Unpin> Stream for AsCompleted<F> {
+    type Item = F;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<F>> {
+        self.get_mut().poll_done(context)
+    }
+}
+
+impl<T: dask_task::Value> Iterator for AsCompleted<blocking::Future<T>> {
+    type Item = blocking::Future<T>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        blocking::block_on(AsCompleted::next(self))
+    }
+}

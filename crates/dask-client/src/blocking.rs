@@ -1,0 +1,471 @@
+//! The same client for programs that are not async: the same verbs, and they block.
+//!
+//! ```no_run
+//! # use dask_client::{task, Result};
+//! # #[task] fn inc(x: i64) -> i64 { x + 1 }
+//! let client = dask_client::blocking::Client::connect("127.0.0.1:8786")?;
+//! assert_eq!(client.submit(inc, 10).result()?, 11);
+//! # Result::Ok(())
+//! ```
+//!
+//! Only the verbs that wait are written twice, a line each. [`Client::asynchronous`] is the same
+//! client inside async code, and everything that takes futures takes blocking ones too. Called on
+//! a thread that drives an async runtime, a verb that blocks panics, as it would stop the runtime.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::IntoFuture;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use dask_proto::message::SchedulerInfo;
+use dask_proto::{Address, Key, TaskError};
+use dask_task::{TaskFn, Value};
+use tokio::runtime::Runtime;
+
+use crate::argument::IntoArgs;
+use crate::delayed::Collection;
+use crate::future::Status;
+use crate::gather::{Errors, Gather};
+use crate::graph::Graph;
+use crate::wait::{DoneAndNotDone, Futures, Wait};
+use crate::{ClientBuilder, Options, Result};
+
+pub use crate::as_completed;
+
+/// [`Client`](crate::Client) whose verbs block.
+#[derive(Clone, Debug)]
+pub struct Client(crate::Client);
+
+/// [`Future`](crate::Future) whose verbs block.
+pub struct Future<T>(pub(crate) crate::Future<T>);
+
+impl Client {
+    /// [`Client::connect`](crate::Client::connect).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn connect(address: impl AsRef<str>) -> Result<Self> {
+        Self::builder(crate::Client::builder().address(address))
+    }
+
+    /// [`ClientBuilder::connect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn builder(builder: ClientBuilder) -> Result<Self> {
+        block_on(builder.connect()).map(Self)
+    }
+
+    /// [`Client::local`](crate::Client::local).
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "local")]
+    pub fn local() -> Result<Self> {
+        block_on(crate::Client::local()).map(Self)
+    }
+
+    /// The same client for async code.
+    #[must_use]
+    pub fn asynchronous(&self) -> &crate::Client {
+        &self.0
+    }
+
+    /// [`Client::options`](crate::Client::options).
+    pub fn options(&self) -> Options<Self> {
+        Options::new(self.clone())
+    }
+
+    /// [`Client::submit`](crate::Client::submit).
+    pub fn submit<F: TaskFn>(
+        &self,
+        function: F,
+        args: impl IntoArgs<F::Params>,
+    ) -> Future<F::Output> {
+        Future(self.0.submit(function, args))
+    }
+
+    /// [`Client::map`](crate::Client::map).
+    pub fn map<F: TaskFn, I>(&self, function: F, items: I) -> Vec<Future<F::Output>>
+    where
+        I: IntoIterator<Item: IntoArgs<F::Params>>,
+    {
+        blocking(self.0.map(function, items))
+    }
+
+    /// [`Client::gather`](crate::Client::gather).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn gather<G: Gather + Send>(&self, futures: G) -> Result<G::Output> {
+        block_on(self.0.gather(futures).into_future())
+    }
+
+    /// [`Client::gather`](crate::Client::gather) without the futures that failed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn gather_skipping<G: Gather + Send>(&self, futures: G) -> Result<G::Output> {
+        block_on(self.0.gather(futures).errors(Errors::Skip).into_future())
+    }
+
+    /// [`Client::scatter`](crate::Client::scatter).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn scatter<T: Value>(&self, value: T) -> Result<Future<T>> {
+        block_on(self.0.scatter(value)).map(Future)
+    }
+
+    /// [`Client::scatter_many`](crate::Client::scatter_many).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn scatter_many<T: Value>(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Future<T>>> {
+        block_on(self.0.scatter_many(values)).map(blocking)
+    }
+
+    /// [`Client::compute`](crate::Client::compute).
+    pub fn compute<C: Collection>(&self, collection: &C) -> Future<C::Value> {
+        Future(self.0.compute(collection))
+    }
+
+    /// [`Client::persist`](crate::Client::persist).
+    pub fn persist<C: Collection>(&self, collection: &C) -> C {
+        self.0.persist(collection)
+    }
+
+    /// [`Client::get`](crate::Client::get).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get<T: Value, K: AsRef<str>>(
+        &self,
+        graph: &Graph,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<T>> {
+        block_on(self.0.get(graph, keys))
+    }
+
+    /// [`Client::cancel`](crate::Client::cancel).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn cancel(&self, futures: impl Futures) -> Result<()> {
+        block_on(self.0.cancel(futures))
+    }
+
+    /// [`Client::retry`](crate::Client::retry).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn retry(&self, futures: impl Futures) -> Result<()> {
+        block_on(self.0.retry(futures))
+    }
+
+    /// [`Client::who_has`](crate::Client::who_has).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn who_has(&self, futures: impl Futures) -> Result<HashMap<Key, Vec<Address>>> {
+        block_on(self.0.who_has(futures))
+    }
+
+    /// [`Client::has_what`](crate::Client::has_what).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn has_what(&self) -> Result<HashMap<Address, Vec<Key>>> {
+        block_on(self.0.has_what())
+    }
+
+    /// [`Client::processing`](crate::Client::processing).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn processing(&self) -> Result<HashMap<Address, Vec<Key>>> {
+        block_on(self.0.processing())
+    }
+
+    /// [`Client::nthreads`](crate::Client::nthreads).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn nthreads(&self) -> Result<HashMap<Address, u32>> {
+        block_on(self.0.nthreads())
+    }
+
+    /// [`Client::scheduler_info`](crate::Client::scheduler_info).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn scheduler_info(&self) -> Result<SchedulerInfo> {
+        block_on(self.0.scheduler_info())
+    }
+
+    /// [`Client::wait_for_workers`](crate::Client::wait_for_workers).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn wait_for_workers(&self, n: u32, timeout: Duration) -> Result<()> {
+        block_on(self.0.wait_for_workers(n, timeout))
+    }
+
+    /// [`Client::story`](crate::Client::story).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn story(&self, key: impl AsRef<str>) -> Result<Vec<String>> {
+        block_on(self.0.story(key))
+    }
+
+    /// [`Client::shutdown`](crate::Client::shutdown).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn shutdown(&self) -> Result<()> {
+        block_on(self.0.shutdown())
+    }
+
+    /// [`Client::close`](crate::Client::close).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn close(&self) -> Result<()> {
+        block_on(self.0.close())
+    }
+}
+
+/// [`Options`] of a blocking client: its verbs block.
+impl Options<Client> {
+    fn asynchronous(&self) -> Options {
+        self.on(self.client.0.clone())
+    }
+
+    /// [`Client::submit`] with these options.
+    pub fn submit<F: TaskFn>(
+        &self,
+        function: F,
+        args: impl IntoArgs<F::Params>,
+    ) -> Future<F::Output> {
+        Future(self.asynchronous().submit(function, args))
+    }
+
+    /// [`Client::map`] with these options.
+    pub fn map<F: TaskFn, I>(&self, function: F, items: I) -> Vec<Future<F::Output>>
+    where
+        I: IntoIterator<Item: IntoArgs<F::Params>>,
+    {
+        blocking(self.asynchronous().map(function, items))
+    }
+
+    /// [`Client::compute`] with these options.
+    pub fn compute<C: Collection>(&self, collection: &C) -> Future<C::Value> {
+        Future(self.asynchronous().compute(collection))
+    }
+
+    /// [`Client::persist`] with these options.
+    pub fn persist<C: Collection>(&self, collection: &C) -> C {
+        self.asynchronous().persist(collection)
+    }
+
+    /// [`Client::get`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get<T: Value, K: AsRef<str>>(
+        &self,
+        graph: &Graph,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<T>> {
+        block_on(self.asynchronous().get(graph, keys))
+    }
+
+    /// [`Client::scatter`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn scatter<T: Value>(&self, value: T) -> Result<Future<T>> {
+        block_on(self.asynchronous().scatter(value)).map(Future)
+    }
+
+    /// [`Client::scatter_many`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn scatter_many<T: Value>(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Future<T>>> {
+        block_on(self.asynchronous().scatter_many(values)).map(blocking)
+    }
+}
+
+impl<T> Future<T> {
+    /// The same future for async code.
+    #[must_use]
+    pub fn asynchronous(&self) -> &crate::Future<T> {
+        &self.0
+    }
+
+    /// [`Future::key`](crate::Future::key).
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        self.0.key()
+    }
+
+    /// [`Future::status`](crate::Future::status).
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.0.status()
+    }
+
+    /// [`Future::done`](crate::Future::done).
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.0.done()
+    }
+
+    /// [`Future::cancelled`](crate::Future::cancelled).
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+
+    /// [`Future::type_name`](crate::Future::type_name).
+    #[must_use]
+    pub fn type_name(&self) -> String {
+        self.0.type_name()
+    }
+
+    /// [`Future::exception`](crate::Future::exception).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn exception(&self) -> Result<Option<TaskError>> {
+        block_on(self.0.exception())
+    }
+
+    /// [`Future::traceback`](crate::Future::traceback).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn traceback(&self) -> Result<Option<String>> {
+        block_on(self.0.traceback())
+    }
+
+    /// [`Future::cancel`](crate::Future::cancel).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn cancel(&self) -> Result<()> {
+        block_on(self.0.cancel())
+    }
+
+    /// [`Future::retry`](crate::Future::retry).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn retry(&self) -> Result<()> {
+        block_on(self.0.retry())
+    }
+
+    /// [`Future::release`](crate::Future::release).
+    pub fn release(self) {}
+
+    /// [`Future::add_done_callback`](crate::Future::add_done_callback).
+    pub fn add_done_callback(&self, callback: impl FnOnce(Self) + Send + 'static)
+    where
+        T: 'static,
+    {
+        self.0.add_done_callback(|future| callback(Self(future)));
+    }
+}
+
+impl<T: Value> Future<T> {
+    /// [`Future::result`](crate::Future::result).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn result(&self) -> Result<T> {
+        block_on(self.0.result())
+    }
+
+    /// [`Future::try_result`](crate::Future::try_result).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_result(&self, timeout: Duration) -> Result<T> {
+        block_on(self.0.try_result(timeout))
+    }
+}
+
+impl<T> Clone for Future<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> fmt::Debug for Future<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// [`wait`](crate::wait).
+///
+/// # Errors
+/// As there.
+pub fn wait<F: Futures>(futures: F) -> Result<DoneAndNotDone<F::Future>> {
+    crate::wait(futures).block()
+}
+
+impl<F: crate::AnyFuture> Wait<F> {
+    /// Waits on this thread.
+    ///
+    /// # Errors
+    /// As [`wait`].
+    pub fn block(self) -> Result<DoneAndNotDone<F>> {
+        block_on(self.into_future())
+    }
+}
+
+/// [`progress`](crate::progress).
+///
+/// # Errors
+/// As there.
+#[cfg(feature = "progress")]
+pub fn progress(futures: impl Futures) -> Result<()> {
+    block_on(crate::progress(futures))
+}
+
+/// [`default_client`](crate::default_client).
+///
+/// # Errors
+/// As there.
+pub fn default_client() -> Result<Client> {
+    crate::default_client().map(Client)
+}
+
+fn blocking<T>(futures: Vec<crate::Future<T>>) -> Vec<Future<T>> {
+    futures.into_iter().map(Future).collect()
+}
+
+/// Runs on the runtime of all blocking clients: a thread of its own drives their connections also
+/// while nobody waits.
+pub(crate) fn block_on<F: std::future::Future>(future: F) -> F::Output {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("dask-blocking")
+            .enable_all()
+            .build()
+            .expect("a process that cannot start a thread cannot have a client")
+    });
+    runtime.block_on(future)
+}

@@ -1,0 +1,113 @@
+use std::time::Duration;
+
+use dask_proto::Address;
+use dask_proto::message::{Hello, Program, Role, Welcome};
+use dask_tokenize::unique_key_name;
+use dask_transport::{Peers, Transport, Transports};
+
+use crate::driver::Link;
+use crate::error::Kind;
+use crate::{Client, Error, Result, default};
+
+/// How to connect: [`Client::builder`].
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it connects"]
+pub struct ClientBuilder {
+    address: String,
+    name: Option<String>,
+    timeout: Duration,
+    set_as_default: bool,
+    transports: Transports,
+}
+
+impl Default for ClientBuilder {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1:8786".to_owned(),
+            name: None,
+            timeout: Duration::from_secs(10),
+            set_as_default: true,
+            transports: Transports::default(),
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// The address of the scheduler; `127.0.0.1:8786` unless set.
+    pub fn address(mut self, address: impl AsRef<str>) -> Self {
+        address.as_ref().clone_into(&mut self.address);
+        self
+    }
+
+    /// The name of the client on the scheduler; `Client-<uuid>` unless set.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How long to try to connect; 10 s unless set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Whether the client becomes the [default](crate::default_client), as it does unless told
+    /// otherwise.
+    pub fn set_as_default(mut self, set_as_default: bool) -> Self {
+        self.set_as_default = set_as_default;
+        self
+    }
+
+    /// Adds a transport for the addresses of its scheme, in place of one that is there.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transports = self.transports.with(transport);
+        self
+    }
+
+    /// Uses these transports and no others.
+    pub fn transports(mut self, transports: Transports) -> Self {
+        self.transports = transports;
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect(self) -> Result<Client> {
+        let address: Address = self.address.parse()?;
+        let name = self.name.unwrap_or_else(|| unique_key_name("Client"));
+        let hello = Hello {
+            role: Role::Client { name: name.clone() },
+            program: program(),
+            token: None,
+        };
+        let (connection, welcome) =
+            dask_transport::connect(&self.transports, &address, &hello, self.timeout).await?;
+        if !matches!(welcome, Welcome::Client { .. }) {
+            return Err(Error::from(Kind::Answer));
+        }
+        let peers = Peers::new(self.transports, program(), self.timeout);
+        let link = Link::start(address, connection, name, peers);
+        if self.set_as_default {
+            default::register(&link);
+        }
+        Ok(Client::from_link(link))
+    }
+}
+
+/// This program, as peers hear of it.
+pub(crate) fn program() -> Program {
+    let path = std::env::current_exe().unwrap_or_default();
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    Program {
+        name,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        target,
+    }
+}

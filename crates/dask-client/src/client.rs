@@ -1,0 +1,151 @@
+use std::fmt;
+use std::sync::Arc;
+
+use dask_proto::Address;
+use dask_task::{TaskFn, Value};
+
+use crate::argument::IntoArgs;
+use crate::builder::ClientBuilder;
+use crate::driver::Link;
+use crate::graph::Graph;
+use crate::options::Options;
+use crate::{Future, Result, default};
+
+/// A connection to a scheduler, and so to a cluster: Dask's `Client`.
+///
+/// Clones share the connection. It ends when the client is [closed](Client::close), or when the
+/// last clone and the last of its futures are dropped.
+#[derive(Clone)]
+pub struct Client {
+    link: Arc<Link>,
+}
+
+impl Client {
+    pub(crate) fn from_link(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Connects to the scheduler at this address: `tcp://host:port`, or `host:port` for short, or
+    /// the address of another transport. The client becomes the [default](crate::default_client).
+    ///
+    /// # Errors
+    /// When there is no scheduler at the address within the connect timeout, 10 s, or what is there
+    /// is something else.
+    pub async fn connect(address: impl AsRef<str>) -> Result<Self> {
+        Self::builder().address(address).connect().await
+    }
+
+    /// Connects as the builder says.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// A cluster in this process and a client of it: no server, and no serialization between its
+    /// threads. It lives as long as the client. For more than one worker, or processes:
+    /// [`LocalCluster`](crate::LocalCluster).
+    ///
+    /// # Errors
+    /// When threads cannot be started, or the linker dropped the program's tasks.
+    #[cfg(feature = "local")]
+    pub async fn local() -> Result<Self> {
+        crate::local::client().await
+    }
+
+    /// Options for the verb that follows: what Dask takes as keyword arguments.
+    ///
+    /// ```ignore
+    /// client.options().pure(false).retries(3).submit(random_sample, 1000);
+    /// ```
+    pub fn options(&self) -> Options {
+        Options::new(self.clone())
+    }
+
+    /// Calls a task function on the cluster: Dask's `Client.submit`. Never blocks and never fails
+    /// here: what is wrong with the call is reported by the future.
+    ///
+    /// One argument is passed as it is, several in a tuple, none as `()`. Each is a value, or a
+    /// future, in which case the function runs where the data is.
+    pub fn submit<F: TaskFn>(
+        &self,
+        function: F,
+        args: impl IntoArgs<F::Params>,
+    ) -> Future<F::Output> {
+        self.options().submit(function, args)
+    }
+
+    /// Calls a task function once for each item: Dask's `Client.map`. For a function of several
+    /// parameters the items are tuples: `xs.iter().zip(ys)`.
+    pub fn map<F: TaskFn, I>(&self, function: F, items: I) -> Vec<Future<F::Output>>
+    where
+        I: IntoIterator<Item: IntoArgs<F::Params>>,
+    {
+        self.options().map(function, items)
+    }
+
+    /// Computes a raw graph and gathers the results of these keys: Dask's `Client.get`.
+    ///
+    /// # Errors
+    /// When the graph depends on itself or on a key that it does not have, a task fails, or the
+    /// scheduler is gone.
+    pub async fn get<T: Value, K: AsRef<str>>(
+        &self,
+        graph: &Graph,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<T>> {
+        self.options().get(graph, keys).await
+    }
+
+    /// Puts a value on a worker: Dask's `Client.scatter` for one value.
+    ///
+    /// # Errors
+    /// When the value cannot be serialized, no worker is there, or the scheduler is gone.
+    pub async fn scatter<T: Value>(&self, value: T) -> Result<Future<T>> {
+        self.options().scatter(value).await
+    }
+
+    /// Puts values on workers, spread over them by their threads: Dask's `Client.scatter` for a
+    /// list.
+    ///
+    /// # Errors
+    /// As [`Client::scatter`].
+    pub async fn scatter_many<T: Value>(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Future<T>>> {
+        self.options().scatter_many(values).await
+    }
+
+    /// The address of the scheduler.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.link.address
+    }
+
+    /// The client's name, as the scheduler knows it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.link.name
+    }
+
+    /// Ends the connection: Dask's `Client.close`. Its futures are cancelled and their keys
+    /// released. A cluster that [`Client::local`] started ends with it.
+    ///
+    /// # Errors
+    /// None today; closing a closed client does nothing.
+    pub async fn close(&self) -> Result<()> {
+        default::unregister(&self.link);
+        self.link.close().await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed = if self.link.is_over() { ", closed" } else { "" };
+        write!(f, "<Client: {}{closed}>", self.link.address)
+    }
+}

@@ -1,0 +1,213 @@
+//! Verbs that change or describe the cluster.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dask_proto::id::FutureId;
+use dask_proto::message::{Answer, ClientToScheduler, KeyCount, Request, SchedulerInfo};
+use dask_proto::{Address, Key};
+
+use crate::driver::Link;
+use crate::error::Kind;
+use crate::hold::Hold;
+use crate::state::Event;
+use crate::wait::{Futures, holds};
+use crate::{Client, Error, Result};
+
+/// Whether a cancellation overrules other clients that hold the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Force {
+    /// A key that another client holds goes on.
+    No,
+    /// It is cancelled for everybody.
+    Yes,
+}
+
+pub(crate) async fn cancel(link: &Arc<Link>, holds: &[Arc<Hold>], force: Force) -> Result<()> {
+    let request = Request::Cancel {
+        futures: ids(holds),
+        force: force == Force::Yes,
+    };
+    done(link.ask(request).await?)
+}
+
+pub(crate) async fn retry(link: &Arc<Link>, holds: &[Arc<Hold>]) -> Result<()> {
+    done(
+        link.ask(Request::Retry {
+            futures: ids(holds),
+        })
+        .await?,
+    )
+}
+
+fn ids(holds: &[Arc<Hold>]) -> Vec<FutureId> {
+    holds.iter().map(|hold| hold.id).collect()
+}
+
+fn done(answer: Answer) -> Result<()> {
+    if answer == Answer::Done {
+        Ok(())
+    } else {
+        Err(Kind::Answer.into())
+    }
+}
+
+impl Client {
+    /// Stops tasks and those that depend on them: Dask's `Client.cancel`. Their futures are
+    /// cancelled. A task that another client holds goes on.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn cancel(&self, futures: impl Futures) -> Result<()> {
+        cancel(self.link(), &holds(futures), Force::No).await
+    }
+
+    /// [`Client::cancel`], also for tasks that other clients hold.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn cancel_by_force(&self, futures: impl Futures) -> Result<()> {
+        cancel(self.link(), &holds(futures), Force::Yes).await
+    }
+
+    /// Runs failed tasks again, and the failed tasks that they depend on: Dask's `Client.retry`.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn retry(&self, futures: impl Futures) -> Result<()> {
+        retry(self.link(), &holds(futures)).await
+    }
+
+    /// The workers that hold the results of these futures, by key: Dask's `Client.who_has`. Without
+    /// futures, an empty list, of every key on the cluster.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn who_has(&self, futures: impl Futures) -> Result<HashMap<Key, Vec<Address>>> {
+        let keys = holds(futures)
+            .into_iter()
+            .map(|hold| hold.key.clone())
+            .collect();
+        match self.link().ask(Request::WhoHas { keys }).await? {
+            Answer::WhoHas(holders) => Ok(holders.into_iter().collect()),
+            _ => Err(Kind::Answer.into()),
+        }
+    }
+
+    /// The keys that each worker holds: Dask's `Client.has_what`.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn has_what(&self) -> Result<HashMap<Address, Vec<Key>>> {
+        self.keys(Request::HasWhat {
+            workers: Vec::new(),
+        })
+        .await
+    }
+
+    /// The tasks that each worker was given and has not finished: Dask's `Client.processing`.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn processing(&self) -> Result<HashMap<Address, Vec<Key>>> {
+        self.keys(Request::Processing {
+            workers: Vec::new(),
+        })
+        .await
+    }
+
+    async fn keys(&self, request: Request) -> Result<HashMap<Address, Vec<Key>>> {
+        match self.link().ask(request).await? {
+            Answer::Keys(keys) => Ok(keys.into_iter().collect()),
+            _ => Err(Kind::Answer.into()),
+        }
+    }
+
+    /// How many tasks each worker runs at once: Dask's `Client.nthreads`.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn nthreads(&self) -> Result<HashMap<Address, u32>> {
+        let workers = self.scheduler_info().await?.workers.into_iter();
+        Ok(workers
+            .map(|worker| (worker.address, worker.nthreads))
+            .collect())
+    }
+
+    /// The scheduler and its workers: Dask's `Client.scheduler_info`.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn scheduler_info(&self) -> Result<SchedulerInfo> {
+        match self.link().ask(Request::SchedulerInfo).await? {
+            Answer::Info(info) => Ok(*info),
+            _ => Err(Kind::Answer.into()),
+        }
+    }
+
+    /// How many tasks each worker has finished since it joined, by worker and key prefix.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn finished_counts(&self) -> Result<BTreeMap<Address, BTreeMap<String, u64>>> {
+        let Answer::Counts(counts) = self.link().ask(Request::Counts).await? else {
+            return Err(Kind::Answer.into());
+        };
+        let mut by_worker: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for KeyCount {
+            worker,
+            prefix,
+            finished,
+        } in counts
+        {
+            by_worker
+                .entry(worker)
+                .or_default()
+                .insert(prefix, finished);
+        }
+        Ok(by_worker)
+    }
+
+    /// Waits until this many workers are connected: Dask's `Client.wait_for_workers`.
+    ///
+    /// # Errors
+    /// When the time is up ([`Error::is_timeout`]) or the scheduler is gone.
+    pub async fn wait_for_workers(&self, n: u32, timeout: Duration) -> Result<()> {
+        let workers = self.link().ask(Request::WaitForWorkers { n });
+        match tokio::time::timeout(timeout, workers).await {
+            Ok(answer) => done(answer?),
+            Err(_) => Err(Error::timeout("waiting for workers", timeout)),
+        }
+    }
+
+    /// What happened to a key on the scheduler, a line for each transition: Dask's `Client.story`.
+    ///
+    /// # Errors
+    /// When the key is too long or the scheduler is gone.
+    pub async fn story(&self, key: impl AsRef<str>) -> Result<Vec<String>> {
+        let key = Key::try_from(key.as_ref())?;
+        match self.link().ask(Request::Story { key }).await? {
+            Answer::Story(lines) => Ok(lines),
+            _ => Err(Kind::Answer.into()),
+        }
+    }
+
+    /// Stops all workers and the scheduler, and closes this client: Dask's `Client.shutdown`.
+    ///
+    /// # Errors
+    /// When the scheduler is gone already.
+    pub async fn shutdown(&self) -> Result<()> {
+        done(self.link().ask(Request::Shutdown).await?)?;
+        self.close().await
+    }
+}
+
+/// Lets tasks run to their end although their futures are dropped: Dask's `fire_and_forget`.
+pub fn fire_and_forget(futures: impl Futures) {
+    for hold in holds(futures) {
+        let futures = vec![hold.id];
+        hold.client
+            .tell(Event::Told(ClientToScheduler::FireAndForget { futures }));
+    }
+}

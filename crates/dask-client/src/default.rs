@@ -1,0 +1,52 @@
+//! The default client of the process: the one that connected last and is not closed.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::driver::Link;
+use crate::error::Kind;
+use crate::{Client, Result};
+
+static CLIENTS: Mutex<Vec<Weak<Link>>> = Mutex::new(Vec::new());
+
+/// The client that connected last: Dask's `default_client`. Closing it restores the one before.
+///
+/// # Errors
+/// When no client is connected, or none as default.
+pub fn default_client() -> Result<Client> {
+    current()
+        .map(Client::from_link)
+        .ok_or_else(|| Kind::NoDefault.into())
+}
+
+pub(crate) fn register(link: &Arc<Link>) {
+    clients().push(Arc::downgrade(link));
+}
+
+pub(crate) fn unregister(link: &Arc<Link>) {
+    clients().retain(|other| other.as_ptr() != Arc::as_ptr(link));
+}
+
+pub(crate) fn current() -> Option<Arc<Link>> {
+    let mut clients = clients();
+    clients.retain(|link| link.strong_count() > 0);
+    let live = clients.iter().rev().filter_map(Weak::upgrade);
+    let found = live.into_iter().find(|link| !link.is_over());
+    // Upgraded links are dropped, if at all, without the lock: that may close a client.
+    drop(clients);
+    found
+}
+
+/// The default client; without one a cluster inside this process, started on its first use.
+pub(crate) async fn or_local() -> Result<Client> {
+    if let Some(link) = current() {
+        return Ok(Client::from_link(link));
+    }
+    #[cfg(feature = "local")]
+    return crate::local::in_process().await;
+    #[cfg(not(feature = "local"))]
+    Err(Kind::NoDefault.into())
+}
+
+fn clients() -> MutexGuard<'static, Vec<Weak<Link>>> {
+    CLIENTS.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,232 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use dask_proto::codec::Carriage;
+use dask_proto::graph::TaskOptions;
+use dask_proto::{Key, TaskErrorKind};
+use dask_task::{TaskDef, TaskFn, Value};
+use dask_tokenize::unique_key_name;
+
+use crate::argument::{ArgumentError, Call, CallBuilder, Dependency, IntoArgs};
+use crate::driver::Link;
+use crate::graph::{Graph, Plan};
+use crate::hold::Hold;
+use crate::submit::{refusal, tokenizer};
+use crate::{Client, Future, Result};
+
+/// A call that is not made yet: Dask's `Delayed`. [`delayed`] makes one.
+pub struct Delayed<T> {
+    source: Dependency,
+    value: PhantomData<fn() -> T>,
+}
+
+/// One call of a graph.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) key: Key,
+    pub(crate) def: &'static TaskDef,
+    pub(crate) call: Call,
+    /// Why the call cannot be made, if it cannot: reported when it is computed.
+    invalid: Option<ArgumentError>,
+}
+
+/// A call of `function` that is made when somebody computes it: Dask's `delayed`.
+///
+/// Arguments are values, futures and other delayed calls. Each delayed call has a key of its own,
+/// so two of the same are computed twice.
+pub fn delayed<F: TaskFn>(function: F, args: impl IntoArgs<F::Params>) -> Delayed<F::Output> {
+    let def = function.def();
+    let key = Key::new(unique_key_name(def.name())).expect("a function's name fits a key");
+    let mut call = CallBuilder::new(Carriage::Objects, Some(tokenizer(def)), BytesMut::new());
+    let invalid = args.write(&mut call).err();
+    let (call, _) = call.finish();
+    let node = Node {
+        invalid,
+        ..Node::new(key, def, call)
+    };
+    Delayed::new(Dependency::Delayed(Arc::new(node)))
+}
+
+/// What can be computed on a cluster: delayed calls, and collections of them.
+///
+/// Dask's collection protocol: a graph, the keys of its outputs, how to rebuild the collection on
+/// outputs that are already computed, and how to finish them to one value.
+pub trait Collection: Sized {
+    /// What computing it gives.
+    type Value: Value;
+
+    /// The calls that it consists of.
+    fn graph(&self) -> Graph;
+
+    /// The keys of its outputs, in order.
+    fn outputs(&self) -> Vec<Key>;
+
+    /// The same collection on outputs that are on the cluster, in the order of
+    /// [`Collection::outputs`].
+    fn rebuild(&self, outputs: Vec<Persisted>) -> Self;
+
+    /// The one call whose result is the collection's value.
+    fn finish(&self) -> Delayed<Self::Value>;
+}
+
+/// An output of a collection that is, or will be, on the cluster.
+#[derive(Debug, Clone)]
+pub struct Persisted(Arc<Hold>);
+
+impl Persisted {
+    /// The output as a delayed value. The type is the one that the collection gave its call.
+    #[must_use]
+    pub fn delayed<T>(self) -> Delayed<T> {
+        Delayed::new(Dependency::Future(self.0))
+    }
+}
+
+pub(crate) fn persist<C: Collection>(collection: &C, link: &Arc<Link>, options: &TaskOptions) -> C {
+    let holds = collection
+        .graph()
+        .submit(collection.outputs(), link, options);
+    match holds {
+        Ok(holds) => collection.rebuild(holds.into_iter().map(Persisted).collect()),
+        Err(error) => {
+            let outputs = collection.outputs().into_iter().map(|key| {
+                let kind = TaskErrorKind::InvalidGraph;
+                let error = dask_proto::TaskError::from_error(kind, key, &error);
+                Persisted(Hold::failed(link, error))
+            });
+            collection.rebuild(outputs.collect())
+        }
+    }
+}
+
+impl<T> Delayed<T> {
+    fn new(source: Dependency) -> Self {
+        Self {
+            source,
+            value: PhantomData,
+        }
+    }
+
+    /// The key of the call and of its result.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        self.source.key()
+    }
+
+    pub(crate) fn dependency(&self) -> Dependency {
+        self.source.clone()
+    }
+
+    /// Submits the call with what it needs.
+    pub(crate) fn hold(&self, link: &Arc<Link>, options: &TaskOptions) -> Arc<Hold> {
+        match &self.source {
+            Dependency::Future(hold) => hold.clone().shared_with(link),
+            Dependency::Delayed(node) => node.submit(link, options),
+            Dependency::Key(key) => Hold::subscribe(link, key.clone()),
+        }
+    }
+}
+
+impl<T: Value> Delayed<T> {
+    /// Computes the call on the default client, or in this process where there is none.
+    ///
+    /// # Errors
+    /// When the task fails, or the default client's scheduler is gone.
+    pub async fn compute(&self) -> Result<T> {
+        crate::default::or_local()
+            .await?
+            .compute(self)
+            .result()
+            .await
+    }
+
+    /// Starts the call on the default client and keeps the result there, or in this process where
+    /// there is none.
+    ///
+    /// # Errors
+    /// When there is no default client and none can be started in this process.
+    pub async fn persist(&self) -> Result<Self> {
+        Ok(crate::default::or_local().await?.persist(self))
+    }
+}
+
+impl<T: Value> Collection for Delayed<T> {
+    type Value = T;
+
+    fn graph(&self) -> Graph {
+        match &self.source {
+            Dependency::Delayed(node) => Graph::with(node.clone()),
+            Dependency::Future(hold) => Graph::of_future(hold.clone()),
+            Dependency::Key(_) => Graph::new(),
+        }
+    }
+
+    fn outputs(&self) -> Vec<Key> {
+        vec![self.key().clone()]
+    }
+
+    fn rebuild(&self, outputs: Vec<Persisted>) -> Self {
+        outputs
+            .into_iter()
+            .next()
+            .map_or_else(|| self.clone(), Persisted::delayed)
+    }
+
+    fn finish(&self) -> Delayed<T> {
+        self.clone()
+    }
+}
+
+impl<T> Clone for Delayed<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.source.clone())
+    }
+}
+
+impl<T> fmt::Debug for Delayed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Delayed({})", self.key())
+    }
+}
+
+impl Node {
+    pub(crate) fn new(key: Key, def: &'static TaskDef, call: Call) -> Self {
+        Self {
+            key,
+            def,
+            call,
+            invalid: None,
+        }
+    }
+
+    /// Submits the call with everything that it needs.
+    pub(crate) fn submit(self: &Arc<Self>, link: &Arc<Link>, options: &TaskOptions) -> Arc<Hold> {
+        let plan = Plan::new(vec![self.clone()], &Graph::new());
+        let plan = plan.expect("delayed calls depend on earlier ones, so they form no cycle");
+        plan.send(link, options)
+            .remove(&self.key)
+            .expect("the plan is for this call")
+    }
+
+    /// Why the call cannot be made, as its task's failure.
+    pub(crate) fn failure(&self) -> Option<dask_proto::TaskError> {
+        let key = Some(self.key.clone());
+        let error = self.invalid.as_ref()?;
+        Some(refusal(TaskErrorKind::Serialization, key, self.def, error))
+    }
+}
+
+impl Client {
+    /// Starts computing a collection in the background: Dask's `Client.compute`.
+    pub fn compute<C: Collection>(&self, collection: &C) -> Future<C::Value> {
+        self.options().compute(collection)
+    }
+
+    /// Starts computing a collection and keeps its outputs on the cluster: Dask's `Client.persist`.
+    ///
+    /// The collection that is returned stands on futures in place of its graph.
+    pub fn persist<C: Collection>(&self, collection: &C) -> C {
+        self.options().persist(collection)
+    }
+}

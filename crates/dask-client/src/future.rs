@@ -1,0 +1,276 @@
+use std::fmt;
+use std::future::IntoFuture;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dask_proto::{Key, TaskError};
+use dask_task::Value;
+
+use crate::hold::{Hold, Outcome};
+use crate::{Error, Result};
+
+/// A boxed future: what awaiting one of this crate's builders runs.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;
+
+/// A result that is or will be on the cluster: Dask's `Future`.
+///
+/// Clones share one hold on the key; when the last is dropped the key is released, and the cluster
+/// may cancel the task and drop its result. Await a future, or a reference to one, for its value.
+///
+/// A future is [`serde::Serialize`] and [`serde::Deserialize`]: it travels as its key, and is bound
+/// to the [default client](crate::default_client) of the process where it is read.
+pub struct Future<T> {
+    pub(crate) hold: Arc<Hold>,
+    value: PhantomData<fn() -> T>,
+}
+
+/// Where a future is in its life, in Dask's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// Not done yet.
+    Pending,
+    /// The result is in memory on the cluster.
+    Finished,
+    /// The task failed.
+    Error,
+    /// The task was cancelled, or the client lost its scheduler.
+    Cancelled,
+    /// The result was lost with a worker and is computed again.
+    Lost,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pending => "pending",
+            Self::Finished => "finished",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+        })
+    }
+}
+
+impl<T> Future<T> {
+    pub(crate) fn new(hold: Arc<Hold>) -> Self {
+        Self {
+            hold,
+            value: PhantomData,
+        }
+    }
+
+    /// The key of the task and of its result.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.hold.key
+    }
+
+    /// Where the future is in its life, as far as this client has heard.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.hold.status()
+    }
+
+    /// Whether the future is finished, failed or cancelled.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.hold.outcome().is_some()
+    }
+
+    /// Whether the future was cancelled.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.status() == Status::Cancelled
+    }
+
+    /// The name of the result's type, without the path.
+    #[must_use]
+    pub fn type_name(&self) -> String {
+        short_type_name(std::any::type_name::<T>())
+    }
+
+    /// Waits until the future is done and says how it failed, if it did.
+    ///
+    /// # Errors
+    /// When the future is cancelled or the scheduler is gone: not when the task failed.
+    pub async fn exception(&self) -> Result<Option<TaskError>> {
+        match self.hold.done().await {
+            Outcome::Finished(_) => Ok(None),
+            Outcome::Failed(error) => Ok(Some(TaskError::clone(&error))),
+            Outcome::Cancelled(cancelled) => Err(self.hold.cancelled_error(&cancelled)),
+        }
+    }
+
+    /// Waits until the future is done and gives the stack of its panic, if it has one.
+    ///
+    /// # Errors
+    /// When the future is cancelled or the scheduler is gone.
+    pub async fn traceback(&self) -> Result<Option<String>> {
+        let error = self.exception().await?;
+        Ok(error.and_then(|error| error.backtrace.or(error.location)))
+    }
+
+    /// Waits until the future is done, whatever becomes of it.
+    pub async fn wait(&self) {
+        self.hold.done().await;
+    }
+
+    /// Cancels the task, unless another client holds it: Dask's `Future.cancel`.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn cancel(&self) -> Result<()> {
+        crate::control::cancel(
+            &self.hold.client,
+            std::slice::from_ref(&self.hold),
+            crate::control::Force::No,
+        )
+        .await
+    }
+
+    /// Runs the task again if it failed.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn retry(&self) -> Result<()> {
+        crate::control::retry(&self.hold.client, std::slice::from_ref(&self.hold)).await
+    }
+
+    /// Gives up this clone of the future; the same as dropping it.
+    pub fn release(self) {}
+
+    /// Calls `callback` with this future as soon as it is done, at once if it is.
+    ///
+    /// It runs on the thread that hears of the end: it must not block.
+    pub fn add_done_callback(&self, callback: impl FnOnce(Self) + Send + 'static)
+    where
+        T: 'static,
+    {
+        // The hold must not own itself through its callback, or it would never be released.
+        let weak = Arc::downgrade(&self.hold);
+        self.hold.when_done(Box::new(move || {
+            if let Some(hold) = weak.upgrade() {
+                callback(Self::new(hold));
+            }
+        }));
+    }
+}
+
+impl<T: Value> Future<T> {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    /// When the task failed ([`Error::task_error`]), was cancelled, or the scheduler is gone.
+    pub async fn result(&self) -> Result<T> {
+        crate::gather::value(&self.hold).await
+    }
+
+    /// Waits for the result, but not longer than `timeout`.
+    ///
+    /// # Errors
+    /// As [`Future::result`], and when the time is up ([`Error::is_timeout`]).
+    pub async fn try_result(&self, timeout: Duration) -> Result<T> {
+        let result = tokio::time::timeout(timeout, self.result()).await;
+        result.unwrap_or_else(|_| Err(Error::timeout("the result of a future", timeout)))
+    }
+}
+
+impl<T> Clone for Future<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.hold.clone())
+    }
+}
+
+impl<T> PartialEq for Future<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl<T> Eq for Future<T> {}
+
+impl<T> Hash for Future<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl<T> fmt::Debug for Future<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (status, type_name) = (self.status(), self.type_name());
+        write!(
+            f,
+            "<Future: {status}, type: {type_name}, key: {}>",
+            self.key()
+        )
+    }
+}
+
+impl<T: Value> IntoFuture for Future<T> {
+    type Output = Result<T>;
+    type IntoFuture = BoxFuture<'static, Result<T>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.result().await })
+    }
+}
+
+impl<T: Value> IntoFuture for &Future<T> {
+    type Output = Result<T>;
+    type IntoFuture = BoxFuture<'static, Result<T>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.clone().into_future()
+    }
+}
+
+impl<T> serde::Serialize for Future<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct("Future", self.key())
+    }
+}
+
+impl<'de, T> serde::Deserialize<'de> for Future<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename = "Future")]
+        struct Travelled(Key);
+        let Travelled(key) = Travelled::deserialize(deserializer)?;
+        let client = crate::default::current().ok_or_else(|| {
+            serde::de::Error::custom("a future arrived where no client is connected")
+        })?;
+        Ok(Self::new(Hold::subscribe(&client, key)))
+    }
+}
+
+/// `alloc::vec::Vec<alloc::string::String>` as `Vec<String>`.
+pub(crate) fn short_type_name(full: &str) -> String {
+    let mut short = String::new();
+    let mut word = String::new();
+    for c in full.chars() {
+        match c {
+            ':' => word.clear(),
+            c if c.is_alphanumeric() || c == '_' => word.push(c),
+            c => {
+                short.push_str(&std::mem::take(&mut word));
+                short.push(c);
+            }
+        }
+    }
+    short + &word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn type_names_lose_their_paths() {
+        assert_eq!(short_type_name("i64"), "i64");
+        let full = std::any::type_name::<Vec<(String, Option<f64>)>>();
+        assert_eq!(short_type_name(full), "Vec<(String, Option<f64>)>");
+    }
+}

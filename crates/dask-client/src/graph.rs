@@ -1,0 +1,293 @@
+//! Graphs of calls: raw graphs of the user, and what delayed calls depend on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use dask_proto::codec::Carriage;
+use dask_proto::graph::{TaskOptions, TaskSpec};
+use dask_proto::id::FutureId;
+use dask_proto::message::Submit;
+use dask_proto::{Key, Payload, TaskErrorKind};
+use dask_task::{TaskFn, registry};
+
+use crate::Result;
+use crate::argument::{CallBuilder, Dependency, IntoArgs};
+use crate::delayed::Node;
+use crate::driver::Link;
+use crate::error::Kind;
+use crate::hold::{Hold, Outcome};
+use crate::submit::{refusal, tokenizer};
+
+/// A raw graph: keys and calls that refer to each other by key, as Dask's `get` takes it.
+///
+/// ```
+/// # use dask_client::{task, Graph};
+/// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+/// # #[task] fn add(a: i64, b: i64) -> i64 { a + b }
+/// let mut graph = Graph::new();
+/// let x = graph.insert("x", inc, 1)?;
+/// graph.insert("total", add, (&x, Graph::key::<i64>("later")?))?;
+/// graph.insert("later", inc, x)?;
+/// # Ok::<(), dask_client::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    nodes: BTreeMap<Key, Arc<Node>>,
+    /// Results that are already on the cluster.
+    futures: BTreeMap<Key, Arc<Hold>>,
+}
+
+/// The result of a task of a raw graph, as an argument of another.
+#[derive(Debug, Clone)]
+pub struct KeyRef<T> {
+    pub(crate) key: Key,
+    value: PhantomData<fn() -> T>,
+}
+
+impl Graph {
+    /// A graph without tasks.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a call under a key; a call that was there before is replaced.
+    ///
+    /// # Errors
+    /// When the key is too long or an argument cannot be serialized.
+    pub fn insert<F: TaskFn>(
+        &mut self,
+        key: impl Into<String>,
+        function: F,
+        args: impl IntoArgs<F::Params>,
+    ) -> Result<KeyRef<F::Output>> {
+        let key = Key::try_from(key.into())?;
+        let tokenizer = Some(tokenizer(function.def()));
+        let mut call = CallBuilder::new(Carriage::Objects, tokenizer, BytesMut::new());
+        args.write(&mut call).map_err(|error| {
+            let kind = TaskErrorKind::Serialization;
+            Kind::Task(Arc::new(refusal(
+                kind,
+                Some(key.clone()),
+                function.def(),
+                &error,
+            )))
+        })?;
+        let (call, _) = call.finish();
+        let node = Node::new(key.clone(), function.def(), call);
+        self.nodes.insert(key.clone(), Arc::new(node));
+        Ok(KeyRef {
+            key,
+            value: PhantomData,
+        })
+    }
+
+    /// The result of the task with this key, which may be added later, or be on the cluster.
+    ///
+    /// # Errors
+    /// When the key is too long.
+    pub fn key<T>(key: impl Into<String>) -> Result<KeyRef<T>> {
+        Ok(KeyRef {
+            key: Key::try_from(key.into())?,
+            value: PhantomData,
+        })
+    }
+
+    /// The keys that have a task in this graph.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.nodes.keys()
+    }
+
+    /// A graph whose only output is there already.
+    pub(crate) fn of_future(hold: Arc<Hold>) -> Self {
+        let futures = BTreeMap::from([(hold.key.clone(), hold)]);
+        Self {
+            futures,
+            ..Self::default()
+        }
+    }
+
+    /// A delayed call with everything that it needs.
+    pub(crate) fn with(node: Arc<Node>) -> Self {
+        let mut graph = Self::new();
+        let mut stack = vec![node];
+        while let Some(node) = stack.pop() {
+            for dependency in &node.call.dependencies {
+                if let Dependency::Delayed(node) = dependency
+                    && !graph.nodes.contains_key(&node.key)
+                {
+                    stack.push(node.clone());
+                }
+            }
+            graph.nodes.insert(node.key.clone(), node);
+        }
+        graph
+    }
+
+    /// Submits what these keys need; a hold for each.
+    pub(crate) fn submit<K: AsRef<str>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        link: &Arc<Link>,
+        options: &TaskOptions,
+    ) -> Result<Vec<Arc<Hold>>> {
+        let keys: Vec<K> = keys.into_iter().collect();
+        let nodes = keys
+            .iter()
+            .filter_map(|key| self.nodes.get(key.as_ref()).cloned());
+        let holds = Plan::new(nodes.collect(), self)?.send(link, options);
+        let hold = |key: &K| match (holds.get(key.as_ref()), self.futures.get(key.as_ref())) {
+            (Some(hold), _) => Ok(hold.clone()),
+            (None, Some(hold)) => Ok(hold.clone().shared_with(link)),
+            (None, None) => Err(Kind::UnknownKey(Key::try_from(key.as_ref())?).into()),
+        };
+        keys.iter().map(hold).collect()
+    }
+}
+
+/// Calls in depth-first order, dependencies first: what the scheduler is sent.
+pub(crate) struct Plan {
+    order: Vec<Arc<Node>>,
+}
+
+impl Plan {
+    /// What these calls need.
+    ///
+    /// # Errors
+    /// When a call depends on itself, or on a key that the graph does not have.
+    pub(crate) fn new(outputs: Vec<Arc<Node>>, graph: &Graph) -> Result<Self> {
+        let mut order = Vec::new();
+        let mut visited: HashMap<Key, Visit> = HashMap::new();
+        // The path from an output to the call in work, each with its next dependency: a stack of
+        // our own, since a chain may be longer than a thread's stack.
+        let mut path: Vec<(Arc<Node>, usize)> = Vec::new();
+        for output in outputs {
+            if !visited.contains_key(&output.key) {
+                visited.insert(output.key.clone(), Visit::Open);
+                path.push((output, 0));
+            }
+            while let Some((node, next)) = path.last_mut() {
+                let Some(dependency) = node.call.dependencies.get(*next) else {
+                    visited.insert(node.key.clone(), Visit::Done);
+                    order.extend(path.pop().map(|(node, _)| node));
+                    continue;
+                };
+                *next += 1;
+                let needed = match dependency {
+                    Dependency::Future(_) => continue,
+                    Dependency::Delayed(node) => node.clone(),
+                    Dependency::Key(key) => match graph.nodes.get(key) {
+                        Some(node) => node.clone(),
+                        None => return Err(Kind::UnknownKey(key.clone()).into()),
+                    },
+                };
+                match visited.get(&needed.key) {
+                    Some(Visit::Done) => {}
+                    Some(Visit::Open) => return Err(cycle(&path, &needed.key)),
+                    None => {
+                        visited.insert(needed.key.clone(), Visit::Open);
+                        path.push((needed, 0));
+                    }
+                }
+            }
+        }
+        Ok(Self { order })
+    }
+
+    /// Sends all calls and gives a hold on each. Those that are no outputs may be dropped when this
+    /// returns: by then they are on their way together with what needs them.
+    pub(crate) fn send(self, link: &Arc<Link>, options: &TaskOptions) -> HashMap<Key, Arc<Hold>> {
+        let mut holds: HashMap<Key, Arc<Hold>> = HashMap::with_capacity(self.order.len());
+        let mut foreign = Vec::new();
+        let mut sent = Vec::new();
+        let mut tasks = Vec::new();
+        for node in &self.order {
+            let hold = Hold::new(link, node.key.clone());
+            match specify(node, &hold, &holds, &mut foreign) {
+                Ok(task) => {
+                    tasks.push(task);
+                    sent.push(hold.clone());
+                }
+                Err(outcome) => hold.settle(outcome),
+            }
+            holds.insert(node.key.clone(), hold);
+        }
+        link.submit(
+            &sent,
+            Submit {
+                options: options.clone(),
+                tasks,
+            },
+        );
+        holds
+    }
+}
+
+enum Visit {
+    Open,
+    Done,
+}
+
+fn cycle(path: &[(Arc<Node>, usize)], key: &Key) -> crate::Error {
+    let start = path
+        .iter()
+        .position(|(node, _)| node.key == *key)
+        .unwrap_or(0);
+    Kind::Cycle(
+        path[start..]
+            .iter()
+            .map(|(node, _)| node.key.clone())
+            .collect(),
+    )
+    .into()
+}
+
+/// The task of a call, or why it cannot be one.
+fn specify(
+    node: &Node,
+    hold: &Hold,
+    holds: &HashMap<Key, Arc<Hold>>,
+    foreign: &mut Vec<Arc<Hold>>,
+) -> Result<TaskSpec, Outcome> {
+    let link = &hold.client;
+    let failed = |kind, error: &dyn std::error::Error| {
+        Outcome::Failed(Arc::new(refusal(
+            kind,
+            Some(node.key.clone()),
+            node.def,
+            error,
+        )))
+    };
+    if let Some(failure) = node.failure() {
+        return Err(Outcome::Failed(Arc::new(failure)));
+    }
+    registry::find(node.def.path, node.def.signature)
+        .map_err(|error| failed(TaskErrorKind::NoFunction, &error))?;
+    let mut dependencies: Vec<FutureId> = Vec::with_capacity(node.call.dependencies.len());
+    for dependency in &node.call.dependencies {
+        let needed = match (dependency, holds.get(dependency.key())) {
+            (Dependency::Future(future), _) => future.on(link)?,
+            (_, Some(known)) => known.on(link)?,
+            (_, None) => Hold::subscribe(link, dependency.key().clone()),
+        };
+        dependencies.push(needed.id);
+        foreign.push(needed);
+    }
+    let body = match link.carriage {
+        Carriage::Objects => node.call.body.clone(),
+        Carriage::Bytes => {
+            let bytes = node.call.body.to_bytes();
+            Payload::Bytes(bytes.map_err(|error| failed(TaskErrorKind::Serialization, &error))?)
+        }
+    };
+    Ok(TaskSpec {
+        future: hold.id,
+        key: node.key.clone(),
+        function: link.function(node.def),
+        content: node.call.token.map(|token| *token.as_bytes()),
+        dependencies,
+        body,
+    })
+}

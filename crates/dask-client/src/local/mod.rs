@@ -1,0 +1,294 @@
+//! Clusters that this process starts: on its own threads, or as processes of its own program.
+
+mod process;
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dask_proto::Address;
+use dask_scheduler::Scheduler;
+use dask_tokenize::unique_key_name;
+use dask_transport::{Transport, Transports};
+use dask_worker::Worker;
+use tokio::runtime::Runtime;
+use tokio::sync::{OnceCell, watch};
+use tokio::task::JoinHandle;
+
+use crate::builder::program;
+use crate::error::Kind;
+use crate::{Client, Error, Result, role};
+use process::WorkerProcess;
+
+/// How long workers may take to join.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A scheduler and workers that this process started: Dask's `LocalCluster`.
+///
+/// Workers are threads of this process, between which values pass by reference, or processes of
+/// their own that run this very program in its worker role, over TCP. The cluster ends when it is
+/// [closed](LocalCluster::close) or dropped.
+#[derive(Debug)]
+pub struct LocalCluster {
+    address: Address,
+    transports: Transports,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    runtime: Option<Runtime>,
+}
+
+/// How to start a cluster: [`LocalCluster::builder`].
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct LocalClusterBuilder {
+    workers: u32,
+    threads_per_worker: Option<u32>,
+    processes: bool,
+    program: Option<PathBuf>,
+    scheduler_address: Option<String>,
+    transports: Transports,
+}
+
+impl LocalCluster {
+    /// One worker with a thread for each core, in this process, unless told otherwise.
+    pub fn builder() -> LocalClusterBuilder {
+        LocalClusterBuilder {
+            workers: 1,
+            threads_per_worker: None,
+            processes: false,
+            program: None,
+            scheduler_address: None,
+            transports: Transports::default(),
+        }
+    }
+
+    /// Where the scheduler listens.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// A new client of this cluster, which becomes the default client.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn client(&self) -> Result<Client> {
+        self.connect(true).await
+    }
+
+    async fn connect(&self, set_as_default: bool) -> Result<Client> {
+        let builder = Client::builder()
+            .address(&self.address)
+            .set_as_default(set_as_default);
+        builder.transports(self.transports.clone()).connect().await
+    }
+
+    /// Stops the workers and the scheduler and waits until they have ended.
+    pub async fn close(mut self) {
+        self.stop.send_replace(true);
+        for task in std::mem::take(&mut self.tasks) {
+            // A task that panicked has ended too.
+            let _ = task.await;
+        }
+    }
+}
+
+/// Stops everything in the background; processes that do not end are killed.
+impl Drop for LocalCluster {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(runtime) = self.runtime.take() {
+            let tasks = std::mem::take(&mut self.tasks);
+            if tasks.iter().all(JoinHandle::is_finished) {
+                return runtime.shutdown_background();
+            }
+            // Not on this thread, which may be one of a runtime and must not block.
+            std::thread::spawn(move || {
+                runtime.block_on(async {
+                    for task in tasks {
+                        let _ = task.await;
+                    }
+                });
+                runtime.shutdown_background();
+            });
+        }
+    }
+}
+
+impl LocalClusterBuilder {
+    /// How many workers to start.
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// How many tasks each worker runs at once; unless set, the cores are shared out.
+    pub fn threads_per_worker(mut self, threads: u32) -> Self {
+        self.threads_per_worker = Some(threads.max(1));
+        self
+    }
+
+    /// Whether workers are processes of their own. They run this program, whose main function must
+    /// be marked `#[dask_client::main]`.
+    pub fn processes(mut self, processes: bool) -> Self {
+        self.processes = processes;
+        self
+    }
+
+    /// The program that worker processes run in place of this one.
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self.processes = true;
+        self
+    }
+
+    /// Where the scheduler listens: unless set, inside this process for threads, and a free port of
+    /// the loopback interface for processes.
+    pub fn scheduler_address(mut self, address: impl Into<String>) -> Self {
+        self.scheduler_address = Some(address.into());
+        self
+    }
+
+    /// Adds a transport for scheduler, workers in this process, and clients.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transports = self.transports.with(transport);
+        self
+    }
+
+    /// Starts the cluster; returns when all workers have joined.
+    ///
+    /// # Errors
+    /// When the scheduler cannot listen, or a worker cannot start or join.
+    pub async fn build(self) -> Result<LocalCluster> {
+        if self.processes && self.program.is_none() && !role::has_roles() {
+            return Err(Kind::NoRole.into());
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("dask-local")
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        let started = handle.spawn(self.start(runtime)).await;
+        started.map_err(|error| Error::from(std::io::Error::other(error)))?
+    }
+
+    async fn start(self, runtime: Runtime) -> Result<LocalCluster> {
+        dask_task::registry::check()?;
+        let default = if self.processes {
+            "tcp://127.0.0.1:0"
+        } else {
+            "inproc://0"
+        };
+        let address: Address = self
+            .scheduler_address
+            .as_deref()
+            .unwrap_or(default)
+            .parse()?;
+        let config = dask_scheduler::Config {
+            id: unique_key_name("Scheduler"),
+            ..dask_scheduler::Config::default()
+        };
+        let scheduler = Scheduler::bind(config, &address, &self.transports).await?;
+        let (stop, stopped) = watch::channel(false);
+        let mut cluster = LocalCluster {
+            address: scheduler.address().clone(),
+            transports: self.transports.clone(),
+            stop,
+            tasks: Vec::new(),
+            runtime: Some(runtime),
+        };
+        cluster.tasks.push(tokio::spawn({
+            let stopped = until(stopped.clone());
+            async move {
+                if let Err(error) = scheduler.run(stopped).await {
+                    tracing::error!(%error, "the scheduler of a local cluster ended");
+                }
+            }
+        }));
+        cluster
+            .tasks
+            .extend(self.start_workers(&cluster.address, &stopped).await?);
+        let observer = cluster.connect(false).await?;
+        observer
+            .wait_for_workers(self.workers, START_TIMEOUT)
+            .await?;
+        observer.close().await?;
+        Ok(cluster)
+    }
+
+    fn threads(&self) -> u32 {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+        self.threads_per_worker
+            .unwrap_or_else(|| (cores / self.workers.max(1)).max(1))
+    }
+
+    async fn start_workers(
+        &self,
+        scheduler: &Address,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<Vec<JoinHandle<()>>> {
+        let names = (0..self.workers).map(|index| index.to_string());
+        if self.processes {
+            let processes = names.map(|name| self.process(scheduler, name));
+            return process::start(processes.collect::<Result<_>>()?, stopped).await;
+        }
+        let mut tasks = Vec::new();
+        for name in names {
+            let mut config = dask_worker::Config::new(scheduler.clone());
+            config.name = Some(name);
+            config.nthreads = self.threads();
+            config.program = program();
+            let worker = Worker::connect(config, self.transports.clone()).await?;
+            let stopped = until(stopped.clone());
+            tasks.push(tokio::spawn(async move {
+                if let Err(error) = worker.run(stopped).await {
+                    tracing::error!(%error, "a worker of a local cluster ended");
+                }
+            }));
+        }
+        Ok(tasks)
+    }
+
+    fn process(&self, scheduler: &Address, name: String) -> Result<WorkerProcess> {
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()?,
+        };
+        let (scheduler, threads) = (scheduler.clone(), self.threads());
+        Ok(WorkerProcess {
+            program,
+            scheduler,
+            name,
+            threads,
+        })
+    }
+}
+
+/// Resolves when the cluster is to stop.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // Without a sender the cluster is gone.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// A client of a cluster of its own: [`Client::local`].
+pub(crate) async fn client() -> Result<Client> {
+    let cluster = LocalCluster::builder().build().await?;
+    let client = cluster.client().await?;
+    client.link().own(cluster);
+    Ok(client)
+}
+
+/// The cluster in which collections are computed where no client is connected: Dask's threaded
+/// scheduler. It is started once and lives as long as the process.
+pub(crate) async fn in_process() -> Result<Client> {
+    static CLIENT: OnceCell<Client> = OnceCell::const_new();
+    let start = || async {
+        let cluster = LocalCluster::builder().build().await?;
+        let client = cluster.connect(false).await?;
+        client.link().own(cluster);
+        Ok(client)
+    };
+    CLIENT.get_or_try_init(start).await.cloned()
+}

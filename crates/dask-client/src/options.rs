@@ -1,0 +1,201 @@
+use std::time::Duration;
+
+use dask_proto::graph::TaskOptions;
+use dask_task::{TaskFn, Value};
+
+use crate::argument::IntoArgs;
+use crate::delayed::Collection;
+use crate::graph::Graph;
+use crate::scatter::Scatter;
+use crate::submit::{MAP_BATCH, Naming, Submitter};
+use crate::{Client, Future, Result};
+
+/// What Dask takes as keyword arguments, for any verb: [`Client::options`].
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing until a verb uses them"]
+pub struct Options<C = Client> {
+    pub(crate) client: C,
+    task: TaskOptions,
+    naming: Naming,
+    batch_size: usize,
+    scatter: Scatter,
+}
+
+impl<C> Options<C> {
+    pub(crate) fn new(client: C) -> Self {
+        Self {
+            client,
+            task: TaskOptions::default(),
+            naming: Naming::Pure,
+            batch_size: MAP_BATCH,
+            scatter: Scatter::default(),
+        }
+    }
+
+    /// Whether the function gives the same result for the same arguments, as it is taken to do.
+    /// An impure call gets a key of its own, and is computed however often it was before.
+    pub fn pure(mut self, pure: bool) -> Self {
+        self.naming = if pure { Naming::Pure } else { Naming::Impure };
+        self
+    }
+
+    /// The key of the task; for `map`, what the keys start with.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.naming = Naming::Key(key.into());
+        self
+    }
+
+    /// How often a task that fails is run again before its error counts.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.task.retries = retries;
+        self
+    }
+
+    /// Tasks of a higher priority run first; 0 unless set.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.task.priority = priority;
+        self
+    }
+
+    /// The only workers that may run the task or get the data: addresses, hosts or names.
+    pub fn workers<W: Into<String>>(mut self, workers: impl IntoIterator<Item = W>) -> Self {
+        self.task.workers = workers.into_iter().map(Into::into).collect();
+        self.scatter.workers.clone_from(&self.task.workers);
+        self
+    }
+
+    /// Whether other workers may run the task when none of [`Options::workers`] is there.
+    pub fn allow_other_workers(mut self, allow: bool) -> Self {
+        self.task.allow_other_workers = allow;
+        self
+    }
+
+    /// Abstract resources that the task holds while it runs, such as `[("GPU", 1.0)]`.
+    pub fn resources<N: Into<String>>(
+        mut self,
+        resources: impl IntoIterator<Item = (N, f64)>,
+    ) -> Self {
+        self.task.resources = resources
+            .into_iter()
+            .map(|(name, n)| (name.into(), n))
+            .collect();
+        self
+    }
+
+    /// How many calls of a `map` go to the scheduler at a time.
+    pub fn batch_size(mut self, tasks: usize) -> Self {
+        self.batch_size = tasks.max(1);
+        self
+    }
+
+    /// Whether scattered data go to every worker.
+    pub fn broadcast(mut self, broadcast: bool) -> Self {
+        self.scatter.broadcast = broadcast;
+        self
+    }
+
+    /// Whether scattered data are named by their content, as they are unless set to `false`.
+    pub fn hash(mut self, hash: bool) -> Self {
+        self.scatter.hash = hash;
+        self
+    }
+
+    /// How long a scatter waits for a worker; 30 s unless set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.scatter.timeout = timeout;
+        self
+    }
+
+    /// The same options for another client.
+    pub(crate) fn on<D>(&self, client: D) -> Options<D> {
+        Options {
+            client,
+            task: self.task.clone(),
+            naming: self.naming.clone(),
+            batch_size: self.batch_size,
+            scatter: self.scatter.clone(),
+        }
+    }
+}
+
+impl Options {
+    /// [`Client::submit`] with these options.
+    pub fn submit<F: TaskFn>(
+        &self,
+        function: F,
+        args: impl IntoArgs<F::Params>,
+    ) -> Future<F::Output> {
+        let mut submitter =
+            Submitter::new(self.client.link(), &self.task, &self.naming, function.def());
+        let hold = submitter.add::<F>(args);
+        submitter.flush();
+        Future::new(hold)
+    }
+
+    /// [`Client::map`] with these options.
+    pub fn map<F: TaskFn, I>(&self, function: F, items: I) -> Vec<Future<F::Output>>
+    where
+        I: IntoIterator<Item: IntoArgs<F::Params>>,
+    {
+        let naming = match &self.naming {
+            Naming::Key(key) => Naming::Prefix(key.clone()),
+            other => other.clone(),
+        };
+        let items = items.into_iter();
+        let mut futures = Vec::with_capacity(items.size_hint().0.min(1 << 20));
+        let mut submitter = Submitter::new(self.client.link(), &self.task, &naming, function.def());
+        for args in items {
+            futures.push(Future::new(submitter.add::<F>(args)));
+            if submitter.waiting() >= self.batch_size {
+                submitter.flush();
+            }
+        }
+        submitter.flush();
+        futures
+    }
+
+    /// [`Client::compute`] with these options.
+    pub fn compute<C: Collection>(&self, collection: &C) -> Future<C::Value> {
+        Future::new(collection.finish().hold(self.client.link(), &self.task))
+    }
+
+    /// [`Client::persist`] with these options.
+    pub fn persist<C: Collection>(&self, collection: &C) -> C {
+        crate::delayed::persist(collection, self.client.link(), &self.task)
+    }
+
+    /// [`Client::get`] with these options.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get<T: Value, K: AsRef<str>>(
+        &self,
+        graph: &Graph,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<T>> {
+        let holds = graph.submit(keys, self.client.link(), &self.task)?;
+        let futures: Vec<Future<T>> = holds.into_iter().map(Future::new).collect();
+        self.client.gather(&futures).await
+    }
+
+    /// [`Client::scatter`] with these options.
+    ///
+    /// # Errors
+    /// As [`Client::scatter`].
+    pub async fn scatter<T: Value>(&self, value: T) -> Result<Future<T>> {
+        let mut futures = self.scatter_many([value]).await?;
+        Ok(futures.pop().expect("one future per value"))
+    }
+
+    /// [`Client::scatter_many`] with these options.
+    ///
+    /// # Errors
+    /// As [`Client::scatter`].
+    pub async fn scatter_many<T: Value>(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Future<T>>> {
+        let values = values.into_iter().collect();
+        crate::scatter::scatter(self.client.link(), &self.scatter, values).await
+    }
+}

@@ -1,0 +1,156 @@
+//! The roles of a program marked `#[dask_client::main]`: the user's main, or a worker.
+//!
+//! The environment says which, and the user's command line is left alone:
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `DASK_ROLE` | `worker` makes the process a worker; it never enters the user's main |
+//! | `DASK_SCHEDULER_ADDRESS` | the scheduler that the worker joins |
+//! | `DASK_WORKER_NTHREADS` | how many tasks it runs at once; the number of cores unless set |
+//! | `DASK_WORKER_NAME` | its name; its address unless set |
+//! | `DASK_WORKER_LISTEN` | the address it listens on; a free port unless set |
+//! | `DASK_EXIT_ON_STDIN_CLOSE` | `1`: end when standard input ends, that is with the parent |
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether this program has a worker role, so that it can be started as one.
+static HAS_ROLES: AtomicBool = AtomicBool::new(false);
+
+pub(crate) const ROLE: &str = "DASK_ROLE";
+
+/// The variables of the worker role.
+#[cfg(feature = "worker")]
+pub(crate) mod variable {
+    pub(crate) const SCHEDULER_ADDRESS: &str = "DASK_SCHEDULER_ADDRESS";
+    pub(crate) const NTHREADS: &str = "DASK_WORKER_NTHREADS";
+    pub(crate) const NAME: &str = "DASK_WORKER_NAME";
+    pub(crate) const LISTEN: &str = "DASK_WORKER_LISTEN";
+    pub(crate) const EXIT_ON_STDIN_CLOSE: &str = "DASK_EXIT_ON_STDIN_CLOSE";
+}
+
+#[cfg(feature = "local")]
+pub(crate) fn has_roles() -> bool {
+    HAS_ROLES.load(Ordering::Relaxed)
+}
+
+/// What `#[dask_client::main]` makes of an async main.
+pub fn run_main<F: Future>(main: impl FnOnce() -> F) -> F::Output {
+    role();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a process that cannot start threads cannot run an async main");
+    let output = runtime.block_on(main());
+    runtime.block_on(crate::driver::flush());
+    runtime.shutdown_background();
+    output
+}
+
+/// What `#[dask_client::main]` does first: in the worker role it serves and never returns.
+pub fn role() {
+    HAS_ROLES.store(true, Ordering::Relaxed);
+    match std::env::var(ROLE).as_deref() {
+        Err(_) | Ok("" | "main") => {}
+        Ok("worker") => std::process::exit(worker::main()),
+        Ok(other) => {
+            eprintln!("{ROLE}={other:?} is no role: unset it, or set it to \"worker\"");
+            std::process::exit(2)
+        }
+    }
+}
+
+#[cfg(not(feature = "worker"))]
+mod worker {
+    pub(super) fn main() -> i32 {
+        eprintln!("this program was built without the feature \"worker\" of dask-client");
+        2
+    }
+}
+
+#[cfg(feature = "worker")]
+mod worker {
+    use std::io::{Read, Write};
+    use std::num::NonZero;
+    use std::str::FromStr;
+
+    use dask_proto::Address;
+    use dask_transport::Transports;
+    use dask_worker::{Config, Worker};
+
+    use super::variable::{EXIT_ON_STDIN_CLOSE, LISTEN, NAME, NTHREADS, SCHEDULER_ADDRESS};
+    use crate::builder::program;
+    use crate::driver::describe;
+
+    pub(super) fn main() -> i32 {
+        match run() {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("worker: {error}");
+                1
+            }
+        }
+    }
+
+    fn run() -> Result<(), String> {
+        let mut config = Config::new(required::<Address>(SCHEDULER_ADDRESS)?);
+        config.listen = optional(LISTEN)?;
+        config.name = optional(NAME)?;
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+        config.nthreads = optional(NTHREADS)?.unwrap_or(cores).max(1);
+        config.program = program();
+        config.report_stack_overflow = true;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| describe(&error))?;
+        let served = runtime.block_on(serve(config));
+        // Threads that still run a task do not keep the process.
+        runtime.shutdown_background();
+        served
+    }
+
+    async fn serve(config: Config) -> Result<(), String> {
+        let scheduler = config.scheduler.clone();
+        let worker = Worker::connect(config, Transports::default());
+        let worker = worker.await.map_err(|error| describe(&error))?;
+        let (name, threads) = (worker.name().to_owned(), worker.nthreads());
+        let address = worker.address().clone();
+        let line = format!("Worker at: {address} (name {name}, {threads} threads)\n");
+        // Whoever started the process may not listen.
+        let _ = std::io::stdout().write_all(line.as_bytes());
+        let ended = worker.run(parent_gone()).await;
+        ended
+            .map(drop)
+            .map_err(|error| format!("{} ({scheduler})", describe(&error)))
+    }
+
+    /// Resolves when standard input ends, if the environment asks for that.
+    async fn parent_gone() {
+        if std::env::var(EXIT_ON_STDIN_CLOSE).as_deref() != Ok("1") {
+            return std::future::pending().await;
+        }
+        let (sender, gone) = tokio::sync::oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            let _sender = sender;
+            let mut input = std::io::stdin().lock();
+            let mut buffer = [0; 64];
+            while matches!(input.read(&mut buffer), Ok(1..)) {}
+        });
+        // The thread ends by dropping its end.
+        let _ = gone.await;
+    }
+
+    fn required<T: FromStr<Err: std::fmt::Display>>(name: &str) -> Result<T, String> {
+        optional(name)?.ok_or_else(|| format!("{name} is not set"))
+    }
+
+    fn optional<T: FromStr<Err: std::fmt::Display>>(name: &str) -> Result<Option<T>, String> {
+        let Ok(text) = std::env::var(name) else {
+            return Ok(None);
+        };
+        text.parse()
+            .map(Some)
+            .map_err(|error| format!("{name}={text:?}: {error}"))
+    }
+}

@@ -1,0 +1,205 @@
+//! From a function and its arguments to a task on its way to the scheduler.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use dask_proto::graph::{TaskOptions, TaskSpec};
+use dask_proto::id::{FunctionId, FutureId};
+use dask_proto::limits::SUBMIT_TASKS;
+use dask_proto::message::Submit;
+use dask_proto::{Key, KeyTooLong, TaskError, TaskErrorKind};
+use dask_task::{TaskDef, TaskFn, registry};
+use dask_tokenize::{Token, Tokenizer, key_name, unique_key_name};
+
+use crate::argument::{Call, CallBuilder, Dependency, IntoArgs};
+use crate::driver::Link;
+use crate::hold::{Hold, Outcome};
+
+/// How the keys of new tasks are made.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Naming {
+    /// From the function and its arguments: the same call is the same task.
+    #[default]
+    Pure,
+    /// Never twice the same.
+    Impure,
+    /// As the user says.
+    Key(String),
+    /// As the user says, with the token of each call: the keys of a `map`.
+    Prefix(String),
+}
+
+/// Submits calls of one function, a batch at a time.
+pub(crate) struct Submitter<'a> {
+    link: &'a Arc<Link>,
+    options: &'a TaskOptions,
+    naming: &'a Naming,
+    def: &'static TaskDef,
+    tokenizer: Option<Tokenizer>,
+    function: Result<FunctionId, registry::RegistryError>,
+    buffer: BytesMut,
+    batch: Vec<TaskSpec>,
+    holds: Vec<Arc<Hold>>,
+    /// What the batch depends on must be held until the batch is on its way.
+    needed: Vec<Arc<Hold>>,
+}
+
+impl<'a> Submitter<'a> {
+    pub(crate) fn new(
+        link: &'a Arc<Link>,
+        options: &'a TaskOptions,
+        naming: &'a Naming,
+        def: &'static TaskDef,
+    ) -> Self {
+        let function = registry::find(def.path, def.signature).map(|_| link.function(def));
+        let tokenizer = (!matches!(naming, Naming::Impure)).then(|| tokenizer(def));
+        let (buffer, batch, holds, needed) = Default::default();
+        Self {
+            link,
+            options,
+            naming,
+            def,
+            tokenizer,
+            function,
+            buffer,
+            batch,
+            holds,
+            needed,
+        }
+    }
+
+    /// Adds a call to the batch; [`Submitter::flush`] sends it.
+    pub(crate) fn add<F: TaskFn>(&mut self, args: impl IntoArgs<F::Params>) -> Arc<Hold> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut call = CallBuilder::new(self.link.carriage, self.tokenizer.clone(), buffer);
+        let written = args.write(&mut call);
+        let (call, buffer) = call.finish();
+        self.buffer = buffer;
+        let key = match self.key(call.token) {
+            Ok(key) => key,
+            Err(error) => return self.refuse(TaskErrorKind::InvalidGraph, None, &error),
+        };
+        let function = match (written, &self.function) {
+            (Ok(()), Ok(function)) => *function,
+            (Err(error), _) => {
+                return self.refuse(TaskErrorKind::Serialization, Some(key), &error);
+            }
+            (_, Err(error)) => return self.refuse(TaskErrorKind::NoFunction, Some(key), error),
+        };
+        let hold = Hold::new(self.link, key);
+        match self.dependencies(&call) {
+            Ok(dependencies) => self.push(&hold, function, call, dependencies),
+            Err(outcome) => hold.settle(outcome),
+        }
+        hold
+    }
+
+    /// How many calls wait for [`Submitter::flush`].
+    pub(crate) fn waiting(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Sends the batch.
+    pub(crate) fn flush(&mut self) {
+        if !self.batch.is_empty() {
+            let tasks = std::mem::take(&mut self.batch);
+            let submit = Submit {
+                options: self.options.clone(),
+                tasks,
+            };
+            self.link.submit(&self.holds, submit);
+        }
+        self.holds.clear();
+        self.needed.clear();
+    }
+
+    fn push(
+        &mut self,
+        hold: &Arc<Hold>,
+        function: FunctionId,
+        call: Call,
+        dependencies: Vec<FutureId>,
+    ) {
+        let explicit = matches!(self.naming, Naming::Key(_));
+        self.batch.push(TaskSpec {
+            future: hold.id,
+            key: hold.key.clone(),
+            function,
+            content: call
+                .token
+                .filter(|_| explicit)
+                .map(|token| *token.as_bytes()),
+            dependencies,
+            body: call.body,
+        });
+        self.holds.push(hold.clone());
+    }
+
+    fn key(&self, token: Option<Token>) -> Result<Key, KeyTooLong> {
+        let name = self.def.name();
+        Key::new(match (self.naming, token) {
+            (Naming::Key(key), _) => key.clone(),
+            (Naming::Prefix(prefix), Some(token)) => key_name(prefix, token),
+            (Naming::Pure, Some(token)) => key_name(name, token),
+            (Naming::Prefix(prefix), None) => unique_key_name(prefix),
+            (Naming::Pure | Naming::Impure, _) => unique_key_name(name),
+        })
+    }
+
+    /// The ids of what a call depends on; delayed calls among them are submitted.
+    fn dependencies(&mut self, call: &Call) -> Result<Vec<FutureId>, Outcome> {
+        let mut ids = Vec::with_capacity(call.dependencies.len());
+        for dependency in &call.dependencies {
+            let hold = match dependency {
+                Dependency::Future(hold) => hold.on(self.link)?,
+                Dependency::Delayed(node) => {
+                    // What is in the batch came first and stays first.
+                    let keep = std::mem::take(&mut self.needed);
+                    self.flush();
+                    self.needed = keep;
+                    node.submit(self.link, self.options)
+                }
+                Dependency::Key(key) => Hold::subscribe(self.link, key.clone()),
+            };
+            ids.push(hold.id);
+            self.needed.push(hold);
+        }
+        Ok(ids)
+    }
+
+    fn refuse(
+        &self,
+        kind: TaskErrorKind,
+        key: Option<Key>,
+        error: &dyn std::error::Error,
+    ) -> Arc<Hold> {
+        Hold::failed(self.link, refusal(kind, key, self.def, error))
+    }
+}
+
+/// The failure of a task that never reached the scheduler.
+pub(crate) fn refusal(
+    kind: TaskErrorKind,
+    key: Option<Key>,
+    def: &TaskDef,
+    error: &dyn std::error::Error,
+) -> TaskError {
+    let unnamed =
+        || Key::new(unique_key_name("task")).expect("a uuid is shorter than a key may be");
+    let key = key.unwrap_or_else(unnamed);
+    TaskError {
+        function: def.path.to_owned(),
+        ..TaskError::from_error(kind, key, error)
+    }
+}
+
+/// A tokenizer that has taken in the function's identity.
+pub(crate) fn tokenizer(def: &TaskDef) -> Tokenizer {
+    let mut tokenizer = Tokenizer::new();
+    tokenizer.function(def.path, def.signature);
+    tokenizer
+}
+
+/// How many calls of a `map` go into one batch unless the user says otherwise: the scheduler
+/// starts on the first while the client still writes the last.
+pub(crate) const MAP_BATCH: usize = SUBMIT_TASKS / 4;
