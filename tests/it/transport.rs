@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use dask_proto::limits::{BLOB_PAYLOAD_BYTES, MAX_HANDSHAKE_BYTES};
+use dask_proto::limits::{
+    BLOB_PAYLOAD_BYTES, MAX_HANDSHAKE_BYTES, MAX_HEADER_BYTES, MAX_QUEUED_MESSAGES,
+};
 use dask_proto::message::{
     HandshakeError, Hello, Program, Rejection, Role, VersionRange, Welcome, encode_hello,
     encode_welcome,
@@ -456,4 +458,28 @@ async fn nonsense_on_a_channel_is_a_typed_error() {
     outbox.send([u64::MAX]).unwrap();
     let error = inbox.receive().await.unwrap_err();
     assert!(matches!(error, ChannelError::Decode(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_lets_the_queue_overflow_is_cut_off() {
+    let (one, _other) = pair("inproc://0").await;
+    let (outbox, mut inbox): Typed<u8> = channel(one);
+    outbox.send((0..MAX_QUEUED_MESSAGES).map(|_| 0)).unwrap();
+    assert!(outbox.send([1]).is_err());
+    assert!(outbox.send([2]).is_err());
+    outbox.closed().await;
+    assert!(inbox.receive().await.is_err());
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_encoded_ends_the_link_behind_those_before_it() {
+    let (one, other) = pair("tcp://127.0.0.1:0").await;
+    let (outbox, mut back): Typed<String> = channel(one);
+    let (_, mut inbox): Typed<String> = channel(other);
+    let impossible = "x".repeat(MAX_HEADER_BYTES + 1);
+    outbox.send(["fine".to_owned(), impossible]).unwrap();
+    assert_eq!(all(&mut inbox).await, ["fine"]);
+    outbox.closed().await;
+    assert!(outbox.send(["late".to_owned()]).is_err());
+    assert!(back.receive().await.is_err());
 }

@@ -207,7 +207,7 @@ async fn nobody(subject: &Subject<'_>) {
     let listener = subject.transport.listen(&subject.listen).await;
     let address = listener.expect("listens").address().clone();
     let connected = subject.transport.connect(&address).await;
-    let error = connected.err().expect("nobody listens").to_string();
+    let error = connected.expect_err("nobody listens").to_string();
     assert!(error.contains(address.as_str()), "{error}");
 }
 

@@ -73,14 +73,13 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, ParseAddressError> {
         let text = text.trim();
-        if text.len() > MAX_ADDRESS_BYTES {
-            return Err(ParseAddressError::TooLong { bytes: text.len() });
+        let default = if text.contains("://") { "" } else { "tcp://" };
+        // With the scheme: what is accepted here is accepted by the peer that it is sent to.
+        let bytes = default.len() + text.len();
+        if bytes > MAX_ADDRESS_BYTES {
+            return Err(ParseAddressError::TooLong { bytes });
         }
-        let full = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("tcp://{text}")
-        };
+        let full = [default, text].concat();
         let scheme = full.find("://").unwrap_or_default();
         if scheme == 0 || full.len() == scheme + 3 {
             return Err(ParseAddressError::Incomplete {
@@ -153,7 +152,7 @@ mod tests {
         for text in ["", "tcp://", "://x", "a b://x"] {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }
-        let long = "x".repeat(MAX_ADDRESS_BYTES + 1);
+        let long = "x".repeat(MAX_ADDRESS_BYTES + 1 - "tcp://".len());
         assert!(matches!(
             long.parse::<Address>(),
             Err(ParseAddressError::TooLong { .. })

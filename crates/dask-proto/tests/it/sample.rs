@@ -1,0 +1,439 @@
+//! At least one of every message, with every field set to something that can be recognised.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use dask_proto::graph::{Function, Priority, TaskOptions, TaskSpec};
+use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
+use dask_proto::message::{
+    Answer, ClientToScheduler, Compute, Dependency, Hello, KeyCount, Located, Metrics, PeerReply,
+    PeerRequest, Program, Refusal, Rejection, Request, Role, ScatterItem, SchedulerInfo,
+    SchedulerToClient, SchedulerToWorker, StoredValue, Submit, ValueAt, VersionRange, Welcome,
+    WorkerInfo, WorkerJoin, WorkerToScheduler,
+};
+use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
+
+pub(crate) fn key(name: &str) -> Key {
+    name.try_into().unwrap()
+}
+
+fn address(port: u16) -> Address {
+    format!("tcp://10.0.0.1:{port}").parse().unwrap()
+}
+
+pub(crate) fn payload(text: &'static str) -> Payload {
+    Bytes::from_static(text.as_bytes()).into()
+}
+
+fn function() -> Function {
+    Function {
+        path: "session::inc".to_owned(),
+        signature: "fn(i64) -> i64".to_owned(),
+    }
+}
+
+fn error(kind: TaskErrorKind) -> TaskError {
+    TaskError {
+        kind,
+        key: key("div-0f"),
+        function: "session::div".to_owned(),
+        worker: Some(address(4001)),
+        message: "division by zero".to_owned(),
+        causes: vec!["the divisor is 0".to_owned()],
+        location: Some("src/main.rs:7:5".to_owned()),
+        backtrace: Some("0: session::div".to_owned()),
+    }
+}
+
+pub(crate) fn error_kinds() -> Vec<TaskErrorKind> {
+    vec![
+        TaskErrorKind::Returned,
+        TaskErrorKind::Panicked,
+        TaskErrorKind::KilledWorker,
+        TaskErrorKind::NoFunction,
+        TaskErrorKind::Serialization,
+        TaskErrorKind::KeyCollision,
+        TaskErrorKind::InvalidGraph,
+        TaskErrorKind::LostData,
+        TaskErrorKind::Cancelled,
+        TaskErrorKind::Internal,
+    ]
+}
+
+fn metrics() -> Metrics {
+    Metrics {
+        memory: 1 << 30,
+        managed: 70_000,
+        executing: 2,
+        ready: 3,
+        in_flight: 4,
+    }
+}
+
+fn resources() -> BTreeMap<String, f64> {
+    BTreeMap::from([("GPU".to_owned(), 1.0), ("memory".to_owned(), 1.5e9)])
+}
+
+pub(crate) fn roles() -> Vec<Role> {
+    let join = WorkerJoin {
+        address: address(4001),
+        name: "alice".to_owned(),
+        nthreads: 2,
+        memory_limit: Some(4 << 30),
+        resources: resources(),
+        functions: vec![function()],
+        pid: 4711,
+    };
+    vec![
+        Role::Client {
+            name: "Client-1".to_owned(),
+        },
+        Role::Worker(Box::new(join)),
+        Role::Peer,
+    ]
+}
+
+pub(crate) fn hello(role: Role) -> Hello {
+    Hello {
+        role,
+        program: Program {
+            name: "session".to_owned(),
+            version: "0.1.0".to_owned(),
+            target: "x86_64-linux".to_owned(),
+        },
+        token: Some(Bytes::from_static(b"secret")),
+    }
+}
+
+pub(crate) fn welcomes() -> Vec<Welcome> {
+    let mut welcomes = vec![
+        Welcome::Client { id: ClientId(3) },
+        Welcome::Worker {
+            id: WorkerId(4),
+            heartbeat_ms: 500,
+        },
+        Welcome::Peer,
+    ];
+    welcomes.extend(rejections().into_iter().map(Welcome::Rejected));
+    welcomes
+}
+
+pub(crate) fn rejections() -> Vec<Rejection> {
+    let range = |oldest, newest| VersionRange { oldest, newest };
+    vec![
+        Rejection::Version {
+            theirs: range(1, 2),
+            ours: range(3, 4),
+        },
+        Rejection::Role {
+            is: "a worker".to_owned(),
+            wanted: "a client".to_owned(),
+        },
+        Rejection::NameTaken {
+            name: "alice".to_owned(),
+        },
+        Rejection::Closing,
+    ]
+}
+
+pub(crate) fn client_to_scheduler() -> Vec<ClientToScheduler> {
+    let futures = vec![FutureId(1), FutureId(300)];
+    let mut messages = vec![
+        ClientToScheduler::Define {
+            id: FunctionId(1),
+            function: function(),
+        },
+        ClientToScheduler::Submit(submit()),
+        ClientToScheduler::Subscribe {
+            future: FutureId(8),
+            key: key("x"),
+        },
+        ClientToScheduler::Release {
+            futures: futures.clone(),
+        },
+        ClientToScheduler::FireAndForget { futures },
+        ClientToScheduler::MissingData {
+            future: FutureId(9),
+            worker: address(4001),
+        },
+    ];
+    let ids = (1..).map(RequestId);
+    let asked = ids.zip(requests());
+    messages.extend(asked.map(|(id, request)| ClientToScheduler::Request { id, request }));
+    messages.extend([
+        ClientToScheduler::Forget { id: RequestId(2) },
+        ClientToScheduler::Close,
+    ]);
+    messages
+}
+
+fn submit() -> Submit {
+    let task = |future, dependencies, content| TaskSpec {
+        future: FutureId(future),
+        key: key(&format!("inc-{future}")),
+        function: FunctionId(1),
+        content,
+        dependencies,
+        body: payload("arguments"),
+    };
+    Submit {
+        options: TaskOptions {
+            priority: -3,
+            retries: 2,
+            workers: vec!["alice".to_owned()],
+            allow_other_workers: true,
+            resources: vec![("GPU".to_owned(), 1.0)],
+            actor: true,
+        },
+        tasks: vec![
+            task(5, Vec::new(), Some(*b"0123456789abcdef")),
+            task(6, vec![FutureId(5)], None),
+        ],
+    }
+}
+
+pub(crate) fn requests() -> Vec<Request> {
+    let futures = vec![FutureId(5), FutureId(6)];
+    let workers = vec!["alice".to_owned()];
+    vec![
+        Request::Cancel {
+            futures: futures.clone(),
+            force: true,
+        },
+        Request::Retry {
+            futures: futures.clone(),
+        },
+        Request::Scatter {
+            items: vec![ScatterItem {
+                future: FutureId(7),
+                key: key("data"),
+                nbytes: 80,
+            }],
+            workers: workers.clone(),
+            broadcast: true,
+        },
+        Request::Locate { futures },
+        Request::WhoHas {
+            keys: vec![key("x"), key("y")],
+        },
+        Request::HasWhat {
+            workers: workers.clone(),
+        },
+        Request::Processing { workers },
+        Request::SchedulerInfo,
+        Request::Counts,
+        Request::WaitForWorkers { n: 2 },
+        Request::Story { key: key("x") },
+        Request::Shutdown,
+    ]
+}
+
+pub(crate) fn refusals() -> Vec<Refusal> {
+    vec![
+        Refusal::UnknownFuture(FutureId(77)),
+        Refusal::UnknownWorker("bob".to_owned()),
+        Refusal::NoWorkers,
+        Refusal::KeyCollision(key("x")),
+        Refusal::TooLarge,
+    ]
+}
+
+pub(crate) fn answers() -> Vec<Answer> {
+    let located = || {
+        let task = TaskId(1 << 32 | 9);
+        let workers = vec![0, 1];
+        vec![Located { task, workers }]
+    };
+    let workers = vec![address(4001), address(4002)];
+    let mut answers = vec![Answer::Done];
+    answers.extend(refusals().into_iter().map(Answer::Refused));
+    answers.extend([
+        Answer::Targets {
+            workers: workers.clone(),
+            items: located(),
+        },
+        Answer::Located {
+            workers: workers.clone(),
+            items: located(),
+        },
+        Answer::WhoHas(vec![(key("x"), workers)]),
+        Answer::Keys(vec![(address(4001), vec![key("x"), key("y")])]),
+        Answer::Info(Box::new(info())),
+        Answer::Counts(vec![KeyCount {
+            worker: address(4001),
+            prefix: "inc".to_owned(),
+            finished: 50,
+        }]),
+        Answer::Story(vec!["released -> waiting (s1)".to_owned()]),
+    ]);
+    answers
+}
+
+fn info() -> SchedulerInfo {
+    SchedulerInfo {
+        address: address(8786),
+        id: "Scheduler-1".to_owned(),
+        workers: vec![WorkerInfo {
+            address: address(4001),
+            name: "alice".to_owned(),
+            nthreads: 2,
+            memory_limit: None,
+            resources: resources(),
+            pid: 4711,
+            nbytes: 70_000,
+            processing: 5,
+            metrics: metrics(),
+        }],
+        clients: 1,
+        tasks: BTreeMap::from([("memory".to_owned(), 10)]),
+    }
+}
+
+pub(crate) fn scheduler_to_client() -> Vec<SchedulerToClient> {
+    let mut messages = vec![
+        SchedulerToClient::InMemory {
+            future: FutureId(5),
+            nbytes: 8,
+            value: Some(payload("the value")),
+        },
+        SchedulerToClient::InMemory {
+            future: FutureId(6),
+            nbytes: 1 << 40,
+            value: None,
+        },
+        SchedulerToClient::Pending {
+            futures: vec![FutureId(5)],
+            lost: true,
+        },
+        SchedulerToClient::Cancelled {
+            futures: vec![FutureId(6)],
+            reason: "another client cancelled it".to_owned(),
+        },
+        SchedulerToClient::Close {
+            reason: "shutdown".to_owned(),
+        },
+    ];
+    messages.extend(
+        error_kinds()
+            .into_iter()
+            .map(|kind| SchedulerToClient::Erred {
+                futures: vec![FutureId(5)],
+                error: Box::new(error(kind)),
+            }),
+    );
+    let answered = (1..).map(RequestId).zip(answers());
+    messages.extend(answered.map(|(id, answer)| SchedulerToClient::Answer { id, answer }));
+    messages
+}
+
+fn dependency() -> Dependency {
+    Dependency {
+        task: TaskId(9),
+        nbytes: 8_000_000,
+        holders: vec![WorkerId(1), WorkerId(2)],
+    }
+}
+
+pub(crate) fn scheduler_to_worker() -> Vec<SchedulerToWorker> {
+    let compute = Compute {
+        task: TaskId(10),
+        run: RunId(2),
+        key: key("inc-6"),
+        function: FunctionId(1),
+        priority: Priority::new(-3, 77),
+        dependencies: vec![dependency()],
+        resources: vec![("GPU".to_owned(), 1.0)],
+        body: payload("arguments"),
+    };
+    vec![
+        SchedulerToWorker::Define {
+            id: FunctionId(1),
+            function: function(),
+        },
+        SchedulerToWorker::Peer {
+            id: WorkerId(2),
+            address: address(4002),
+        },
+        SchedulerToWorker::Compute(Box::new(compute)),
+        SchedulerToWorker::Free {
+            tasks: vec![TaskId(9), TaskId(10)],
+        },
+        SchedulerToWorker::Acquire {
+            dependencies: vec![dependency()],
+        },
+        SchedulerToWorker::Close {
+            reason: "retired".to_owned(),
+        },
+    ]
+}
+
+pub(crate) fn worker_to_scheduler() -> Vec<WorkerToScheduler> {
+    let (task, run) = (TaskId(10), RunId(2));
+    vec![
+        WorkerToScheduler::Finished {
+            task,
+            run,
+            nbytes: 8,
+            duration_ns: 1_000_000_007,
+            value: Some(payload("the value")),
+        },
+        WorkerToScheduler::Erred {
+            task,
+            run,
+            error: Box::new(error(TaskErrorKind::Panicked)),
+        },
+        WorkerToScheduler::MissingDependencies {
+            task,
+            run,
+            missing: vec![(TaskId(9), WorkerId(2))],
+        },
+        WorkerToScheduler::Added {
+            tasks: vec![(TaskId(9), 8_000_000)],
+        },
+        WorkerToScheduler::LongRunning { task, run },
+        WorkerToScheduler::Heartbeat(metrics()),
+        WorkerToScheduler::Dying {
+            task,
+            run,
+            reason: "stack overflow".to_owned(),
+        },
+        WorkerToScheduler::Leaving,
+    ]
+}
+
+pub(crate) fn peer_requests() -> Vec<PeerRequest> {
+    vec![
+        PeerRequest::Get {
+            id: RequestId(1),
+            tasks: vec![TaskId(9), TaskId(10)],
+        },
+        PeerRequest::Put {
+            id: RequestId(2),
+            values: vec![StoredValue {
+                task: TaskId(11),
+                key: key("data"),
+                value: payload("scattered"),
+            }],
+        },
+    ]
+}
+
+pub(crate) fn values_at() -> Vec<ValueAt> {
+    vec![
+        ValueAt::Found(payload("the value")),
+        ValueAt::Missing,
+        ValueAt::Failed("its Serialize failed".to_owned()),
+    ]
+}
+
+pub(crate) fn peer_replies() -> Vec<PeerReply> {
+    vec![
+        PeerReply::Values {
+            id: RequestId(1),
+            values: (9..).map(TaskId).zip(values_at()).collect(),
+            last: true,
+        },
+        PeerReply::Stored { id: RequestId(2) },
+        PeerReply::Busy { id: RequestId(3) },
+    ]
+}
