@@ -1,1 +1,24 @@
 //! The worker: runs tasks, holds their results and hands them to its peers.
+//!
+//! [`state::WorkerState`] decides everything: which task runs next, which results are fetched from
+//! whom, what is kept. It has no clock, no sockets and no threads. [`Worker`] is the shell: it
+//! talks to the scheduler and to peers, runs tasks on threads, and holds their results.
+//!
+//! Reading order: [`Config`] and [`Worker`]; [`state`]; then the shell's `driver`, `executor` and
+//! `serve`.
+
+pub mod state;
+
+mod config;
+mod driver;
+mod error;
+mod executor;
+mod memory;
+mod overflow;
+mod serve;
+mod store;
+mod worker;
+
+pub use config::Config;
+pub use error::Error;
+pub use worker::{Ended, Worker};

@@ -1,0 +1,306 @@
+//! The loop that owns the state: turns what happens into events, and carries out what the state
+//! instructs.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dask_proto::graph::Function;
+use dask_proto::id::{FunctionId, RunId, TaskId};
+use dask_proto::message::{Compute, SchedulerToWorker, ValueAt, WorkerToScheduler};
+use dask_proto::{Address, Moment};
+use dask_task::TaskDef;
+use dask_task::registry::{self, RegistryError};
+use dask_transport::{Inbox, Listener, Outbox, PeerError, Peers};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::executor::{Executor, Job};
+use crate::memory;
+use crate::overflow::Overflow;
+use crate::serve::{Put, Server};
+use crate::state::{Event, FlightId, Instruction, Instructions, PutId, StateConfig, WorkerState};
+use crate::store::Store;
+use crate::worker::Ended;
+
+/// How long the last messages to the scheduler may take.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// How long the scheduler is given to hear why the process dies.
+const FAREWELL: Duration = Duration::from_millis(1500);
+
+/// What reaches the loop from other tasks.
+pub(crate) enum News {
+    /// The scheduler sent a batch.
+    Said(Vec<SchedulerToWorker>),
+    /// The connection to the scheduler ended.
+    Lost,
+    /// A client put values here.
+    Put(Put),
+    /// A fetch ended.
+    Fetched(FlightId, Result<Vec<(TaskId, ValueAt)>, PeerError>),
+}
+
+pub(crate) struct Driver {
+    state: WorkerState,
+    out: Instructions,
+    started: Instant,
+    scheduler: Outbox<WorkerToScheduler>,
+    executor: Executor,
+    store: Arc<Store>,
+    peers: Peers,
+    news: mpsc::UnboundedSender<News>,
+    from_others: mpsc::UnboundedReceiver<News>,
+    functions: HashMap<FunctionId, Result<&'static TaskDef, RegistryError>>,
+    /// The flag of every run that has not ended.
+    running: HashMap<(TaskId, RunId), Arc<AtomicBool>>,
+    puts: HashMap<PutId, oneshot::Sender<()>>,
+    next_put: PutId,
+    is_lost: bool,
+    ended: Option<Ended>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        config: StateConfig,
+        scheduler: Outbox<WorkerToScheduler>,
+        executor: Executor,
+        store: Arc<Store>,
+        peers: Peers,
+    ) -> Self {
+        let (news, from_others) = mpsc::unbounded_channel();
+        Self {
+            state: WorkerState::new(config),
+            out: Instructions::new(),
+            started: Instant::now(),
+            scheduler,
+            executor,
+            store,
+            peers,
+            news,
+            from_others,
+            functions: HashMap::new(),
+            running: HashMap::new(),
+            puts: HashMap::new(),
+            next_put: PutId(0),
+            is_lost: false,
+            ended: None,
+        }
+    }
+
+    /// Works to the end; `None` when the scheduler is lost.
+    pub(crate) async fn run(
+        mut self,
+        inbox: Inbox<SchedulerToWorker>,
+        listener: Box<dyn Listener>,
+        mut overflows: mpsc::UnboundedReceiver<Overflow>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Option<Ended> {
+        let server = Server::new(Arc::clone(&self.store), self.news.clone());
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(server.run(listener));
+        tasks.spawn(listen_to_scheduler(inbox, self.news.clone()));
+        let mut shutdown = pin!(shutdown);
+        let mut timer = pin!(sleep_until(self.deadline()));
+        let mut news = Vec::new();
+        while self.ended.is_none() && !self.is_lost {
+            tokio::select! {
+                _ = self.from_others.recv_many(&mut news, 256) => {}
+                () = self.executor.news() => {}
+                () = timer.as_mut() => self.heartbeat(),
+                Some(overflow) = overflows.recv() => self.die(overflow).await,
+                () = shutdown.as_mut() => {
+                    self.handle(Event::Shutdown);
+                    self.ended = Some(Ended::Shutdown);
+                }
+            }
+            for news in news.drain(..) {
+                self.take_news(news);
+            }
+            self.collect_runs();
+            self.carry_out();
+            if timer.deadline() != self.deadline() {
+                timer.as_mut().reset(self.deadline());
+            }
+        }
+        self.scheduler.close();
+        // A scheduler that does not read any more cannot keep the worker.
+        let _ = timeout(FLUSH, self.scheduler.closed()).await;
+        self.ended.filter(|_| !self.is_lost)
+    }
+
+    fn now(&self) -> Moment {
+        Moment::default() + self.started.elapsed()
+    }
+
+    fn deadline(&self) -> Instant {
+        let moment = self.state.next_timeout();
+        let nanos = moment.map_or(u64::MAX >> 8, |moment| moment.as_nanos());
+        self.started + Duration::from_nanos(nanos)
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.now();
+        self.state.handle(now, event, &mut self.out);
+    }
+
+    fn heartbeat(&mut self) {
+        let memory = memory::resident();
+        self.handle(Event::Measured { memory });
+        self.handle(Event::Timeout);
+    }
+
+    fn take_news(&mut self, news: News) {
+        match news {
+            News::Said(messages) => {
+                for message in &messages {
+                    if let SchedulerToWorker::Define { id, function } = message {
+                        let found = registry::find(&function.path, &function.signature);
+                        self.functions.insert(*id, found);
+                    }
+                }
+                self.handle(Event::SchedulerSaid(messages));
+            }
+            News::Lost => {
+                self.is_lost = true;
+                self.handle(Event::SchedulerLost);
+            }
+            News::Put(Put { values, held }) => {
+                let put = self.next_put;
+                self.next_put.0 += 1;
+                self.puts.insert(put, held);
+                self.handle(Event::Put { put, values });
+            }
+            News::Fetched(flight, Ok(results)) => {
+                self.handle(Event::Fetched { flight, results });
+            }
+            News::Fetched(flight, Err(error)) => {
+                tracing::debug!(%error, %flight, "a fetch failed");
+                self.handle(Event::FetchFailed { flight });
+            }
+        }
+    }
+
+    fn collect_runs(&mut self) {
+        let ended = self.executor.take_ended();
+        if ended.is_empty() {
+            return;
+        }
+        for run in &ended {
+            self.running.remove(&(run.task, run.run));
+        }
+        self.handle(Event::RunsEnded(ended));
+    }
+
+    fn carry_out(&mut self) {
+        let mut jobs = Vec::new();
+        for instruction in self.out.drain() {
+            match instruction {
+                Instruction::Store { task, value } => self.store.insert(task, value),
+                Instruction::Drop { task } => self.store.remove(task),
+                Instruction::Execute(compute) => jobs.push(self.job(compute)),
+                Instruction::Cancel { task, run } => {
+                    if let Some(flag) = self.running.get(&(task, run)) {
+                        flag.store(true, Ordering::Relaxed);
+                    }
+                }
+                Instruction::Fetch {
+                    flight,
+                    address,
+                    tasks,
+                } => self.fetch(flight, address, tasks),
+                Instruction::ToScheduler(messages) => {
+                    if self.scheduler.send(messages).is_err() {
+                        self.is_lost = true;
+                    }
+                }
+                Instruction::Stored { put } => {
+                    if let Some(held) = self.puts.remove(&put) {
+                        // The client may be gone.
+                        let _ = held.send(());
+                    }
+                }
+                Instruction::Close { reason } => {
+                    self.ended.get_or_insert(Ended::Closed { reason });
+                }
+            }
+        }
+        self.executor.submit(jobs);
+    }
+
+    fn job(&mut self, compute: Box<Compute>) -> Job {
+        let def = self.functions.get(&compute.function).cloned();
+        let def = def.unwrap_or_else(|| {
+            let path = format!("{}, which the scheduler has not defined", compute.function);
+            let signature = String::new();
+            let function = Function { path, signature };
+            Err(RegistryError::Unknown { function })
+        });
+        let held = compute.dependencies.iter();
+        // A dependency that is not in the store would be a bug of the state: the call finds fewer
+        // results than it refers to, and fails.
+        let inputs = held.map_while(|d| self.store.get(d.task)).collect();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let run = (compute.task, compute.run);
+        self.running.insert(run, Arc::clone(&cancelled));
+        Job {
+            compute,
+            def,
+            inputs,
+            cancelled,
+        }
+    }
+
+    fn fetch(&self, flight: FlightId, address: Address, tasks: Vec<TaskId>) {
+        let (peers, news) = (self.peers.clone(), self.news.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = news.closed() => {}
+                fetched = peers.get(&address, tasks) => {
+                    // The worker may have ended.
+                    let _ = news.send(News::Fetched(flight, fetched));
+                }
+            }
+        });
+    }
+
+    /// Tells the scheduler why, and dies: the stack of one of this process's threads is broken.
+    async fn die(&mut self, overflow: Overflow) {
+        let Overflow { task, run } = overflow;
+        let reason = "the task overflowed the stack of its thread, and the worker process died of \
+                      it: does it recurse without end, or hold large arrays?";
+        let dying = WorkerToScheduler::Dying {
+            task,
+            run,
+            reason: reason.to_owned(),
+        };
+        tracing::error!(%task, reason);
+        let _ = self.scheduler.send([dying]);
+        self.scheduler.close();
+        let _ = timeout(FAREWELL, self.scheduler.closed()).await;
+        std::process::abort();
+    }
+}
+
+/// Passes on what the scheduler says, from a task of its own since receiving cannot be interrupted.
+async fn listen_to_scheduler(
+    mut inbox: Inbox<SchedulerToWorker>,
+    news: mpsc::UnboundedSender<News>,
+) {
+    loop {
+        let received = inbox.receive().await;
+        if let Err(error) = &received {
+            tracing::warn!(%error, "the connection to the scheduler broke");
+        }
+        let message = match received {
+            Ok(Some(messages)) => News::Said(messages),
+            _ => News::Lost,
+        };
+        let is_last = matches!(message, News::Lost);
+        if news.send(message).is_err() || is_last {
+            return;
+        }
+    }
+}

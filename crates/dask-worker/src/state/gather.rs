@@ -1,0 +1,184 @@
+//! Which results to fetch next, and from which peer.
+//!
+//! Each peer has a line of the results it could be asked for, by priority; a result that several
+//! peers hold stands in several lines until it is under way. One fetch at a time goes to a peer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dask_proto::Address;
+use dask_proto::graph::Priority;
+use dask_proto::id::{TaskId, WorkerId};
+
+use super::instruction::FlightId;
+
+/// Bytes asked for in one fetch; a larger result goes alone (Dask's
+/// `worker.transfer.message-bytes-limit`).
+const FLIGHT_BYTES: u64 = 50_000_000;
+
+/// Results asked for in one fetch.
+const FLIGHT_TASKS: usize = 4096;
+
+/// Fetches at the same time (Dask's `worker.connections.outgoing`).
+const FLIGHTS: usize = 50;
+
+/// A result that is to be fetched.
+type Place = (Priority, TaskId);
+
+/// How urgent a peer is: the first in its line, then peers on this host, then by id, counted from
+/// the worker's own so that workers which want the same results spread over their holders.
+type Urgency = (Place, bool, u32, WorkerId);
+
+/// The peers and what to ask them for.
+#[derive(Debug)]
+pub(super) struct Gather {
+    own: WorkerId,
+    address: Address,
+    peers: BTreeMap<WorkerId, Peer>,
+    /// The peers that have a line and no fetch under way.
+    candidates: BTreeSet<Urgency>,
+    flights: BTreeMap<FlightId, Flight>,
+    next: FlightId,
+}
+
+#[derive(Debug)]
+struct Peer {
+    address: Address,
+    is_remote: bool,
+    line: BTreeSet<Place>,
+    is_asked: bool,
+}
+
+/// A fetch under way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) peer: WorkerId,
+    pub(super) tasks: Vec<TaskId>,
+}
+
+impl Gather {
+    pub(super) fn new(own: WorkerId, address: Address) -> Self {
+        Self {
+            own,
+            address,
+            peers: BTreeMap::new(),
+            candidates: BTreeSet::new(),
+            flights: BTreeMap::new(),
+            next: FlightId(0),
+        }
+    }
+
+    /// A peer's address, which may be new.
+    pub(super) fn define(&mut self, id: WorkerId, address: Address) {
+        let is_remote =
+            address.scheme() != self.address.scheme() || address.host() != self.address.host();
+        if self.peers.contains_key(&id) {
+            self.change(id, |peer| {
+                peer.address = address;
+                peer.is_remote = is_remote;
+            });
+            return;
+        }
+        let peer = Peer {
+            address,
+            is_remote,
+            line: BTreeSet::new(),
+            is_asked: false,
+        };
+        self.peers.insert(id, peer);
+    }
+
+    /// Whether a peer can be asked.
+    pub(super) fn knows(&self, id: WorkerId) -> bool {
+        id != self.own && self.peers.contains_key(&id)
+    }
+
+    pub(super) fn add(&mut self, place: Place, holders: &BTreeSet<WorkerId>) {
+        for &holder in holders {
+            self.change(holder, |peer| {
+                peer.line.insert(place);
+            });
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: Place, holders: &BTreeSet<WorkerId>) {
+        for &holder in holders {
+            self.change(holder, |peer| {
+                peer.line.remove(&place);
+            });
+        }
+    }
+
+    /// The most urgent fetch that may start now, not yet started: the peer and the results, most
+    /// urgent first, picked by their sizes.
+    pub(super) fn pick(&self, size: impl Fn(TaskId) -> u64) -> Option<(WorkerId, Vec<Place>)> {
+        if self.flights.len() >= FLIGHTS {
+            return None;
+        }
+        let &(_, _, _, id) = self.candidates.first()?;
+        let peer = self.peers.get(&id)?;
+        let mut bytes = 0_u64;
+        let batch = peer.line.iter().take(FLIGHT_TASKS).copied();
+        let batch = batch.enumerate().take_while(|(i, (_, task))| {
+            bytes = bytes.saturating_add(size(*task));
+            *i == 0 || bytes <= FLIGHT_BYTES
+        });
+        Some((id, batch.map(|(_, place)| place).collect()))
+    }
+
+    /// Starts a fetch of results that stand in no line any more.
+    pub(super) fn depart(&mut self, peer: WorkerId, tasks: Vec<TaskId>) -> (FlightId, Address) {
+        let flight = self.next;
+        self.next.0 += 1;
+        self.flights.insert(flight, Flight { peer, tasks });
+        self.change(peer, |peer| peer.is_asked = true);
+        let address = self.peers.get(&peer).map(|peer| peer.address.clone());
+        (flight, address.unwrap_or_else(|| self.address.clone()))
+    }
+
+    /// A fetch came to its end.
+    pub(super) fn land(&mut self, flight: FlightId) -> Option<Flight> {
+        let flight = self.flights.remove(&flight)?;
+        self.change(flight.peer, |peer| peer.is_asked = false);
+        Some(flight)
+    }
+
+    /// What a peer could be asked for.
+    pub(super) fn line(&self, peer: WorkerId) -> Vec<TaskId> {
+        let line = self.peers.get(&peer).map(|peer| &peer.line);
+        line.into_iter().flatten().map(|(_, task)| *task).collect()
+    }
+
+    /// Results under way.
+    pub(super) fn in_flight(&self) -> usize {
+        self.flights.values().map(|flight| flight.tasks.len()).sum()
+    }
+
+    pub(super) fn flights(&self) -> &BTreeMap<FlightId, Flight> {
+        &self.flights
+    }
+
+    /// Every place in every line.
+    pub(super) fn places(&self) -> impl Iterator<Item = (WorkerId, Place)> + '_ {
+        let peers = self.peers.iter();
+        peers.flat_map(|(id, peer)| peer.line.iter().map(|place| (*id, *place)))
+    }
+
+    /// Changes a peer and its rank among the candidates with it.
+    fn change(&mut self, id: WorkerId, change: impl FnOnce(&mut Peer)) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let before = urgency(self.own, id, peer);
+        change(peer);
+        let after = urgency(self.own, id, peer);
+        if before != after {
+            before.map(|before| self.candidates.remove(&before));
+            after.map(|after| self.candidates.insert(after));
+        }
+    }
+}
+
+fn urgency(own: WorkerId, id: WorkerId, peer: &Peer) -> Option<Urgency> {
+    let first = peer.line.first().filter(|_| !peer.is_asked)?;
+    Some((*first, peer.is_remote, id.0.wrapping_sub(own.0), id))
+}

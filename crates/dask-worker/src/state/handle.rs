@@ -1,0 +1,384 @@
+//! Events: what each leads to at first. What follows from that is in the table of transitions.
+
+use dask_proto::id::{RunId, TaskId, WorkerId};
+use dask_proto::message::{
+    Compute, Dependency, Metrics, SchedulerToWorker, ValueAt, WorkerToScheduler,
+};
+use dask_proto::{Moment, Payload, TaskError, TaskErrorKind};
+
+use super::WorkerState;
+use super::event::{Event, Outcome, RunEnded};
+use super::gather::Flight;
+use super::instruction::{FlightId, Instruction, Instructions, PutId};
+use super::task::{Stage, TaskState};
+use super::transition::Next;
+
+impl WorkerState {
+    /// Takes one event and appends everything that follows from it.
+    pub fn handle(&mut self, now: Moment, event: Event, out: &mut Instructions) {
+        self.now = now;
+        self.stimulus.0 += 1;
+        out.begin(self.stimulus);
+        match event {
+            Event::SchedulerSaid(messages) => {
+                for message in messages {
+                    self.scheduler_said(message, out);
+                    self.run_transitions(out);
+                }
+            }
+            Event::SchedulerLost => out.close("the connection to the scheduler was lost".into()),
+            Event::RunsEnded(runs) => {
+                for run in runs {
+                    self.run_ended(run, out);
+                    self.run_transitions(out);
+                }
+            }
+            Event::Seceded { task, run } => self.seceded(task, run),
+            Event::Fetched { flight, results } => self.fetched(flight, results, out),
+            Event::FetchFailed { flight } => self.fetch_failed(flight),
+            Event::Put { put, values } => self.put(put, values, out),
+            Event::Measured { memory } => self.memory = memory,
+            Event::Timeout => self.timed_out(out),
+            Event::Shutdown => {
+                out.tell(WorkerToScheduler::Leaving);
+                out.close("the worker was asked to end".into());
+            }
+        }
+        self.run_transitions(out);
+        self.report_missing(out);
+        self.start_ready(out);
+        self.start_fetches(out);
+    }
+
+    fn scheduler_said(&mut self, message: SchedulerToWorker, out: &mut Instructions) {
+        match message {
+            SchedulerToWorker::Peer { id, address } => self.gather.define(id, address),
+            SchedulerToWorker::Compute(compute) => self.compute(compute, out),
+            SchedulerToWorker::Free { tasks } => {
+                for task in tasks {
+                    self.free(task);
+                    self.run_transitions(out);
+                }
+            }
+            SchedulerToWorker::Acquire { dependencies } => {
+                for dependency in dependencies {
+                    self.acquire(&dependency, out);
+                }
+            }
+            SchedulerToWorker::Close { reason } => out.close(reason),
+            // Functions are the shell's.
+            _ => {}
+        }
+    }
+
+    fn compute(&mut self, compute: Box<Compute>, out: &mut Instructions) {
+        let task = compute.task;
+        let entry = self.tasks.get(&task);
+        if let Some(entry) = entry.filter(|entry| matches!(entry.state, TaskState::Memory)) {
+            out.tell(WorkerToScheduler::Finished {
+                task,
+                run: compute.run,
+                nbytes: entry.nbytes,
+                duration_ns: 0,
+                value: None,
+            });
+            return;
+        }
+        let earlier = entry.and_then(|entry| entry.state.run());
+        if earlier == Some(compute.run) {
+            return;
+        }
+        if earlier.is_some() {
+            self.work.push_back((task, Next::Released));
+        }
+        self.work.push_back((task, Next::Waiting(compute)));
+    }
+
+    fn free(&mut self, task: TaskId) {
+        let Some(entry) = self.tasks.get_mut(&task) else {
+            return;
+        };
+        entry.acquired = false;
+        let is_fetched = matches!(
+            entry.state,
+            TaskState::Fetch | TaskState::Flight(_) | TaskState::Missing
+        );
+        // What a task here still waits for goes on coming; a copy is reported, and freed then.
+        if !(is_fetched && entry.is_needed()) {
+            self.work.push_back((task, Next::Released));
+        }
+    }
+
+    fn acquire(&mut self, dependency: &Dependency, out: &mut Instructions) {
+        let task = dependency.task;
+        self.inform(dependency);
+        let Some(entry) = self.tasks.get_mut(&task) else {
+            return;
+        };
+        match entry.state.stage() {
+            Stage::Memory => out.added(task, entry.nbytes),
+            Stage::Released | Stage::Fetch | Stage::Flight | Stage::Missing => {
+                entry.acquired = true;
+                self.work.push_back((task, Next::Fetch));
+            }
+            _ => {}
+        }
+    }
+
+    fn run_ended(&mut self, ended: RunEnded, out: &mut Instructions) {
+        let RunEnded { task, run: id, .. } = ended;
+        if let Some(run) = self.cancelled.remove(&(task, id)) {
+            self.resources.end(&run);
+            if self.stage(task) == Stage::Resumed {
+                self.work.push_back((task, Next::Unblocked));
+            }
+            return;
+        }
+        let Some(entry) = self.tasks.get(&task) else {
+            return;
+        };
+        let run = match &entry.state {
+            TaskState::Executing(run) | TaskState::LongRunning(run) if run.id == id => *run,
+            _ => return,
+        };
+        let duration_ns = ended.duration_ns;
+        let next = match ended.outcome {
+            Outcome::Done {
+                value,
+                nbytes,
+                inline,
+            } => {
+                self.resources.measured(run.function, duration_ns);
+                out.tell(WorkerToScheduler::Finished {
+                    task,
+                    run: id,
+                    nbytes,
+                    duration_ns,
+                    value: inline,
+                });
+                Next::Memory(value, nbytes)
+            }
+            Outcome::Failed(error) => Next::Error(error),
+            // Only a run that is cancelled here can be skipped.
+            Outcome::Skipped => match self.defect(task) {
+                Some(error) => Next::Error(error),
+                None => return,
+            },
+        };
+        self.work.push_back((task, next));
+    }
+
+    fn seceded(&mut self, task: TaskId, id: RunId) {
+        if let Some(run) = self.cancelled.get_mut(&(task, id)) {
+            self.resources.secede(run);
+            return;
+        }
+        let entry = self.tasks.get(&task);
+        if entry.is_some_and(|e| e.state.run() == Some(id) && e.state.stage() == Stage::Executing) {
+            self.work.push_back((task, Next::LongRunning));
+        }
+    }
+
+    fn fetched(
+        &mut self,
+        flight: FlightId,
+        results: Vec<(TaskId, ValueAt)>,
+        out: &mut Instructions,
+    ) {
+        let Some(Flight { peer, tasks }) = self.gather.land(flight) else {
+            return;
+        };
+        for (task, result) in results {
+            if !self.is_on(task, flight) {
+                continue;
+            }
+            match result {
+                ValueAt::Found(value) => {
+                    let entry = self.tasks.get(&task);
+                    let nbytes = entry.map_or(0, |entry| entry.nbytes);
+                    out.added(task, nbytes);
+                    self.work.push_back((task, Next::Memory(value, nbytes)));
+                }
+                ValueAt::Failed(reason) => self.unsendable(task, &reason),
+                _ => self.refused(task, peer),
+            }
+            self.run_transitions(out);
+        }
+        for task in tasks {
+            if self.is_on(task, flight) {
+                self.refused(task, peer);
+            }
+        }
+    }
+
+    fn fetch_failed(&mut self, flight: FlightId) {
+        let Some(Flight { peer, tasks }) = self.gather.land(flight) else {
+            return;
+        };
+        for task in tasks {
+            if self.is_on(task, flight) {
+                self.refused(task, peer);
+            }
+        }
+        for task in self.gather.line(peer) {
+            self.refused(task, peer);
+        }
+    }
+
+    fn is_on(&self, task: TaskId, flight: FlightId) -> bool {
+        let entry = self.tasks.get(&task);
+        entry.is_some_and(|e| matches!(e.state, TaskState::Flight(id) if id == flight))
+    }
+
+    /// A peer does not have a result, or cannot be asked: the next holder is.
+    fn refused(&mut self, task: TaskId, peer: WorkerId) {
+        self.unlist(task);
+        let Some(entry) = self.tasks.get_mut(&task) else {
+            return;
+        };
+        entry.holders.remove(&peer);
+        entry.failed.insert(peer);
+        self.work.push_back((task, Next::Fetch));
+    }
+
+    /// A peer has a result and cannot send it: what needs it here fails.
+    fn unsendable(&mut self, task: TaskId, reason: &str) {
+        let Some(entry) = self.tasks.get_mut(&task) else {
+            return;
+        };
+        entry.acquired = false;
+        let dependents: Vec<_> = entry.dependents.iter().copied().collect();
+        self.work.push_back((task, Next::Released));
+        for dependent in dependents {
+            let entry = self.tasks.get(&dependent);
+            if let Some(compute) = entry.and_then(|entry| entry.state.compute()) {
+                let error = TaskError {
+                    worker: Some(self.config.address.clone()),
+                    causes: vec![reason.to_owned()],
+                    ..TaskError::new(
+                        TaskErrorKind::Serialization,
+                        compute.key.clone(),
+                        "the result of a dependency could not be sent",
+                    )
+                };
+                let error = Box::new(error);
+                self.work.push_front((dependent, Next::Error(error)));
+            }
+        }
+    }
+
+    fn put(&mut self, put: PutId, values: Vec<(TaskId, u64, Payload)>, out: &mut Instructions) {
+        for (task, nbytes, value) in values {
+            let entry = self.tasks.entry(task).or_default();
+            let run = entry.state.run();
+            if entry.state.stage() == Stage::Memory {
+                out.added(task, entry.nbytes);
+                continue;
+            }
+            match run {
+                Some(run) => {
+                    out.tell(WorkerToScheduler::Finished {
+                        task,
+                        run,
+                        nbytes,
+                        duration_ns: 0,
+                        value: None,
+                    });
+                    self.work.push_back((task, Next::Released));
+                }
+                None => out.added(task, nbytes),
+            }
+            self.work.push_back((task, Next::Memory(value, nbytes)));
+            self.run_transitions(out);
+        }
+        out.stored(put);
+    }
+
+    fn timed_out(&mut self, out: &mut Instructions) {
+        if self.now < self.next_heartbeat {
+            return;
+        }
+        self.next_heartbeat = self.now + self.config.heartbeat;
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        out.tell(WorkerToScheduler::Heartbeat(Metrics {
+            memory: self.memory,
+            managed: self.managed,
+            executing: self.resources.executing(),
+            ready: count(self.resources.ready()),
+            in_flight: count(self.gather.in_flight()),
+        }));
+    }
+
+    /// Gives back every task that needs a result which no peer has.
+    fn report_missing(&mut self, out: &mut Instructions) {
+        let own = self.config.id;
+        let mut reports = std::collections::BTreeMap::<TaskId, Vec<(TaskId, WorkerId)>>::new();
+        for task in std::mem::take(&mut self.missing) {
+            let Some(entry) = self.tasks.get_mut(&task) else {
+                continue;
+            };
+            entry.acquired = false;
+            let asked = if entry.failed.is_empty() {
+                vec![own]
+            } else {
+                entry.failed.iter().copied().collect()
+            };
+            for dependent in &entry.dependents {
+                let report = reports.entry(*dependent).or_default();
+                report.extend(asked.iter().map(|holder| (task, *holder)));
+            }
+            self.work.push_back((task, Next::Released));
+        }
+        for (task, missing) in reports {
+            let run = self.tasks.get(&task).and_then(|entry| entry.state.run());
+            if let Some(run) = run {
+                out.tell(WorkerToScheduler::MissingDependencies { task, run, missing });
+            }
+            self.work.push_front((task, Next::Released));
+        }
+        self.run_transitions(out);
+    }
+
+    fn start_ready(&mut self, out: &mut Instructions) {
+        while let Some(task) = self.resources.first() {
+            let entry = self.tasks.get(&task);
+            let compute = entry.and_then(|entry| entry.state.compute());
+            let cost = compute.map_or(0, |compute| self.resources.cost(compute.function));
+            if !self.resources.has_room(cost) {
+                return;
+            }
+            self.work.push_back((task, Next::Executing));
+            self.run_transitions(out);
+        }
+    }
+
+    fn start_fetches(&mut self, out: &mut Instructions) {
+        loop {
+            let size = |task| self.tasks.get(&task).map_or(0, |entry| entry.nbytes);
+            let Some((peer, places)) = self.gather.pick(size) else {
+                return;
+            };
+            let tasks: Vec<_> = places.into_iter().map(|(_, task)| task).collect();
+            for &task in &tasks {
+                self.unlist(task);
+            }
+            let (flight, address) = self.gather.depart(peer, tasks.clone());
+            for &task in &tasks {
+                self.work.push_back((task, Next::Flight(flight)));
+            }
+            out.act(Instruction::Fetch {
+                flight,
+                address,
+                tasks,
+            });
+            self.run_transitions(out);
+        }
+    }
+
+    /// Takes a result out of the lines of its holders.
+    pub(super) fn unlist(&mut self, task: TaskId) {
+        if let Some(entry) = self.tasks.get(&task) {
+            self.gather.remove((entry.priority, task), &entry.holders);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+//! What a worker knows and decides: a function of its events, without clock, sockets or threads.
+//!
+//! Reading order: [`Event`] and [`Instruction`]; [`Stage`], where a task can stand; `transition`,
+//! the table of what leads from where to where; `gather`, which results are fetched from whom;
+//! `resources`, which tasks start.
+
+mod event;
+mod gather;
+mod handle;
+mod instruction;
+mod invariants;
+mod resources;
+mod story;
+mod task;
+mod transition;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use dask_proto::id::{RunId, StimulusId, TaskId, WorkerId};
+use dask_proto::map::Map;
+use dask_proto::{Address, Moment};
+
+pub use event::{Event, Outcome, RunEnded};
+pub use instruction::{FlightId, Instruction, Instructions, PutId};
+pub use story::Chapter;
+pub use task::Stage;
+
+use gather::Gather;
+use resources::Resources;
+use story::Story;
+use task::{Run, TaskEntry};
+use transition::Next;
+
+/// What a state has to know from the start.
+#[derive(Debug, Clone)]
+pub struct StateConfig {
+    /// The id that the scheduler gave the worker.
+    pub id: WorkerId,
+    /// Where its peers reach it.
+    pub address: Address,
+    /// How many tasks run at once.
+    pub nthreads: u32,
+    /// Abstract resources, by name.
+    pub resources: BTreeMap<String, f64>,
+    /// How often the scheduler wants to hear from it.
+    pub heartbeat: Duration,
+}
+
+/// The pure part of a worker.
+#[derive(Debug)]
+pub struct WorkerState {
+    config: StateConfig,
+    now: Moment,
+    stimulus: StimulusId,
+    tasks: Map<TaskId, TaskEntry>,
+    gather: Gather,
+    resources: Resources,
+    /// Runs whose results will be dropped.
+    cancelled: BTreeMap<(TaskId, RunId), Run>,
+    /// Results that no peer has, within one event.
+    missing: BTreeSet<TaskId>,
+    /// Transitions to come, within one event.
+    work: VecDeque<(TaskId, Next)>,
+    story: Story,
+    /// Bytes of results in the store.
+    managed: u64,
+    /// Bytes of memory of the process.
+    memory: u64,
+    next_heartbeat: Moment,
+}
+
+impl WorkerState {
+    /// A worker that was just admitted.
+    #[must_use]
+    pub fn new(config: StateConfig) -> Self {
+        Self {
+            now: Moment::default(),
+            stimulus: StimulusId(0),
+            tasks: Map::default(),
+            gather: Gather::new(config.id, config.address.clone()),
+            resources: Resources::new(config.nthreads, config.resources.clone()),
+            cancelled: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            work: VecDeque::new(),
+            story: Story::default(),
+            managed: 0,
+            memory: 0,
+            next_heartbeat: Moment::default() + config.heartbeat,
+            config,
+        }
+    }
+
+    /// When the state wants to hear [`Event::Timeout`]: the next heartbeat.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Moment> {
+        Some(self.next_heartbeat)
+    }
+
+    /// Where a task stands.
+    #[must_use]
+    pub fn stage(&self, task: TaskId) -> Stage {
+        let entry = self.tasks.get(&task);
+        entry.map_or(Stage::Released, |entry| entry.state.stage())
+    }
+
+    /// Every task that the worker knows, by id.
+    #[must_use]
+    pub fn stages(&self) -> BTreeMap<TaskId, Stage> {
+        let tasks = self.tasks.iter();
+        tasks
+            .map(|(id, entry)| (*id, entry.state.stage()))
+            .collect()
+    }
+
+    /// Runs that go on although their results will be dropped.
+    pub fn cancelled(&self) -> impl Iterator<Item = (TaskId, RunId)> + '_ {
+        self.cancelled.keys().copied()
+    }
+
+    /// The latest transitions of a task, oldest first (Dask's `story`).
+    pub fn story(&self, task: TaskId) -> impl Iterator<Item = &Chapter> {
+        self.story.of(task)
+    }
+}

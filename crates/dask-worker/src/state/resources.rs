@@ -1,0 +1,200 @@
+//! What may start now: threads, abstract resources, and how far ahead of the threads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dask_proto::graph::Priority;
+use dask_proto::id::{FunctionId, TaskId};
+
+use super::task::Run;
+
+/// A set of abstract resources that tasks ask for, by number; 0 asks for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Requirement(usize);
+
+impl Requirement {
+    pub(super) const NONE: Self = Self(0);
+}
+
+/// A worker without the resource that a task asks for, or with too little of it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("it needs {needed} of the resource {name:?}, and this worker has {total}")]
+pub(super) struct Lacking {
+    name: String,
+    needed: f64,
+    total: f64,
+}
+
+/// Work that each thread may be handed ahead of time. Tasks this short would otherwise cost a
+/// round trip between the threads and the state each; longer ones stay where they can be put in
+/// order, and given away.
+const AHEAD_NS: u64 = 1_000_000;
+
+/// Tasks that are ready, and what they wait for: tasks with the same requirement stand in one line
+/// by priority, so a line whose resources are taken does not hold up the others.
+#[derive(Debug)]
+pub(super) struct Resources {
+    nthreads: u32,
+    total: BTreeMap<String, f64>,
+    used: BTreeMap<String, f64>,
+    lines: Vec<Line>,
+    /// Requirements by name and amount; amounts as bits, which are ordered.
+    known: BTreeMap<Vec<(String, u64)>, Requirement>,
+    /// Runs in the pool.
+    handed: usize,
+    /// The sum of their expected durations.
+    handed_ns: u64,
+    durations: BTreeMap<FunctionId, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    needs: Vec<(String, f64)>,
+    tasks: BTreeSet<(Priority, TaskId)>,
+}
+
+impl Resources {
+    pub(super) fn new(nthreads: u32, total: BTreeMap<String, f64>) -> Self {
+        Self {
+            nthreads: nthreads.max(1),
+            total,
+            used: BTreeMap::new(),
+            lines: vec![Line::default()],
+            known: BTreeMap::from([(Vec::new(), Requirement::NONE)]),
+            handed: 0,
+            handed_ns: 0,
+            durations: BTreeMap::new(),
+        }
+    }
+
+    /// The number of a set of resources.
+    pub(super) fn requirement(&mut self, needs: &[(String, f64)]) -> Result<Requirement, Lacking> {
+        if needs.is_empty() {
+            return Ok(Requirement::NONE);
+        }
+        let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
+        for (name, amount) in needs {
+            // A peer may send anything; what is not above zero asks for nothing.
+            *sums.entry(name).or_default() += amount.max(0.0);
+        }
+        sums.retain(|_, amount| *amount > 0.0);
+        for (&name, &needed) in &sums {
+            let total = self.total.get(name).copied().unwrap_or(0.0);
+            if needed > total {
+                let name = name.to_owned();
+                return Err(Lacking {
+                    name,
+                    needed,
+                    total,
+                });
+            }
+        }
+        let key = sums.iter().map(|(n, a)| ((*n).to_owned(), a.to_bits()));
+        let next = Requirement(self.lines.len());
+        let requirement = *self.known.entry(key.collect()).or_insert(next);
+        if requirement == next {
+            let needs = sums.into_iter().map(|(n, a)| (n.to_owned(), a)).collect();
+            let tasks = BTreeSet::new();
+            self.lines.push(Line { needs, tasks });
+        }
+        Ok(requirement)
+    }
+
+    pub(super) fn enqueue(&mut self, line: Requirement, priority: Priority, task: TaskId) {
+        self.lines[line.0].tasks.insert((priority, task));
+    }
+
+    pub(super) fn withdraw(&mut self, line: Requirement, priority: Priority, task: TaskId) {
+        self.lines[line.0].tasks.remove(&(priority, task));
+    }
+
+    /// The most urgent task that may start now, as far as abstract resources go.
+    pub(super) fn first(&self) -> Option<TaskId> {
+        let fitting = self.lines.iter().filter(|line| self.fits(line));
+        let heads = fitting.filter_map(|line| line.tasks.first());
+        heads.min().map(|(_, task)| *task)
+    }
+
+    /// Whether the pool takes one more run of this expected duration.
+    pub(super) fn has_room(&self, cost_ns: u64) -> bool {
+        let nthreads = u64::from(self.nthreads);
+        (self.handed as u64) < nthreads
+            || (cost_ns < AHEAD_NS && self.handed_ns + cost_ns <= nthreads * AHEAD_NS)
+    }
+
+    /// How long a function is expected to run, in nanoseconds; a whole share for an unknown one.
+    pub(super) fn cost(&self, function: FunctionId) -> u64 {
+        let known = self.durations.get(&function).copied();
+        known.unwrap_or(AHEAD_NS).clamp(1_000, AHEAD_NS)
+    }
+
+    /// Learns from a run.
+    pub(super) fn measured(&mut self, function: FunctionId, duration_ns: u64) {
+        let mean = self.durations.entry(function).or_insert(duration_ns);
+        *mean = *mean / 2 + duration_ns / 2;
+    }
+
+    pub(super) fn start(&mut self, run: &Run) {
+        self.handed += 1;
+        self.handed_ns += run.cost_ns;
+        for (name, amount) in &self.lines[run.requirement.0].needs {
+            *self.used.entry(name.clone()).or_default() += amount;
+        }
+    }
+
+    /// A run leaves the pool and goes on.
+    pub(super) fn secede(&mut self, run: &mut Run) {
+        if !run.seceded {
+            run.seceded = true;
+            self.leave(run);
+        }
+    }
+
+    pub(super) fn end(&mut self, run: &Run) {
+        if !run.seceded {
+            self.leave(run);
+        }
+        for (name, amount) in &self.lines[run.requirement.0].needs {
+            if let Some(used) = self.used.get_mut(name) {
+                *used -= amount;
+            }
+        }
+    }
+
+    fn leave(&mut self, run: &Run) {
+        self.handed = self.handed.saturating_sub(1);
+        self.handed_ns = self.handed_ns.saturating_sub(run.cost_ns);
+    }
+
+    fn fits(&self, line: &Line) -> bool {
+        line.needs.iter().all(|(name, amount)| {
+            let total = self.total.get(name).copied().unwrap_or(0.0);
+            let used = self.used.get(name).copied().unwrap_or(0.0);
+            // Sums of fractions are a little off.
+            used + amount <= total + 1e-9 * total.abs()
+        })
+    }
+
+    /// Runs on the threads or handed to them.
+    pub(super) fn handed(&self) -> usize {
+        self.handed
+    }
+
+    pub(super) fn executing(&self) -> u32 {
+        let handed = u32::try_from(self.handed).unwrap_or(u32::MAX);
+        handed.min(self.nthreads)
+    }
+
+    /// Tasks that wait for a thread.
+    pub(super) fn ready(&self) -> usize {
+        let queued: usize = self.lines.iter().map(|line| line.tasks.len()).sum();
+        queued + self.handed.saturating_sub(self.nthreads as usize)
+    }
+
+    pub(super) fn queued(&self) -> impl Iterator<Item = (Requirement, Priority, TaskId)> + '_ {
+        let lines = self.lines.iter().enumerate();
+        lines.flat_map(|(number, line)| {
+            let tasks = line.tasks.iter();
+            tasks.map(move |&(priority, task)| (Requirement(number), priority, task))
+        })
+    }
+}

@@ -1,0 +1,69 @@
+use dask_proto::id::TaskId;
+use dask_proto::message::WorkerToScheduler;
+use dask_proto::{Payload, TaskError};
+
+use crate::state::WorkerState;
+use crate::state::instruction::{Instruction, Instructions};
+use crate::state::task::{Run, TaskState};
+
+impl WorkerState {
+    /// It left the pool and goes on; its thread counts no more.
+    pub(super) fn executing_to_long_running(&mut self, task: TaskId, out: &mut Instructions) {
+        let Some(entry) = self.tasks.get_mut(&task) else {
+            return;
+        };
+        if let TaskState::Executing(mut run) = entry.state {
+            self.resources.secede(&mut run);
+            entry.state = TaskState::LongRunning(run);
+            let run = run.id;
+            out.tell(WorkerToScheduler::LongRunning { task, run });
+        }
+    }
+
+    /// It is done.
+    pub(super) fn executing_to_memory(
+        &mut self,
+        task: TaskId,
+        value: Payload,
+        nbytes: u64,
+        out: &mut Instructions,
+    ) {
+        if let Some(run) = self.running(task) {
+            self.resources.end(&run);
+            self.remember(task, value, nbytes, out);
+        }
+    }
+
+    /// It failed.
+    pub(super) fn executing_to_error(
+        &mut self,
+        task: TaskId,
+        error: Box<TaskError>,
+        out: &mut Instructions,
+    ) {
+        if let Some(run) = self.running(task) {
+            self.resources.end(&run);
+            self.release(task);
+            let run = run.id;
+            out.tell(WorkerToScheduler::Erred { task, run, error });
+        }
+    }
+
+    /// Nobody wants it any more: it runs on, is told, and its result will be dropped (Dask's
+    /// `cancelled`).
+    pub(super) fn executing_to_released(&mut self, task: TaskId, out: &mut Instructions) {
+        if let Some(run) = self.running(task) {
+            self.cancelled.insert((task, run.id), run);
+            self.release(task);
+            let run = run.id;
+            out.act(Instruction::Cancel { task, run });
+        }
+    }
+
+    fn running(&self, task: TaskId) -> Option<Run> {
+        match self.tasks.get(&task)?.state {
+            TaskState::Executing(run) | TaskState::LongRunning(run) => Some(run),
+            _ => None,
+        }
+    }
+}

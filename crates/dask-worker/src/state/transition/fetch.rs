@@ -1,0 +1,59 @@
+use dask_proto::Payload;
+use dask_proto::id::TaskId;
+use dask_proto::message::Compute;
+
+use crate::state::WorkerState;
+use crate::state::instruction::{FlightId, Instructions};
+use crate::state::task::TaskState;
+
+impl WorkerState {
+    /// A peer is asked for it.
+    pub(super) fn fetch_to_flight(&mut self, task: TaskId, flight: FlightId) {
+        self.unlist(task);
+        if let Some(entry) = self.tasks.get_mut(&task) {
+            entry.state = TaskState::Flight(flight);
+        }
+    }
+
+    /// Its holders or its urgency changed.
+    pub(super) fn fetch_to_fetch(&mut self, task: TaskId) {
+        self.unlist(task);
+        self.await_fetch(task);
+    }
+
+    /// Nothing here needs it any more.
+    pub(super) fn fetch_to_released(&mut self, task: TaskId) {
+        self.unlist(task);
+        self.release(task);
+    }
+
+    /// It is to be computed here instead.
+    pub(super) fn fetch_to_waiting(&mut self, compute: Box<Compute>, out: &mut Instructions) {
+        self.unlist(compute.task);
+        self.assign(compute, out);
+    }
+
+    /// A client put it here.
+    pub(super) fn fetch_to_memory(
+        &mut self,
+        task: TaskId,
+        value: Payload,
+        nbytes: u64,
+        out: &mut Instructions,
+    ) {
+        self.unlist(task);
+        self.remember(task, value, nbytes, out);
+    }
+
+    /// What was to be fetched is to be computed.
+    pub(super) fn assign(&mut self, compute: Box<Compute>, out: &mut Instructions) {
+        if let Some(entry) = self.tasks.get_mut(&compute.task) {
+            entry.state = TaskState::Released;
+        }
+        if self.is_running(compute.task) {
+            self.released_to_resumed(compute);
+        } else {
+            self.released_to_waiting(compute, out);
+        }
+    }
+}

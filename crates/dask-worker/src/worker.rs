@@ -1,0 +1,204 @@
+use std::time::Duration;
+
+use dask_proto::Address;
+use dask_proto::message::{Hello, Role, SchedulerToWorker, Welcome, WorkerJoin, WorkerToScheduler};
+use dask_task::registry;
+use dask_transport::{Inbox, Listener, Outbox, Peers, Transports, channel, connect};
+use tokio::net::{UdpSocket, lookup_host};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::driver::{Driver, News};
+use crate::executor::{Executor, Setup};
+use crate::overflow::Reporter;
+use crate::state::StateConfig;
+use crate::store::Store;
+use crate::{Config, Error};
+
+/// A worker that has joined its scheduler and listens to its peers. It does nothing until it is
+/// [run](Worker::run), and leaves when it is dropped.
+pub struct Worker {
+    config: Config,
+    address: Address,
+    name: String,
+    state: StateConfig,
+    scheduler: Outbox<WorkerToScheduler>,
+    from_scheduler: Inbox<SchedulerToWorker>,
+    listener: Box<dyn Listener>,
+    peers: Peers,
+}
+
+/// Why a worker came to its end as it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// The scheduler told it to close.
+    Closed {
+        /// Why, for people.
+        reason: String,
+    },
+    /// It was shut down here.
+    Shutdown,
+}
+
+/// How long a peer may take to accept a connection. Peers of a cluster are up already, and another
+/// holder or the scheduler may know better.
+const PEER_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Worker {
+    /// Starts to listen and joins the scheduler.
+    ///
+    /// # Errors
+    /// When the scheduler cannot be reached in time or does not want it, when the worker cannot
+    /// listen, or when this program's task functions are not registered.
+    pub async fn connect(config: Config, transports: Transports) -> Result<Self, Error> {
+        registry::check()?;
+        let nthreads = config.nthreads.max(1);
+        let wanted = match &config.listen {
+            Some(address) => address.clone(),
+            None => local_address(&config.scheduler).await?,
+        };
+        let listener = transports.listen(&wanted).await;
+        let listener = listener.map_err(|source| Error::Listen {
+            address: wanted,
+            source,
+        })?;
+        let address = listener.address().clone();
+        let name = config.name.clone();
+        let name = name.unwrap_or_else(|| address.to_string());
+        let hello = Hello {
+            role: Role::Worker(Box::new(WorkerJoin {
+                address: address.clone(),
+                name: name.clone(),
+                nthreads,
+                memory_limit: config.memory_limit,
+                resources: config.resources.clone(),
+                functions: registry::functions(),
+                pid: std::process::id(),
+            })),
+            program: config.program.clone(),
+            token: None,
+        };
+        let timeout = config.connect_timeout;
+        let joined = connect(&transports, &config.scheduler, &hello, timeout).await;
+        let (connection, welcome) = joined.map_err(Error::Join)?;
+        let Welcome::Worker { id, heartbeat_ms } = welcome else {
+            let scheduler = config.scheduler;
+            return Err(Error::NoScheduler { scheduler });
+        };
+        let (scheduler, from_scheduler) = channel(connection);
+        let peers = Peers::new(
+            transports,
+            config.program.clone(),
+            timeout.min(PEER_TIMEOUT),
+        );
+        let state = StateConfig {
+            id,
+            address: address.clone(),
+            nthreads,
+            resources: config.resources.clone(),
+            // A scheduler that asks for none at all would get nothing else.
+            heartbeat: Duration::from_millis(heartbeat_ms.max(10)),
+        };
+        Ok(Self {
+            config,
+            address,
+            name,
+            state,
+            scheduler,
+            from_scheduler,
+            listener,
+            peers,
+        })
+    }
+
+    /// Where its peers reach it.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Its name: the one in its configuration, or its address.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many tasks it runs at once.
+    #[must_use]
+    pub fn nthreads(&self) -> u32 {
+        self.state.nthreads
+    }
+
+    /// Works until the scheduler closes it, or `shutdown` resolves: then it tells the scheduler
+    /// that it leaves. Tasks that run go on to their end, and their results are dropped.
+    ///
+    /// # Errors
+    /// When the connection to the scheduler breaks, or the threads cannot be started.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Ended, Error> {
+        let store = std::sync::Arc::new(Store::default());
+        let (overflowed, overflows) = mpsc::unbounded_channel();
+        let overflow = if self.config.report_stack_overflow {
+            Some(Reporter::new(overflowed).map_err(Error::Handler)?)
+        } else {
+            None
+        };
+        let setup = Setup {
+            nthreads: self.state.nthreads,
+            stack_bytes: self.config.stack_bytes,
+            worker: self.address,
+            carriage: self.scheduler.carriage(),
+            store: std::sync::Arc::clone(&store),
+            overflow,
+        };
+        let executor = Executor::start(setup, &Handle::current()).map_err(Error::Threads)?;
+        let driver = Driver::new(self.state, self.scheduler, executor, store, self.peers);
+        let scheduler = self.config.scheduler;
+        driver
+            .run(self.from_scheduler, self.listener, overflows, shutdown)
+            .await
+            .ok_or(Error::SchedulerLost { scheduler })
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("address", &self.address)
+            .field("name", &self.name)
+            .field("nthreads", &self.state.nthreads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An address of this host to which the scheduler's host finds the way, with a free port.
+async fn local_address(scheduler: &Address) -> Result<Address, Error> {
+    if scheduler.scheme() != "tcp" {
+        return Ok(format!("{}://0", scheduler.scheme()).parse()?);
+    }
+    let no_route = |source| Error::NoRoute {
+        scheduler: scheduler.clone(),
+        source,
+    };
+    let mut found = lookup_host(scheduler.rest()).await.map_err(no_route)?;
+    let Some(remote) = found.next() else {
+        return Err(no_route(std::io::ErrorKind::NotFound.into()));
+    };
+    let any = if remote.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
+    // Connecting a datagram socket sends nothing: it only asks for the route.
+    let socket = UdpSocket::bind(any).await.map_err(no_route)?;
+    socket.connect(remote).await.map_err(no_route)?;
+    let mut local = socket.local_addr().map_err(no_route)?;
+    local.set_port(0);
+    Ok(format!("tcp://{local}").parse()?)
+}
+
+impl From<crate::serve::Put> for News {
+    fn from(put: crate::serve::Put) -> Self {
+        Self::Put(put)
+    }
+}
