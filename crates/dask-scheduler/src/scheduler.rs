@@ -249,9 +249,8 @@ impl Core {
                 let peer = Peer::Client(client);
                 match self.peers.get_mut(&peer).map(|entry| &mut entry.link) {
                     Some(PeerLink::Open(Link::Client(outbox))) => {
-                        if outbox.send(messages).is_err() {
-                            self.broken.push_back(peer);
-                        }
+                        let sent = outbox.send(messages);
+                        self.broken.extend(sent.is_err().then_some(peer));
                     }
                     Some(PeerLink::Greeting(greeting)) => greeting.client.extend(messages),
                     _ => {}
@@ -261,9 +260,8 @@ impl Core {
                 let peer = Peer::Worker(worker);
                 match self.peers.get_mut(&peer).map(|entry| &mut entry.link) {
                     Some(PeerLink::Open(Link::Worker(outbox))) => {
-                        if outbox.send(messages).is_err() {
-                            self.broken.push_back(peer);
-                        }
+                        let sent = outbox.send(messages);
+                        self.broken.extend(sent.is_err().then_some(peer));
                     }
                     Some(PeerLink::Greeting(greeting)) => greeting.worker.extend(messages),
                     _ => {}

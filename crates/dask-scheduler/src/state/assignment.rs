@@ -81,10 +81,10 @@ impl SchedulerState {
                 id: function.id(),
                 function: self.functions.get(function).function.clone(),
             };
-            self.out.to_worker(worker, define);
+            self.out.tell_worker(worker, define);
         }
         let compute = SchedulerToWorker::Compute(Box::new(compute));
-        self.out.to_worker(worker, compute);
+        self.out.tell_worker(worker, compute);
     }
 
     /// Where a result is, for one worker: its own copy first, and then others, different ones for
@@ -117,7 +117,7 @@ impl SchedulerState {
             let entry = self.workers.get_mut(worker);
             if entry.is_some_and(|entry| entry.peers.insert(id)) {
                 let peer = SchedulerToWorker::Peer { id, address };
-                self.out.to_worker(worker, peer);
+                self.out.tell_worker(worker, peer);
             }
         }
     }

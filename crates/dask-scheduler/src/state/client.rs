@@ -132,7 +132,7 @@ impl SchedulerState {
                     nbytes,
                     value: None,
                 };
-                self.out.to_client(client, message);
+                self.out.tell_client(client, message);
             }
             TaskState::Erred { error } => self.out.erred(client, future, error),
             _ => {}
@@ -299,7 +299,7 @@ impl SchedulerState {
                 nbytes,
                 value: value.clone(),
             };
-            self.out.to_client(client, message);
+            self.out.tell_client(client, message);
         }
     }
 

@@ -125,7 +125,7 @@ impl Instructions {
         self.shutdown = true;
     }
 
-    pub(super) fn to_worker(&mut self, worker: WorkerId, message: SchedulerToWorker) {
+    pub(super) fn tell_worker(&mut self, worker: WorkerId, message: SchedulerToWorker) {
         self.workers.entry(worker).or_default().push(message);
     }
 
@@ -139,7 +139,7 @@ impl Instructions {
         }
     }
 
-    pub(super) fn to_client(&mut self, client: ClientId, message: SchedulerToClient) {
+    pub(super) fn tell_client(&mut self, client: ClientId, message: SchedulerToClient) {
         self.clients
             .entry(client)
             .or_default()

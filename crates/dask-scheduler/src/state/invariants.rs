@@ -33,6 +33,28 @@ pub enum Violation {
 
 type Check = Result<(), Violation>;
 
+/// A check that a rule holds, for a task or for the tables.
+macro_rules! ensure {
+    ($holds:expr, $rule:expr $(,)?) => {
+        if $holds {
+            Ok(())
+        } else {
+            Err(Violation::Table { rule: $rule })
+        }
+    };
+    ($holds:expr, $rule:expr, $task:expr) => {
+        if $holds {
+            Ok(())
+        } else {
+            Err(Violation::Task {
+                rule: $rule,
+                key: $task.key.clone(),
+                state: $task.state.name().as_str(),
+            })
+        }
+    };
+}
+
 impl SchedulerState {
     /// Checks all invariants.
     ///
@@ -73,25 +95,25 @@ impl SchedulerState {
             TaskState::Erred { .. } => task.is_wanted() || task.live_dependents > 0,
             _ => task.is_wanted(),
         };
-        ensure(has_reason, "a task is kept only while it is wanted", task)
+        ensure!(has_reason, "a task is kept only while it is wanted", task)
     }
 
     fn waiters_are_counted(&self, task: &TaskEntry) -> Check {
         let dependents = task.dependents.iter().filter_map(|id| self.tasks.row(*id));
         let active = dependents.filter(|d| self.tasks[*d].state.is_active());
         let rule = "waiters are the dependents on their way to a result";
-        ensure(active.count() == task.waiters as usize, rule, task)
+        ensure!(active.count() == task.waiters as usize, rule, task)
     }
 
     fn dependents_are_counted(&self, row: Row, task: &TaskEntry) -> Check {
         let live = task.dependents.iter().filter_map(|id| self.tasks.row(*id));
         let live: Vec<Row> = live.collect();
         let rule = "dependents are counted";
-        ensure(live.len() == task.live_dependents as usize, rule, task)?;
+        ensure!(live.len() == task.live_dependents as usize, rule, task)?;
         let depends = |d: &Row| self.tasks[*d].dependencies.contains(&row);
-        ensure(live.iter().all(depends), "dependents depend", task)?;
+        ensure!(live.iter().all(depends), "dependents depend", task)?;
         let few = task.dependents.len() <= 16.max(2 * live.len() + 1);
-        ensure(few, "forgotten dependents are swept out", task)
+        ensure!(few, "forgotten dependents are swept out", task)
     }
 
     fn waiting_tasks_miss_something(&self, task: &TaskEntry) -> Check {
@@ -101,7 +123,7 @@ impl SchedulerState {
         let dependencies = task.dependencies.iter().map(|d| &self.tasks[*d].state);
         let absent = dependencies.filter(|state| !state.is_memory()).count();
         let rule = "a waiting task counts its dependencies that are not in memory";
-        ensure(absent == *missing as usize && absent > 0, rule, task)
+        ensure!(absent == *missing as usize && absent > 0, rule, task)
     }
 
     fn running_tasks_have_their_dependencies(&self, task: &TaskEntry) -> Check {
@@ -109,7 +131,7 @@ impl SchedulerState {
         let mut dependencies = task.dependencies.iter();
         let present = dependencies.all(|d| self.tasks[*d].state.is_memory());
         let rule = "what is queued or processing has its dependencies in memory";
-        ensure(!is_ready || present, rule, task)
+        ensure!(!is_ready || present, rule, task)
     }
 
     fn states_and_indexes_agree(&self, row: Row, task: &TaskEntry) -> Check {
@@ -117,22 +139,22 @@ impl SchedulerState {
         let queue = task.function().map(|f| &self.functions.get(f).queue);
         let is_queued = queue.is_some_and(|queue| queue.contains(&place));
         let agree = is_queued == (task.state.name() == StateName::Queued);
-        ensure(agree, "the queues hold what is queued", task)?;
+        ensure!(agree, "the queues hold what is queued", task)?;
         let agree = self.no_worker.contains(&place) == (task.state.name() == StateName::NoWorker);
-        ensure(agree, "the list of tasks without a worker is right", task)?;
+        ensure!(agree, "the list of tasks without a worker is right", task)?;
         match &task.state {
             TaskState::Processing { worker, .. } => {
                 let entry = self.workers.get(*worker);
                 let knows = entry.is_some_and(|entry| entry.processing.contains(&row));
-                ensure(knows, "a worker knows what it processes", task)
+                ensure!(knows, "a worker knows what it processes", task)
             }
             TaskState::Memory { holders, .. } => {
-                ensure(!holders.is_empty(), "a result is somewhere", task)?;
+                ensure!(!holders.is_empty(), "a result is somewhere", task)?;
                 let knows = holders.iter().all(|worker| {
                     let entry = self.workers.get(worker);
                     entry.is_some_and(|entry| entry.has.contains(&row))
                 });
-                ensure(knows, "a worker knows what it holds", task)
+                ensure!(knows, "a worker knows what it holds", task)
             }
             _ => Ok(()),
         }
@@ -143,12 +165,12 @@ impl SchedulerState {
             .holds
             .iter()
             .all(|(client, future)| self.task_of(client, future) == Some(row));
-        ensure(knows, "a client knows what it holds", task)
+        ensure!(knows, "a client knows what it holds", task)
     }
 
     fn agenda_is_empty(&self) -> Check {
         let rule = "nothing is left to do between two events";
-        ensure_table(self.agenda.is_empty(), rule)
+        ensure!(self.agenda.is_empty(), rule)
     }
 
     fn states_are_counted(&self) -> Check {
@@ -159,7 +181,7 @@ impl SchedulerState {
         let agree = StateName::ALL
             .iter()
             .all(|name| self.counts[*name as usize] == counts.get(name).copied().unwrap_or(0));
-        ensure_table(agree, "the number of tasks in each state is right")
+        ensure!(agree, "the number of tasks in each state is right")
     }
 
     fn workers_index_nothing_else(&self) -> Check {
@@ -173,16 +195,16 @@ impl SchedulerState {
                     seceded,
                 }) = state
                 else {
-                    return ensure_table(false, "workers process what is processing");
+                    return ensure!(false, "workers process what is processing");
                 };
-                ensure_table(*on == worker, "a task is processing on one worker")?;
+                ensure!(*on == worker, "a task is processing on one worker")?;
                 let agree = entry.seceded.contains(row) == *seceded;
-                ensure_table(agree, "workers know which tasks seceded")?;
+                ensure!(agree, "workers know which tasks seceded")?;
                 if !seceded {
                     occupancy = occupancy.wrapping_add(*expected);
                 }
             }
-            ensure_table(
+            ensure!(
                 entry.occupancy == occupancy,
                 "occupancy is the sum of its tasks",
             )?;
@@ -193,9 +215,9 @@ impl SchedulerState {
             });
             let sizes: Vec<u64> = sizes.collect();
             let complete = sizes.len() == entry.has.len();
-            ensure_table(complete, "workers hold what is in memory on them")?;
+            ensure!(complete, "workers hold what is in memory on them")?;
             let total = sizes.into_iter().fold(0, u64::wrapping_add);
-            ensure_table(
+            ensure!(
                 entry.nbytes == total,
                 "bytes held are the sum of the results",
             )?;
@@ -207,9 +229,9 @@ impl SchedulerState {
         let saturation = self.config.worker_saturation;
         for (worker, entry) in self.workers.iter() {
             let now = entry.rank_now(worker, saturation);
-            ensure_table(entry.rank == now, "workers are ranked by their load")?;
+            ensure!(entry.rank == now, "workers are ranked by their load")?;
             let entered = now.is_none_or(|rank| self.functions.is_ranked(entry.group, rank));
-            ensure_table(entered, "workers are in the index of their group")?;
+            ensure!(entered, "workers are in the index of their group")?;
         }
         Ok(())
     }
@@ -220,14 +242,14 @@ impl SchedulerState {
                 if let Held::Task(row) = held {
                     let task = self.tasks.get(*row);
                     let agree = task.is_some_and(|t| t.holds.contains((*client, *future)));
-                    ensure_table(agree, "what a client holds knows it")?;
+                    ensure!(agree, "what a client holds knows it")?;
                 }
             }
             let awaited = entry.scattering.iter().all(|row| {
                 let task = self.tasks.get(*row);
                 task.is_some_and(|t| t.spec().is_none() && matches!(t.state, TaskState::Released))
             });
-            ensure_table(awaited, "what a client is to scatter has not arrived")?;
+            ensure!(awaited, "what a client is to scatter has not arrived")?;
         }
         Ok(())
     }
@@ -235,27 +257,8 @@ impl SchedulerState {
     fn nobody_waits_while_there_is_room(&self) -> Check {
         for function in self.functions.queued() {
             let is_full = self.functions.idlest_open(function).is_none();
-            ensure_table(is_full, "no task is queued while a worker has room for it")?;
+            ensure!(is_full, "no task is queued while a worker has room for it")?;
         }
         Ok(())
-    }
-}
-
-fn ensure(holds: bool, rule: &'static str, task: &TaskEntry) -> Check {
-    if holds {
-        return Ok(());
-    }
-    Err(Violation::Task {
-        rule,
-        key: task.key.clone(),
-        state: task.state.name().as_str(),
-    })
-}
-
-fn ensure_table(holds: bool, rule: &'static str) -> Check {
-    if holds {
-        Ok(())
-    } else {
-        Err(Violation::Table { rule })
     }
 }

@@ -193,11 +193,10 @@ impl SchedulerState {
         match (&mut entry.state, &entry.source) {
             (TaskState::Memory { nbytes, holders }, _) => {
                 let nbytes = *nbytes;
-                if holders.insert(worker) {
-                    if let Some(entry) = self.workers.get_mut(worker) {
-                        entry.has.insert(row);
-                        entry.nbytes = entry.nbytes.wrapping_add(nbytes);
-                    }
+                let holder = holders.insert(worker).then(|| self.workers.get_mut(worker));
+                if let Some(entry) = holder.flatten() {
+                    entry.has.insert(row);
+                    entry.nbytes = entry.nbytes.wrapping_add(nbytes);
                 }
             }
             (TaskState::Released, Source::Data { .. }) => {

@@ -90,7 +90,7 @@ impl SchedulerState {
 
     fn answer(&mut self, (client, id): Asked, answer: Answer) {
         self.out
-            .to_client(client, SchedulerToClient::Answer { id, answer });
+            .tell_client(client, SchedulerToClient::Answer { id, answer });
     }
 
     fn locate(&self, client: ClientId, futures: &[FutureId]) -> Answer {

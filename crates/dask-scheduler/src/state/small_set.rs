@@ -9,7 +9,8 @@ pub(super) enum SmallSet<T> {
     Empty,
     /// One element.
     One(T),
-    /// Any number of elements; does not shrink back.
+    /// Any number of elements; does not shrink back. Boxed, for there is one of these per task.
+    #[expect(clippy::box_collection)]
     Many(Box<BTreeSet<T>>),
 }
 

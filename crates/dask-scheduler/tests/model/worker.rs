@@ -1,0 +1,174 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use dask_proto::id::{RunId, TaskId, WorkerId};
+use dask_proto::message::{Compute, Metrics, SchedulerToWorker, WorkerToScheduler};
+use dask_proto::{Key, TaskError, TaskErrorKind};
+
+use super::Dice;
+
+/// A worker that finishes, fails and forgets at random.
+#[derive(Default)]
+pub(crate) struct ModelWorker {
+    tasks: BTreeMap<TaskId, Compute>,
+    /// The results that it has.
+    store: BTreeSet<TaskId>,
+    known: Vec<TaskId>,
+    functions: BTreeSet<u32>,
+    peers: BTreeSet<WorkerId>,
+}
+
+impl ModelWorker {
+    pub(crate) fn hear(&mut self, message: SchedulerToWorker) {
+        match message {
+            SchedulerToWorker::Compute(compute) => {
+                assert!(self.functions.contains(&compute.function.0));
+                for dependency in &compute.dependencies {
+                    assert!(
+                        !dependency.holders.is_empty(),
+                        "a dependency that is nowhere"
+                    );
+                }
+                self.known.push(compute.task);
+                self.tasks.insert(compute.task, *compute);
+            }
+            SchedulerToWorker::Free { tasks } => {
+                for task in tasks {
+                    self.tasks.remove(&task);
+                    self.store.remove(&task);
+                }
+            }
+            SchedulerToWorker::Define { id, .. } => {
+                assert!(self.functions.insert(id.0), "a function is defined once");
+            }
+            SchedulerToWorker::Peer { id, .. } => {
+                assert!(self.peers.insert(id), "a peer is defined once");
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it has something to compute.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// Finishes the first task.
+    pub(crate) fn behave(&mut self) -> Vec<WorkerToScheduler> {
+        let first = self.tasks.keys().next().copied();
+        let compute = first.and_then(|task| self.tasks.remove(&task));
+        compute
+            .map(|compute| self.finish(&compute))
+            .into_iter()
+            .collect()
+    }
+
+    /// Scattered data arrives.
+    pub(crate) fn put(&mut self, task: TaskId) -> WorkerToScheduler {
+        self.store.insert(task);
+        WorkerToScheduler::Added {
+            tasks: vec![(task, 8)],
+        }
+    }
+
+    pub(crate) fn speak(&mut self, dice: &mut Dice) -> Vec<WorkerToScheduler> {
+        let count = 1 + dice.below(3);
+        (0..count).filter_map(|_| self.message(dice)).collect()
+    }
+
+    fn message(&mut self, dice: &mut Dice) -> Option<WorkerToScheduler> {
+        match dice.below(100) {
+            0..=4 => return Some(self.nonsense(dice)),
+            5 => return Some(WorkerToScheduler::Heartbeat(Metrics::default())),
+            6 if dice.chance(20) => return Some(WorkerToScheduler::Leaving),
+            _ => {}
+        }
+        let index = dice.below(self.tasks.len());
+        let task = self.tasks.keys().nth(index).copied()?;
+        if dice.chance(5) {
+            let run = self.tasks[&task].run;
+            return Some(WorkerToScheduler::LongRunning { task, run });
+        }
+        let compute = self.tasks.remove(&task)?;
+        let run = compute.run;
+        Some(match dice.below(100) {
+            0..=9 => WorkerToScheduler::Erred {
+                task,
+                run,
+                error: Box::new(TaskError::new(
+                    TaskErrorKind::Returned,
+                    compute.key.clone(),
+                    "oh no",
+                )),
+            },
+            10..=19 => WorkerToScheduler::MissingDependencies {
+                task,
+                run,
+                missing: compute
+                    .dependencies
+                    .iter()
+                    .flat_map(|d| d.holders.iter().map(|holder| (d.task, *holder)))
+                    .filter(|_| dice.chance(60))
+                    .collect(),
+            },
+            20..=34 => {
+                let tasks = compute.dependencies.iter().map(|d| (d.task, d.nbytes));
+                let tasks: Vec<_> = tasks.collect();
+                self.store.extend(tasks.iter().map(|(task, _)| *task));
+                self.tasks.insert(task, compute);
+                WorkerToScheduler::Added { tasks }
+            }
+            35 => WorkerToScheduler::Dying {
+                task,
+                run,
+                reason: "its stack overflowed".to_owned(),
+            },
+            _ => self.finish(&compute),
+        })
+    }
+
+    fn finish(&mut self, compute: &Compute) -> WorkerToScheduler {
+        self.store.insert(compute.task);
+        WorkerToScheduler::Finished {
+            task: compute.task,
+            run: compute.run,
+            nbytes: 8,
+            duration_ns: 1000,
+            value: None,
+        }
+    }
+
+    /// Something about a task that it was told of once, or never.
+    fn nonsense(&mut self, dice: &mut Dice) -> WorkerToScheduler {
+        let index = dice.below(self.known.len());
+        let stray = TaskId(dice.below(50) as u64);
+        let task = self.known.get(index).copied().unwrap_or(stray);
+        let task = if dice.chance(20) { stray } else { task };
+        let run = RunId(u32::try_from(dice.below(4)).expect("small"));
+        match dice.below(4) {
+            0 => WorkerToScheduler::Finished {
+                task,
+                run,
+                nbytes: u64::MAX,
+                duration_ns: u64::MAX,
+                value: None,
+            },
+            1 => WorkerToScheduler::Added {
+                tasks: vec![(task, u64::MAX)],
+            },
+            2 => WorkerToScheduler::MissingDependencies {
+                task,
+                run,
+                missing: vec![(stray, WorkerId(1)), (task, WorkerId(u32::MAX))],
+            },
+            _ => WorkerToScheduler::Erred {
+                task,
+                run,
+                error: Box::new(TaskError::new(
+                    TaskErrorKind::Panicked,
+                    Key::new("x").expect("a short key"),
+                    "",
+                )),
+            },
+        }
+    }
+}
