@@ -10,8 +10,9 @@ mod tests;
 use std::sync::Arc;
 
 use dask_proto::TaskError;
+use dask_proto::graph::TaskSpec;
 use dask_proto::id::{FutureId, RequestId};
-use dask_proto::limits::SUBMIT_TASKS;
+use dask_proto::limits::{BATCH_BYTES, SUBMIT_TASKS};
 use dask_proto::map::{Map, Set};
 use dask_proto::message::{ClientToScheduler, Request, SchedulerToClient, Submit};
 
@@ -95,15 +96,24 @@ impl ClientState {
 
     fn submitted(&mut self, mut submit: Submit, out: &mut Instructions) {
         submit.tasks.retain(|task| self.hold(task.future, out));
-        while submit.tasks.len() > SUBMIT_TASKS {
-            let rest = submit.tasks.split_off(SUBMIT_TASKS);
-            let tasks = std::mem::replace(&mut submit.tasks, rest);
-            let options = submit.options.clone();
-            let part = Submit { options, tasks };
-            out.push(Instruction::Send(ClientToScheduler::Submit(part)));
+        let mut part = Vec::new();
+        let mut bytes = 0;
+        for task in submit.tasks {
+            if part.len() == SUBMIT_TASKS || bytes > BATCH_BYTES {
+                bytes = 0;
+                let (options, tasks) = (submit.options.clone(), std::mem::take(&mut part));
+                let part = Submit { options, tasks };
+                out.push(Instruction::Send(ClientToScheduler::Submit(part)));
+            }
+            bytes += header_bytes(&task);
+            part.push(task);
         }
-        if !submit.tasks.is_empty() {
-            out.push(Instruction::Send(ClientToScheduler::Submit(submit)));
+        if !part.is_empty() {
+            let part = Submit {
+                tasks: part,
+                ..submit
+            };
+            out.push(Instruction::Send(ClientToScheduler::Submit(part)));
         }
     }
 
@@ -228,4 +238,9 @@ impl ClientState {
             out.push(Instruction::Send(message));
         }
     }
+}
+
+/// About how many bytes a task takes in a message, its body left out.
+fn header_bytes(task: &TaskSpec) -> usize {
+    48 + task.key.as_str().len() + 9 * task.dependencies.len()
 }

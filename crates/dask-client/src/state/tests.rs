@@ -230,3 +230,18 @@ fn a_cancelled_future_is_over() {
     );
     assert!(client.on(in_memory(1)).is_empty());
 }
+
+#[test]
+fn a_submission_is_cut_by_bytes_too() {
+    let mut client = Client::default();
+    let wide = |future| TaskSpec {
+        dependencies: vec![FutureId(0); 200_000],
+        ..task(future)
+    };
+    let tasks = (1..4).map(wide).collect();
+    let out = client.on(Event::Submitted(Submit {
+        options: TaskOptions::default(),
+        tasks,
+    }));
+    assert_eq!(out.len(), 3, "each of these tasks fills a message");
+}
