@@ -128,7 +128,7 @@ impl Driver {
         self.scheduler.close();
         // A scheduler that does not read any more cannot keep the worker.
         let _ = timeout(FLUSH, self.scheduler.closed()).await;
-        self.ended.filter(|_| !self.is_lost)
+        self.ended
     }
 
     fn now(&self) -> Moment {
@@ -164,8 +164,12 @@ impl Driver {
                 self.handle(Event::SchedulerSaid(messages));
             }
             News::Lost => {
-                self.is_lost = true;
-                self.handle(Event::SchedulerLost);
+                // It may have said to close right before.
+                self.carry_out();
+                if self.ended.is_none() {
+                    self.is_lost = true;
+                    self.handle(Event::SchedulerLost);
+                }
             }
             News::Put(Put { values, held }) => {
                 let put = self.next_put;
@@ -212,9 +216,8 @@ impl Driver {
                     tasks,
                 } => self.fetch(flight, address, tasks),
                 Instruction::ToScheduler(messages) => {
-                    if self.scheduler.send(messages).is_err() {
-                        self.is_lost = true;
-                    }
+                    // A dead link is reported by its other direction, behind what it still has.
+                    let _ = self.scheduler.send(messages);
                 }
                 Instruction::Stored { put } => {
                     if let Some(held) = self.puts.remove(&put) {
@@ -223,7 +226,9 @@ impl Driver {
                     }
                 }
                 Instruction::Close { reason } => {
-                    self.ended.get_or_insert(Ended::Closed { reason });
+                    if !self.is_lost {
+                        self.ended.get_or_insert(Ended::Closed { reason });
+                    }
                 }
             }
         }

@@ -13,7 +13,6 @@ impl WorkerState {
         let task = compute.task;
         if let Err(error) = self.admissible(&compute) {
             let run = compute.run;
-            let error = Box::new(error);
             out.tell(WorkerToScheduler::Erred { task, run, error });
             return self.release(task);
         }
@@ -81,19 +80,19 @@ impl WorkerState {
     }
 
     /// What the scheduler cannot mean.
-    fn admissible(&mut self, compute: &Compute) -> Result<(), TaskError> {
+    fn admissible(&mut self, compute: &Compute) -> Result<(), Box<TaskError>> {
         let key = || compute.key.clone();
         if compute.dependencies.iter().any(|d| d.task == compute.task) {
             let message = "the task depends on itself";
-            return Err(TaskError::new(TaskErrorKind::InvalidGraph, key(), message));
+            let error = TaskError::new(TaskErrorKind::InvalidGraph, key(), message);
+            return Err(Box::new(error));
         }
         match self.resources.requirement(&compute.resources) {
             Ok(_) => Ok(()),
-            Err(error) => Err(TaskError::from_error(
-                TaskErrorKind::Internal,
-                key(),
-                &error,
-            )),
+            Err(error) => {
+                let error = TaskError::from_error(TaskErrorKind::Internal, key(), &error);
+                Err(Box::new(error))
+            }
         }
     }
 }
