@@ -239,6 +239,10 @@ impl Core {
         };
         if let Some(entry) = self.peers.remove(&peer) {
             tracing::info!(%peer, name = entry.name, reason, "left");
+            if let PeerLink::Open(link) = entry.link {
+                // A peer that does not read any more would keep its last messages for ever.
+                link.abort();
+            }
         }
     }
 

@@ -48,15 +48,15 @@ pub(crate) enum Link {
 /// What all sessions share.
 #[derive(Clone)]
 pub(crate) struct Lobby {
-    pub(crate) loop_: mpsc::Sender<Report>,
+    pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) handshake_timeout: Duration,
     next_id: Arc<AtomicU32>,
 }
 
 impl Lobby {
-    pub(crate) fn new(loop_: mpsc::Sender<Report>, handshake_timeout: Duration) -> Self {
+    pub(crate) fn new(reports: mpsc::Sender<Report>, handshake_timeout: Duration) -> Self {
         Self {
-            loop_,
+            reports,
             handshake_timeout,
             next_id: Arc::new(AtomicU32::new(1)),
         }
@@ -115,7 +115,7 @@ pub(crate) async fn serve(lobby: Lobby, mut connection: Connection, permit: Owne
         welcome,
         stop,
     };
-    if lobby.loop_.send(report).await.is_err() {
+    if lobby.reports.send(report).await.is_err() {
         return;
     }
     let Ok(welcome) = answered.await else { return };
@@ -165,7 +165,7 @@ async fn converse(
         Peer::Client(client) => {
             let (outbox, inbox) = channel(connection);
             let link = Report::Open(peer, Link::Client(outbox));
-            if lobby.loop_.send(link).await.is_err() {
+            if lobby.reports.send(link).await.is_err() {
                 return;
             }
             let event = |messages: Vec<ClientToScheduler>| Event::ClientSaid { client, messages };
@@ -177,7 +177,7 @@ async fn converse(
         Peer::Worker(worker) => {
             let (outbox, inbox) = channel(connection);
             let link = Report::Open(peer, Link::Worker(outbox));
-            if lobby.loop_.send(link).await.is_err() {
+            if lobby.reports.send(link).await.is_err() {
                 return;
             }
             let event = |messages: Vec<WorkerToScheduler>| Event::WorkerSaid { worker, messages };
@@ -200,7 +200,7 @@ async fn listen<In: DeserializeOwned>(
         match inbox.receive().await {
             Ok(Some(messages)) => {
                 if lobby
-                    .loop_
+                    .reports
                     .send(Report::Event(event(messages)))
                     .await
                     .is_err()
@@ -228,7 +228,7 @@ fn explain(error: &ChannelError) -> String {
 async fn lose(lobby: &Lobby, peer: Peer, reason: String) {
     let event = lost(peer, reason);
     // Without a loop nobody is interested.
-    let _ = lobby.loop_.send(Report::Event(event)).await;
+    let _ = lobby.reports.send(Report::Event(event)).await;
 }
 
 /// The event that a peer is gone.

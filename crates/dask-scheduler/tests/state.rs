@@ -9,6 +9,9 @@ mod script;
 
 use std::path::Path;
 
+/// The table of transitions, as written.
+const TABLE: &str = include_str!("../src/state/transition/mod.rs");
+
 /// One test per script, so that a failure names it.
 macro_rules! scripts {
     ($($name:ident),* $(,)?) => {
@@ -16,6 +19,8 @@ macro_rules! scripts {
         fn $name() {
             check(stringify!($name));
         })*
+
+        const SCRIPTS: &[&str] = &[$(stringify!($name)),*];
 
         #[test]
         fn every_script_is_run() {
@@ -39,6 +44,7 @@ scripts! {
     error_in_released_dependency,
     errors,
     fire_and_forget,
+    groups,
     invalid_graph,
     joining,
     key_collision,
@@ -46,6 +52,7 @@ scripts! {
     missing_dependencies,
     no_function,
     no_worker,
+    no_worker_with_dependency,
     placement,
     protocol_errors,
     questions,
@@ -80,7 +87,7 @@ fn folder() -> std::path::PathBuf {
 fn check(name: &str) {
     let path = folder().join(format!("{name}.txt"));
     let expected = std::fs::read_to_string(&path).expect("the script");
-    let actual = script::run(&expected);
+    let actual = script::run(&expected).text;
     if actual != expected && std::env::var_os("UPDATE_EXPECT").is_some() {
         std::fs::write(&path, &actual).expect("the script can be written");
         return;
@@ -89,4 +96,35 @@ fn check(name: &str) {
         actual == expected,
         "{name}: the state answered otherwise; UPDATE_EXPECT=1 takes this over:\n{actual}"
     );
+}
+
+#[test]
+fn every_edge_of_the_table_is_taken_by_a_script() {
+    let mut taken = std::collections::BTreeSet::new();
+    for name in SCRIPTS {
+        let path = folder().join(format!("{name}.txt"));
+        let text = std::fs::read_to_string(path).expect("the script");
+        taken.extend(script::run(&text).edges);
+    }
+    let mut missing = table();
+    assert!(missing.len() > 20, "the table was not recognised");
+    missing.retain(|edge| !taken.contains(edge));
+    assert!(missing.is_empty(), "no script goes along {missing:?}");
+}
+
+/// The edges in the lines `(StateName::Waiting, Goal::Queued) => ...` of the table.
+fn table() -> Vec<(String, String)> {
+    let name = |word: &str| match word {
+        "NoWorker" => "no-worker".to_owned(),
+        word => word.to_lowercase(),
+    };
+    let edge = |line: &str| {
+        let (from, rest) = line
+            .trim()
+            .strip_prefix("(StateName::")?
+            .split_once(", Goal::")?;
+        let (to, _) = rest.split_once([')', '('])?;
+        (from != to).then(|| (name(from), name(to)))
+    };
+    TABLE.lines().filter_map(edge).collect()
 }

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dask_proto::graph::Function;
 use dask_proto::id::WorkerId;
 use dask_proto::{TaskError, TaskErrorKind};
 
@@ -149,56 +150,65 @@ impl SchedulerState {
     /// Says which function is missing, and what the workers have instead.
     fn no_function(&self, row: Row, spec: &Spec) -> TaskError {
         let wanted = &self.functions.get(spec.function).function;
-        let offered: Vec<String> = self
-            .offered_like(spec.function)
+        let (likeness, close) = self.offered_like(spec.function);
+        let close: Vec<String> = close
             .into_iter()
             .map(|function| self.functions.get(function).function.to_string())
             .collect();
-        let total = self
-            .functions
-            .rows()
-            .filter(|f| self.functions.is_offered(*f))
-            .count();
-        let hint = match offered.len() {
-            0 => "the workers offer no functions at all: do they run your program?".to_owned(),
-            n if n == total => format!("the workers offer {}", offered.join(", ")),
-            n => format!(
-                "the workers offer {total} functions, of which {n} are {}",
-                offered.join(", ")
-            ),
+        let close = close.join(", ");
+        let rows = self.functions.rows();
+        let total = rows.filter(|f| self.functions.is_offered(*f)).count();
+        let hint = match likeness {
+            _ if total == 0 => "the workers have none at all: do they run your program?".to_owned(),
+            Likeness::Path => format!("they have it with another signature: {close}"),
+            Likeness::Name => format!("they have one of that name elsewhere: {close}"),
+            Likeness::None => format!("they have {total} others, such as {close}"),
         };
         let message = format!("no worker has the function {wanted}; {hint}");
+        let key = self.tasks[row].key.clone();
         TaskError {
             function: wanted.path.clone(),
-            ..TaskError::new(
-                TaskErrorKind::NoFunction,
-                self.tasks[row].key.clone(),
-                message,
-            )
+            ..TaskError::new(TaskErrorKind::NoFunction, key, message)
         }
     }
 
-    /// Some functions that workers have: those that could be meant first.
-    fn offered_like(&self, wanted: FunctionRow) -> Vec<FunctionRow> {
+    /// Some functions that workers have: those that are most like the one that is wanted.
+    fn offered_like(&self, wanted: FunctionRow) -> (Likeness, Vec<FunctionRow>) {
         let wanted = &self.functions.get(wanted).function;
-        let mut offered: Vec<_> = self
-            .functions
-            .rows()
-            .filter(|row| self.functions.is_offered(*row))
+        let rows = self.functions.rows();
+        let offered = rows.filter(|row| self.functions.is_offered(*row));
+        let mut offered: Vec<_> = offered
             .map(|row| {
                 let function = &self.functions.get(row).function;
-                let is_far = function.path != wanted.path;
-                let is_farther = function.name() != wanted.name();
-                (is_far, is_farther, function, row)
+                (Likeness::between(function, wanted), function, row)
             })
             .collect();
         offered.sort();
-        // Where the same path or name is there, nothing else is of interest.
-        let closest = offered.first().map(|(far, farther, ..)| (*far, *farther));
-        let is_closest = |(far, farther): (bool, bool)| Some((far, farther)) == closest;
+        let best = offered.first().map_or(Likeness::None, |(best, ..)| *best);
         let close = offered
             .iter()
-            .filter(|(far, farther, ..)| is_closest((*far, *farther)));
-        close.take(FUNCTIONS_LISTED).map(|(.., row)| *row).collect()
+            .take_while(|(likeness, ..)| *likeness == best);
+        let close = close.take(FUNCTIONS_LISTED).map(|(.., row)| *row);
+        (best, close.collect())
+    }
+}
+
+/// How much one function is like another; the most alike first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Likeness {
+    Path,
+    Name,
+    None,
+}
+
+impl Likeness {
+    fn between(one: &Function, other: &Function) -> Self {
+        if one.path == other.path {
+            Self::Path
+        } else if one.name() == other.name() {
+            Self::Name
+        } else {
+            Self::None
+        }
     }
 }

@@ -329,3 +329,35 @@ impl IndexMut<Row> for TaskTable {
         entry.expect("rows in the graph and in indexes are occupied")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million tasks shall cost some 400 MB in all: keys, indexes and clients' futures come on
+    /// top of this.
+    #[test]
+    fn a_task_keeps_to_its_budget_of_bytes() {
+        assert!(size_of::<Slot>() <= 272, "{} bytes", size_of::<Slot>());
+    }
+
+    #[test]
+    fn a_row_is_used_again_under_another_id() {
+        let mut tasks = TaskTable::default();
+        let client = ClientId(1);
+        let insert = |tasks: &mut TaskTable, key: &str| {
+            let key = Key::new(key).expect("a short key");
+            let source = Source::Data { client };
+            let row = tasks.insert(TaskEntry::new(key, source, Priority::default()));
+            (row, tasks.id(row))
+        };
+        let (first, first_id) = insert(&mut tasks, "a");
+        tasks.remove(first);
+        let (second, second_id) = insert(&mut tasks, "b");
+        assert_eq!(first, second);
+        assert_ne!(first_id, second_id);
+        assert_eq!(tasks.row(first_id), None);
+        assert_eq!(tasks.row(second_id), Some(second));
+        assert_eq!(tasks.find("a"), None);
+    }
+}

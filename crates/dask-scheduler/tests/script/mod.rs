@@ -15,7 +15,7 @@
 mod format;
 mod parse;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use dask_proto::id::{FunctionId, RunId, TaskId};
@@ -38,6 +38,7 @@ pub(crate) struct Script {
     /// The keys of scatter requests, for their answers.
     pub(crate) scattered: BTreeMap<(u32, u32), Vec<Key>>,
     summary: Vec<String>,
+    edges: BTreeSet<(String, String)>,
 }
 
 /// What a line of a script means.
@@ -48,8 +49,16 @@ pub(crate) enum Step {
     At(u64),
 }
 
-/// Runs a script; the text with the answers as they are.
-pub(crate) fn run(text: &str) -> String {
+/// What a script showed.
+pub(crate) struct Outcome {
+    /// The script with the answers as they are.
+    pub(crate) text: String,
+    /// The transitions that tasks made, such as `("waiting", "queued")`.
+    pub(crate) edges: BTreeSet<(String, String)>,
+}
+
+/// Runs a script.
+pub(crate) fn run(text: &str) -> Outcome {
     let mut script = Script {
         config: Config {
             validate: true,
@@ -63,6 +72,7 @@ pub(crate) fn run(text: &str) -> String {
         defined: BTreeMap::new(),
         scattered: BTreeMap::new(),
         summary: Vec::new(),
+        edges: BTreeSet::new(),
     };
     let mut answer = String::new();
     for line in text.lines() {
@@ -75,7 +85,10 @@ pub(crate) fn run(text: &str) -> String {
             answer.push('\n');
         }
     }
-    answer
+    Outcome {
+        text: answer,
+        edges: script.edges,
+    }
 }
 
 impl Script {
@@ -127,6 +140,12 @@ impl Script {
                 writeln!(answer, "  = {key} forgotten").expect("a string takes all");
             }
         }
+        for line in self.summary.iter().chain(&summary) {
+            let key = line.split(' ').next().expect("a key");
+            let story = self.state.as_ref().map(|state| state.story(key));
+            self.edges
+                .extend(story.iter().flatten().map(|line| edge(line)));
+        }
         self.summary = summary;
         answer
     }
@@ -143,4 +162,10 @@ impl Script {
             }
         }
     }
+}
+
+/// The transition in a line of a story: `0.1s waiting -> queued, after ...`.
+fn edge(line: &str) -> (String, String) {
+    let words: Vec<&str> = line.split([' ', ',']).collect();
+    (words[1].to_owned(), words[3].to_owned())
 }
