@@ -97,9 +97,7 @@ impl SchedulerState {
         self.out.discard(Peer::Client(client));
         self.waits.retain(|wait| wait.asked_by.0 != client);
         for row in entry.scattering {
-            let message = "the client that was to scatter the data left before it did";
-            let error = self.lost_data(row, message);
-            self.recommend(row, Goal::Erred(Arc::new(error)));
+            self.abandon_scatter(row);
         }
         for (future, held) in entry.futures {
             if let Held::Task(row) = held {
@@ -188,6 +186,7 @@ impl SchedulerState {
         let held = entry.and_then(|entry| entry.futures.remove(&future));
         if let Some(Held::Task(row)) = held {
             self.tasks[row].holds.remove((client, future));
+            self.scatterer_let_go(row, client);
             self.reconsider(row);
         }
     }
@@ -222,6 +221,22 @@ impl SchedulerState {
         }
     }
 
+    /// Gives up scattered data that its client let go of before it arrived. The client holds it
+    /// until it hears that the data is in memory, so it does not put it anywhere any more.
+    fn scatterer_let_go(&mut self, row: Row, client: ClientId) {
+        let entry = self.clients.get(&client);
+        let is_awaited = entry.is_some_and(|entry| entry.scattering.contains(&row));
+        if is_awaited && !self.tasks[row].holds.iter().any(|hold| hold.0 == client) {
+            self.abandon_scatter(row);
+        }
+    }
+
+    fn abandon_scatter(&mut self, row: Row) {
+        let message = "the client that was to scatter the data let go of it before it did";
+        let error = self.lost_data(row, message);
+        self.recommend(row, Goal::Erred(Arc::new(error)));
+    }
+
     /// Cancels tasks, and what depends on them, as far as no other client wants them; `force`
     /// overrules other clients. What is left over is released by the counting of references.
     pub(super) fn cancel(&mut self, client: ClientId, futures: &[FutureId], force: Force) {
@@ -242,6 +257,7 @@ impl SchedulerState {
             for hold in holds {
                 self.tasks[row].holds.remove(hold);
                 self.cancel_future(hold, &reason);
+                self.scatterer_let_go(row, hold.0);
             }
             if force == Force::Yes {
                 self.tasks[row].fired = false;

@@ -148,8 +148,11 @@ impl SchedulerState {
             return;
         };
         if let Some(function) = self.tasks[row].function() {
-            self.functions
-                .learn(function, finished.duration_ns.min(LONGEST));
+            // Without a duration it did not run: the worker still had the result.
+            if finished.duration_ns > 0 {
+                let duration = finished.duration_ns.min(LONGEST);
+                self.functions.learn(function, duration);
+            }
             if let Some(entry) = self.workers.get_mut(worker) {
                 *entry.finished.entry(function).or_default() += 1;
             }
