@@ -16,11 +16,11 @@ pub fn double(x: i64) -> i64 {
 
 /// Some bytes, too many to travel with the message that they are there.
 #[task]
-pub fn bytes(n: u64) -> Vec<u8> {
+pub fn blob(n: u64) -> Vec<u8> {
     (0..n).map(byte).collect()
 }
 
-/// The `i`th of [`bytes`].
+/// The `i`th of [`blob`].
 #[must_use]
 pub fn byte(i: u64) -> u8 {
     u8::try_from(i % 251).expect("251 is below 256")
@@ -116,8 +116,8 @@ impl<'de> Deserialize<'de> for Unserializable {
 
 /// Makes a value that cannot leave the worker.
 #[task]
-pub fn unserializable(bytes: u64) -> Unserializable {
-    Unserializable(usize::try_from(bytes).expect("small"))
+pub fn unserializable(size: u64) -> Unserializable {
+    Unserializable(usize::try_from(size).expect("small"))
 }
 
 /// Takes a value that never arrives.
