@@ -1,6 +1,7 @@
 //! The threads that run tasks, and the queue in front of them.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use dask_proto::codec::Carriage;
-use dask_proto::id::TaskId;
+use dask_proto::graph::Priority;
+use dask_proto::id::{RunId, TaskId};
 use dask_proto::limits::INLINE_RESULT_BYTES;
 use dask_proto::message::Compute;
 use dask_proto::{Address, Payload, TaskError, TaskErrorKind, ValueError};
@@ -31,6 +33,32 @@ pub(crate) struct Job {
     /// Set when its result will be dropped.
     pub(crate) cancelled: Arc<AtomicBool>,
 }
+
+impl Job {
+    fn place(&self) -> Reverse<(Priority, TaskId, RunId)> {
+        Reverse((self.compute.priority, self.compute.task, self.compute.run))
+    }
+}
+
+impl Ord for Job {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for Job {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Job {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Job {}
 
 /// How the threads are set up.
 pub(crate) struct Setup {
@@ -123,7 +151,8 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    jobs: VecDeque<Job>,
+    /// The most urgent first: a job may be handed over behind others that have not started.
+    jobs: BinaryHeap<Job>,
     idle: usize,
     is_closed: bool,
 }
@@ -161,7 +190,7 @@ impl Shared {
             if queue.is_closed {
                 return None;
             }
-            if let Some(job) = queue.jobs.pop_front() {
+            if let Some(job) = queue.jobs.pop() {
                 return Some(job);
             }
             queue.idle += 1;

@@ -45,7 +45,10 @@ impl WorkerState {
             }
         }
         self.run_transitions(out);
-        self.report_missing(out);
+        // What is given back may be what another task here needs: then that goes back as well.
+        while !self.missing.is_empty() {
+            self.report_missing(out);
+        }
         self.start_ready(out);
         self.start_fetches(out);
     }

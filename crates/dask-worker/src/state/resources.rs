@@ -29,6 +29,9 @@ pub(super) struct Lacking {
 /// order, and given away.
 const AHEAD_NS: u64 = 1_000_000;
 
+/// Tasks that each thread may be handed ahead of time, however short they are.
+const AHEAD_TASKS: u64 = 64;
+
 /// Tasks that are ready, and what they wait for: tasks with the same requirement stand in one line
 /// by priority, so a line whose resources are taken does not hold up the others.
 #[derive(Debug)]
@@ -124,7 +127,9 @@ impl Resources {
     /// How long a function is expected to run, in nanoseconds; a whole share for an unknown one.
     pub(super) fn cost(&self, function: FunctionId) -> u64 {
         let known = self.durations.get(&function).copied();
-        known.unwrap_or(AHEAD_NS).clamp(1_000, AHEAD_NS)
+        known
+            .unwrap_or(AHEAD_NS)
+            .clamp(AHEAD_NS / AHEAD_TASKS, AHEAD_NS)
     }
 
     /// Learns from a run.

@@ -185,13 +185,12 @@ impl Fleet {
         body: Payload,
         dependencies: &[Dependency],
     ) {
-        self.compute_run(task, 0, path, body, dependencies);
+        self.compute_run((task, 0), path, body, dependencies);
     }
 
     pub(crate) fn compute_run(
         &mut self,
-        task: u64,
-        run: u32,
+        (task, run): (u64, u32),
         path: &str,
         body: Payload,
         dependencies: &[Dependency],

@@ -232,7 +232,7 @@ async fn a_task_that_is_cancelled_and_wanted_again_runs_again() {
     worker.say(SchedulerToWorker::Free {
         tasks: vec![TaskId(1)],
     });
-    worker.compute_run(1, 1, "shell::spin_once", call(&[]), &[]);
+    worker.compute_run((1, 1), "shell::spin_once", call(&[]), &[]);
     assert_eq!(finished(&worker.hear().await), Some((TaskId(1), RunId(1))));
 }
 
@@ -462,6 +462,25 @@ async fn many_short_tasks_run_once_each() {
                 .iter()
                 .all(|(task, value)| task.0.cast_signed() + 1 == *value)
         );
+    }
+}
+
+#[tokio::test]
+async fn hundreds_of_workers_live_in_one_process() {
+    let mut scheduler = FakeScheduler::listen("inproc").await;
+    let mut workers = Vec::new();
+    for _ in 0..300 {
+        workers.push(scheduler.start_worker(|config| config.nthreads = 1).await);
+    }
+    for (worker, i) in workers.iter_mut().zip(0..) {
+        worker.compute(i, "shell::inc", call(&[1]), &[]);
+    }
+    for worker in &mut workers {
+        assert!(finished(&worker.hear().await).is_some());
+        worker.shut_down();
+    }
+    for worker in workers {
+        assert_eq!(worker.ended().await.expect("a good end"), Ended::Shutdown);
     }
 }
 

@@ -21,10 +21,17 @@ impl WorkerState {
         self.await_fetch(task);
     }
 
-    /// Nothing here needs it any more.
+    /// Nothing here needs it any more, unless something came to need it since that was found.
     pub(super) fn fetch_to_released(&mut self, task: TaskId) {
-        self.unlist(task);
-        self.release(task);
+        if !self.is_needed(task) {
+            self.unlist(task);
+            self.release(task);
+        }
+    }
+
+    pub(super) fn is_needed(&self, task: TaskId) -> bool {
+        let entry = self.tasks.get(&task);
+        entry.is_some_and(|entry| entry.is_needed())
     }
 
     /// It is to be computed here instead.

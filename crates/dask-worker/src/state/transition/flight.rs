@@ -22,9 +22,12 @@ impl WorkerState {
         self.await_fetch(task);
     }
 
-    /// Nothing here needs it any more; what arrives is dropped.
+    /// Nothing here needs it any more, unless something came to need it since that was found; what
+    /// arrives is dropped.
     pub(super) fn flight_to_released(&mut self, task: TaskId) {
-        self.release(task);
+        if !self.is_needed(task) {
+            self.release(task);
+        }
     }
 
     /// It is to be computed here instead; what arrives is dropped.

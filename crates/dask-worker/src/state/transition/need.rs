@@ -34,6 +34,8 @@ impl WorkerState {
             entry.priority.min(priority)
         };
         entry.nbytes = dependency.nbytes;
+        // What the scheduler says last is what it knows: holders that it names no more are gone.
+        entry.holders.clear();
         for &holder in &dependency.holders {
             if self.gather.knows(holder) {
                 entry.failed.remove(&holder);
@@ -42,7 +44,17 @@ impl WorkerState {
                 entry.failed.insert(holder);
             }
         }
-        if matches!(entry.state, TaskState::Fetch | TaskState::Missing) {
+        let is_stale = match entry.state {
+            TaskState::Fetch | TaskState::Missing => true,
+            // The peer that was asked may be gone and never answer.
+            TaskState::Flight(flight) => {
+                let asked = self.gather.flights().get(&flight).map(|flight| flight.peer);
+                let is_named = asked.is_some_and(|peer| entry.holders.contains(&peer));
+                !is_named && !entry.holders.is_empty()
+            }
+            _ => false,
+        };
+        if is_stale {
             self.work.push_back((task, Next::Fetch));
         }
     }

@@ -1,0 +1,345 @@
+//! Random events, most of them sensible: no panic, the tables agree, every fetch and run that the
+//! state starts is accounted for, and once all is told nothing is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dask_proto::graph::Priority;
+use dask_proto::id::{FunctionId, RunId, TaskId, WorkerId};
+use dask_proto::message::{Compute, Dependency, SchedulerToWorker, ValueAt, WorkerToScheduler};
+use dask_proto::{Key, Moment, Payload, TaskError, TaskErrorKind};
+use dask_worker::state::{
+    Event, FlightId, Instruction, Instructions, Outcome, PutId, RunEnded, Stage, StateConfig,
+    WorkerState,
+};
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn small(&mut self, end: u32) -> u32 {
+        u32::try_from(self.below(u64::from(end))).expect("below a u32")
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+const TASKS: u64 = 12;
+const PEERS: u32 = 4;
+
+/// A worker and what its shell and its scheduler know.
+struct World {
+    state: WorkerState,
+    random: Random,
+    now: u64,
+    nthreads: usize,
+    runs: BTreeSet<(TaskId, RunId)>,
+    fetches: BTreeMap<FlightId, Vec<TaskId>>,
+    stored: BTreeSet<TaskId>,
+    next_run: u32,
+    next_put: u64,
+    trace: Vec<String>,
+}
+
+#[test]
+fn random_events_leave_the_tables_in_order() {
+    for seed in 0..300 {
+        let mut world = World::new(seed);
+        for _ in 0..150 {
+            let event = world.event();
+            world.handle(event);
+        }
+        world.wind_up();
+    }
+}
+
+#[test]
+fn the_same_events_give_the_same_instructions() {
+    let play = || {
+        let mut world = World::new(7);
+        for _ in 0..500 {
+            let event = world.event();
+            world.handle(event);
+        }
+        world.trace
+    };
+    assert_eq!(play(), play());
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let nthreads = 1 + random.small(3);
+        let state = WorkerState::new(StateConfig {
+            id: WorkerId(0),
+            address: "tcp://10.0.0.1:1".parse().expect("an address"),
+            nthreads,
+            resources: BTreeMap::from([("GPU".to_owned(), 2.0)]),
+            heartbeat: Duration::from_nanos(50),
+        });
+        let mut world = Self {
+            state,
+            random,
+            now: 0,
+            nthreads: nthreads as usize,
+            runs: BTreeSet::new(),
+            fetches: BTreeMap::new(),
+            stored: BTreeSet::new(),
+            next_run: 0,
+            next_put: 0,
+            trace: Vec::new(),
+        };
+        let peers = (1..PEERS).map(|id| SchedulerToWorker::Peer {
+            id: WorkerId(id),
+            address: format!("tcp://10.0.0.{id}:1").parse().expect("an address"),
+        });
+        let peers = Event::SchedulerSaid(peers.collect());
+        world.handle(peers);
+        world
+    }
+
+    fn task(&mut self) -> TaskId {
+        TaskId(self.random.below(TASKS))
+    }
+
+    fn tasks(&mut self, most: u64) -> Vec<TaskId> {
+        let count = self.random.below(most + 1);
+        (0..count).map(|_| self.task()).collect()
+    }
+
+    fn event(&mut self) -> Event {
+        match self.random.below(20) {
+            0..8 => {
+                let count = 1 + self.random.below(3);
+                Event::SchedulerSaid((0..count).map(|_| self.message()).collect())
+            }
+            8..12 => {
+                let mut ended = Vec::new();
+                for (task, run) in self.runs.clone() {
+                    if self.random.one_in(2) {
+                        ended.push(self.end(task, run));
+                    }
+                }
+                Event::RunsEnded(ended)
+            }
+            12..16 => self.landing(),
+            16 => Event::Put {
+                put: PutId(self.next_put),
+                values: {
+                    self.next_put += 1;
+                    let tasks = self.tasks(2);
+                    tasks
+                        .into_iter()
+                        .map(|t| (t, 8, Payload::default()))
+                        .collect()
+                },
+            },
+            17 => Event::Seceded {
+                task: self.task(),
+                run: RunId(self.next_run.saturating_sub(1)),
+            },
+            18 => Event::Timeout,
+            // Nonsense.
+            _ => match self.random.below(3) {
+                0 => Event::FetchFailed {
+                    flight: FlightId(self.random.below(1000)),
+                },
+                1 => Event::RunsEnded(vec![RunEnded {
+                    task: self.task(),
+                    run: RunId(9999),
+                    duration_ns: u64::MAX,
+                    outcome: Outcome::Skipped,
+                }]),
+                _ => Event::Measured { memory: u64::MAX },
+            },
+        }
+    }
+
+    fn message(&mut self) -> SchedulerToWorker {
+        match self.random.below(8) {
+            0..5 => {
+                self.next_run += 1;
+                let task = self.task();
+                // A graph without cycles.
+                let mut dependencies = self.tasks(3);
+                dependencies.retain(|dependency| *dependency < task);
+                let gpu = self.random.below(4);
+                let resources = match gpu {
+                    0 => vec![("GPU".to_owned(), 1.5)],
+                    1 if self.random.one_in(8) => vec![("GPU".to_owned(), 3.0)],
+                    _ => Vec::new(),
+                };
+                SchedulerToWorker::Compute(Box::new(Compute {
+                    task,
+                    run: RunId(self.next_run),
+                    key: Key::new("k").expect("short"),
+                    function: FunctionId(self.random.small(3)),
+                    priority: Priority::new(0, self.random.below(5)),
+                    dependencies: dependencies.into_iter().map(|t| self.place(t)).collect(),
+                    resources,
+                    body: Payload::default(),
+                }))
+            }
+            5 | 6 => SchedulerToWorker::Free {
+                tasks: self.tasks(4),
+            },
+            _ => {
+                let tasks = self.tasks(3);
+                let dependencies = tasks.into_iter().map(|t| self.place(t)).collect();
+                SchedulerToWorker::Acquire { dependencies }
+            }
+        }
+    }
+
+    fn place(&mut self, task: TaskId) -> Dependency {
+        let count = self.random.below(3);
+        let nbytes = if self.random.one_in(10) {
+            40_000_000
+        } else {
+            8
+        };
+        // One id more than there are peers.
+        let holders = (0..count)
+            .map(|_| WorkerId(self.random.small(PEERS + 1)))
+            .collect();
+        Dependency {
+            task,
+            nbytes,
+            holders,
+        }
+    }
+
+    fn end(&mut self, task: TaskId, run: RunId) -> RunEnded {
+        self.runs.remove(&(task, run));
+        let outcome = if self.random.one_in(4) {
+            let key = Key::new("k").expect("short");
+            let error = TaskError::new(TaskErrorKind::Returned, key, "no luck");
+            Outcome::Failed(Box::new(error))
+        } else {
+            let value = Payload::default();
+            Outcome::Done {
+                value,
+                nbytes: 8,
+                inline: None,
+            }
+        };
+        let duration_ns = self.random.below(100_000);
+        RunEnded {
+            task,
+            run,
+            duration_ns,
+            outcome,
+        }
+    }
+
+    fn landing(&mut self) -> Event {
+        let Some((flight, mut tasks)) = self.fetches.pop_first() else {
+            return Event::Timeout;
+        };
+        if self.random.one_in(4) {
+            return Event::FetchFailed { flight };
+        }
+        if self.random.one_in(6) {
+            tasks.pop();
+        }
+        let results = tasks.into_iter().map(|task| {
+            let result = match self.random.below(5) {
+                0 => ValueAt::Missing,
+                1 => ValueAt::Failed("not today".to_owned()),
+                _ => ValueAt::Found(Payload::default()),
+            };
+            (task, result)
+        });
+        let results = results.collect();
+        Event::Fetched { flight, results }
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.now += 1;
+        self.trace.push(format!("{event:?}"));
+        let mut out = Instructions::new();
+        self.state
+            .handle(Moment::from_nanos(self.now), event, &mut out);
+        self.state.check_invariants();
+        for instruction in out.drain() {
+            self.trace.push(format!("  {instruction:?}"));
+            match instruction {
+                Instruction::Execute(compute) => {
+                    for dependency in &compute.dependencies {
+                        assert!(self.stored.contains(&dependency.task), "not in the store");
+                    }
+                    assert!(
+                        self.runs.insert((compute.task, compute.run)),
+                        "it runs already"
+                    );
+                }
+                Instruction::Fetch { flight, tasks, .. } => {
+                    assert!(self.fetches.insert(flight, tasks).is_none());
+                }
+                Instruction::Store { task, .. } => {
+                    assert!(self.stored.insert(task), "{task} is stored twice");
+                }
+                Instruction::Drop { task } => {
+                    assert!(self.stored.remove(&task), "{task} is not in the store");
+                }
+                Instruction::ToScheduler(messages) => {
+                    for message in messages {
+                        if let WorkerToScheduler::Erred { error, .. } = message {
+                            assert!(!error.message.contains("lost track"), "{error}");
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let stages = self.state.stages();
+        let held = stages.iter().filter(|(_, stage)| **stage == Stage::Memory);
+        let held: BTreeSet<_> = held.map(|(task, _)| *task).collect();
+        assert_eq!(held, self.stored);
+        // A thread is never idle while a task is ready that asks for no resources.
+        let is_ready = stages.values().any(|stage| *stage == Stage::Ready);
+        assert!(
+            !is_ready || self.runs.len() >= self.nthreads,
+            "a thread is idle"
+        );
+    }
+
+    /// Everything under way ends, and everything is freed.
+    fn wind_up(&mut self) {
+        for _ in 0..200 {
+            if self.runs.is_empty() && self.fetches.is_empty() {
+                break;
+            }
+            let runs = self.runs.clone().into_iter();
+            let ended = runs.map(|(task, run)| self.end(task, run)).collect();
+            self.handle(Event::RunsEnded(ended));
+            while !self.fetches.is_empty() {
+                let landing = self.landing();
+                self.handle(landing);
+            }
+        }
+        let waiting = self.state.stages();
+        let stuck = waiting.iter().find(|(_, stage)| **stage != Stage::Memory);
+        assert_eq!(stuck, None, "{}", self.trace.join("\n"));
+        let tasks = (0..TASKS).map(TaskId).collect();
+        self.handle(Event::SchedulerSaid(vec![SchedulerToWorker::Free {
+            tasks,
+        }]));
+        assert!(self.state.stages().is_empty());
+        assert_eq!(self.state.cancelled().count(), 0);
+    }
+}
