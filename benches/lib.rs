@@ -1,1 +1,0 @@
-//! Benchmarks; each answers a stated question.
