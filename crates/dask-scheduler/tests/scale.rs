@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use dask_proto::graph::{Function, TaskOptions, TaskSpec};
-use dask_proto::id::{ClientId, FunctionId, FutureId, WorkerId};
+use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, WorkerId};
 use dask_proto::limits::SUBMIT_TASKS;
 use dask_proto::message::{
-    ClientToScheduler, Compute, SchedulerToClient, SchedulerToWorker, Submit, WorkerJoin,
-    WorkerToScheduler,
+    Answer, ClientToScheduler, Compute, Refusal, Request, SchedulerToClient, SchedulerToWorker,
+    Submit, WorkerJoin, WorkerToScheduler,
 };
 use dask_proto::{Key, Moment, Payload, TaskError, TaskErrorKind};
 use dask_scheduler::Config;
@@ -128,6 +128,10 @@ impl Large {
             SchedulerToClient::InMemory { .. } => ("memory", 1),
             SchedulerToClient::Erred { futures, .. } => ("erred", futures.len()),
             SchedulerToClient::Pending { futures, .. } => ("pending", futures.len()),
+            SchedulerToClient::Answer {
+                answer: Answer::Refused(Refusal::TooLarge),
+                ..
+            } => ("refused", 1),
             _ => ("other", 1),
         };
         *self.heard.entry(what).or_default() += count as u64;
@@ -244,17 +248,54 @@ fn many_futures_on_one_key_come_and_go() {
 }
 
 #[test]
-fn tiny_tasks_are_fed_to_workers_far_ahead() {
+fn tiny_tasks_are_fed_to_workers_ever_further_ahead() {
     let mut large = Large::new();
-    let first = large.join(2);
-    let second = large.join(3);
+    large.join(2);
+    large.join(3);
     large.submit((0..TASKS).map(|i| task(i, Vec::new())));
     assert_eq!(large.computes.len(), 4, "nothing is known of the tasks yet");
-    let given: Vec<_> = large.computes.drain(..).collect();
-    for (worker, compute) in given {
-        let messages = vec![finished(&compute)];
-        large.handle(Event::WorkerSaid { worker, messages });
+    let mut rounds = 0;
+    while large.computes.len() < 20_000 {
+        rounds += 1;
+        assert!(
+            rounds < 20,
+            "only {} tasks are fed ahead",
+            large.computes.len()
+        );
+        for (worker, compute) in std::mem::take(&mut large.computes) {
+            let messages = vec![finished(&compute)];
+            large.handle(Event::WorkerSaid { worker, messages });
+        }
     }
-    let given = |worker| large.computes.iter().filter(|(w, _)| *w == worker).count();
-    assert_eq!((given(first), given(second)), (10_000, 10_000));
+    let given = |worker| {
+        let computes = large.computes.iter();
+        computes.filter(|(w, _)| *w == WorkerId(worker)).count()
+    };
+    assert_eq!((given(2), given(3)), (10_000, 10_000));
+}
+
+#[test]
+fn a_task_with_too_many_dependencies_fails_alone() {
+    let mut large = Large::new();
+    large.join(2);
+    let leaf = std::iter::once(task(0, Vec::new()));
+    large.submit(leaf.chain(std::iter::once(task(1, vec![0; 300_000]))));
+    assert_eq!(large.heard("erred"), 1);
+    large.work();
+    assert_eq!(large.heard("memory"), 1);
+}
+
+#[test]
+fn an_answer_that_would_not_fit_a_message_is_refused() {
+    let mut large = Large::new();
+    let long = |i: u64| TaskSpec {
+        key: Key::new(format!("{i:04000}")).expect("a key within the limit"),
+        ..task(i, Vec::new())
+    };
+    large.submit((0..4000).map(long));
+    large.client(ClientToScheduler::Request {
+        id: RequestId(1),
+        request: Request::WhoHas { keys: Vec::new() },
+    });
+    assert_eq!(large.heard("refused"), 1);
 }

@@ -48,10 +48,13 @@ impl SchedulerState {
         let learned = self.tasks[row]
             .function()
             .and_then(|function| self.functions.get(function).duration);
+        learned.unwrap_or_else(|| self.unknown_duration()).max(1)
+    }
+
+    /// How long a task is assumed to run while nothing is known, in nanoseconds.
+    pub(super) fn unknown_duration(&self) -> u64 {
         let unknown = self.config.unknown_task_duration.as_nanos();
-        learned
-            .unwrap_or_else(|| u64::try_from(unknown).unwrap_or(u64::MAX))
-            .max(1)
+        u64::try_from(unknown).unwrap_or(u64::MAX)
     }
 
     fn tell_to_compute(&mut self, row: Row, worker: WorkerId) {

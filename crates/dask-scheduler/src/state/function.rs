@@ -174,13 +174,14 @@ impl FunctionTable {
             .map(|rank| rank.worker)
     }
 
-    /// Takes in how long a task of the function ran.
-    pub(super) fn learn(&mut self, function: FunctionRow, nanos: u64) {
+    /// Takes in how long a task of the function ran; `unknown` is what was assumed before the
+    /// first.
+    ///
+    /// The average starts from the assumption, so that one quick task does not pass for all: how
+    /// far ahead a worker is fed doubles with every task that turns out to be short.
+    pub(super) fn learn(&mut self, function: FunctionRow, nanos: u64, unknown: u64) {
         let entry = &mut self.entries[function.0 as usize];
-        entry.duration = Some(match entry.duration {
-            Some(average) => average / 2 + nanos / 2,
-            None => nanos,
-        });
+        entry.duration = Some(entry.duration.unwrap_or(unknown) / 2 + nanos / 2);
     }
 
     pub(super) fn enqueue(&mut self, function: FunctionRow, task: (Priority, Row)) {

@@ -13,6 +13,10 @@ use super::function::FunctionRow;
 use super::instruction::Peer;
 use super::task::{Row, Source, Spec, TaskEntry};
 
+/// Dependencies of one task. The message that has a worker compute it names them all, with their
+/// holders, and must stay below the limit for a message.
+const MAX_DEPENDENCIES: usize = 1 << 18;
+
 /// What a submitted task's dependencies allow.
 enum Dependencies {
     /// All are tasks.
@@ -109,6 +113,9 @@ impl SchedulerState {
     }
 
     fn resolve(&self, client: ClientId, task: &TaskSpec) -> Dependencies {
+        if task.dependencies.len() > MAX_DEPENDENCIES {
+            return Dependencies::Failed(Arc::new(too_many(task)));
+        }
         let mut rows = Vec::with_capacity(task.dependencies.len());
         let futures = self.clients.get(&client).map(|entry| &entry.futures);
         for dependency in &task.dependencies {
@@ -163,6 +170,15 @@ fn dangling(task: &TaskSpec, dependency: FutureId) -> TaskError {
     let message = format!(
         "the task depends on {dependency}, which did not come before it: the graph depends on \
          itself, or on a key that is not there"
+    );
+    TaskError::new(TaskErrorKind::InvalidGraph, task.key.clone(), message)
+}
+
+fn too_many(task: &TaskSpec) -> TaskError {
+    let count = task.dependencies.len();
+    let message = format!(
+        "the task has {count} dependencies, over the limit of {MAX_DEPENDENCIES}: combine them \
+         step by step, by a tree of tasks"
     );
     TaskError::new(TaskErrorKind::InvalidGraph, task.key.clone(), message)
 }

@@ -5,6 +5,9 @@ use dask_proto::TaskError;
 use dask_proto::id::{ClientId, FutureId, StimulusId, TaskId, WorkerId};
 use dask_proto::message::{SchedulerToClient, SchedulerToWorker, Welcome};
 
+/// How many futures or tasks one message names: far from the limit for the bytes of a message.
+const NAMED_AT_ONCE: usize = 1 << 16;
+
 /// A connection of the scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
@@ -132,10 +135,11 @@ impl Instructions {
     /// Tells a worker to free a task: one message for a run of them.
     pub(super) fn free(&mut self, worker: WorkerId, task: TaskId) {
         let messages = self.workers.entry(worker).or_default();
-        if let Some(SchedulerToWorker::Free { tasks }) = messages.last_mut() {
-            tasks.push(task);
-        } else {
-            messages.push(SchedulerToWorker::Free { tasks: vec![task] });
+        match messages.last_mut() {
+            Some(SchedulerToWorker::Free { tasks }) if tasks.len() < NAMED_AT_ONCE => {
+                tasks.push(task);
+            }
+            _ => messages.push(SchedulerToWorker::Free { tasks: vec![task] }),
         }
     }
 
@@ -155,7 +159,11 @@ impl Instructions {
             .as_ref()
             .is_some_and(|last| Arc::ptr_eq(last, error));
         match batch.messages.last_mut() {
-            Some(SchedulerToClient::Erred { futures, .. }) if same => futures.push(future),
+            Some(SchedulerToClient::Erred { futures, .. })
+                if same && futures.len() < NAMED_AT_ONCE =>
+            {
+                futures.push(future);
+            }
             _ => {
                 batch.last_error = Some(error.clone());
                 batch.messages.push(SchedulerToClient::Erred {
@@ -171,7 +179,9 @@ impl Instructions {
         let is_lost = cause == Again::Lost;
         let batch = self.clients.entry(client).or_default();
         match batch.messages.last_mut() {
-            Some(SchedulerToClient::Pending { futures, lost }) if *lost == is_lost => {
+            Some(SchedulerToClient::Pending { futures, lost })
+                if *lost == is_lost && futures.len() < NAMED_AT_ONCE =>
+            {
                 futures.push(future);
             }
             _ => batch.messages.push(SchedulerToClient::Pending {
@@ -185,7 +195,9 @@ impl Instructions {
     pub(super) fn cancelled(&mut self, client: ClientId, future: FutureId, why: &str) {
         let batch = self.clients.entry(client).or_default();
         match batch.messages.last_mut() {
-            Some(SchedulerToClient::Cancelled { futures, reason }) if reason == why => {
+            Some(SchedulerToClient::Cancelled { futures, reason })
+                if reason == why && futures.len() < NAMED_AT_ONCE =>
+            {
                 futures.push(future);
             }
             _ => batch.messages.push(SchedulerToClient::Cancelled {

@@ -151,7 +151,8 @@ impl SchedulerState {
             // Without a duration it did not run: the worker still had the result.
             if finished.duration_ns > 0 {
                 let duration = finished.duration_ns.min(LONGEST);
-                self.functions.learn(function, duration);
+                let unknown = self.unknown_duration();
+                self.functions.learn(function, duration, unknown);
             }
             if let Some(entry) = self.workers.get_mut(worker) {
                 *entry.finished.entry(function).or_default() += 1;

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use dask_proto::id::{ClientId, FutureId, RequestId, WorkerId};
+use dask_proto::limits::MAX_HEADER_BYTES;
 use dask_proto::message::{
     Answer, KeyCount, Located, Refusal, Request, SchedulerInfo, SchedulerToClient,
 };
@@ -89,6 +90,11 @@ impl SchedulerState {
     }
 
     fn answer(&mut self, (client, id): Asked, answer: Answer) {
+        let answer = if is_too_large(&answer) {
+            Answer::Refused(Refusal::TooLarge)
+        } else {
+            answer
+        };
         self.out
             .tell_client(client, SchedulerToClient::Answer { id, answer });
     }
@@ -208,4 +214,29 @@ impl AddressList {
         self.positions.insert(worker, position);
         Some(position)
     }
+}
+
+/// Whether an answer may be over the limit for the bytes of a message. The question was about too
+/// much at once then; sending it would cut the client off.
+fn is_too_large(answer: &Answer) -> bool {
+    let keys = |keys: &[Key]| -> usize { keys.iter().map(|k| k.as_str().len() + 8).sum() };
+    let addresses = |list: &[Address]| -> usize { list.iter().map(|a| a.as_str().len() + 8).sum() };
+    let items =
+        |items: &[Located]| -> usize { items.iter().map(|i| 16 + 4 * i.workers.len()).sum() };
+    let bytes = match answer {
+        Answer::WhoHas(list) => list
+            .iter()
+            .map(|(key, holders)| keys(std::slice::from_ref(key)) + addresses(holders) + 8)
+            .sum(),
+        Answer::Keys(list) => list
+            .iter()
+            .map(|(worker, list)| addresses(std::slice::from_ref(worker)) + keys(list) + 8)
+            .sum(),
+        Answer::Located { workers, items: i } | Answer::Targets { workers, items: i } => {
+            addresses(workers) + items(i)
+        }
+        Answer::Story(lines) => lines.iter().map(|line| line.len() + 8).sum(),
+        _ => 0,
+    };
+    bytes > MAX_HEADER_BYTES / 2
 }
