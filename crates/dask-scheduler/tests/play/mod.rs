@@ -27,7 +27,6 @@ const INC: FunctionId = FunctionId(1);
 macro_rules! on_every_transport {
     ($($name:ident => $test:expr;)*) => {$(
         mod $name {
-            #[allow(unused_imports)]
             use super::*;
 
             #[tokio::test]
