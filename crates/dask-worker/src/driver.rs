@@ -215,6 +215,7 @@ impl Driver {
                     address,
                     tasks,
                 } => self.fetch(flight, address, tasks),
+                Instruction::Disconnect { address } => self.peers.forget(&address),
                 Instruction::ToScheduler(messages) => {
                     // A dead link is reported by its other direction, behind what it still has.
                     let _ = self.scheduler.send(messages);

@@ -100,7 +100,7 @@ mod system {
             })
         }
 
-        /// Watches the calling thread, which keeps this reporter, and the pipe in it, until it ends.
+        /// Watches the calling thread, which must keep this reporter, and so the pipe, to its end.
         pub(crate) fn watch_thread(&self) {
             if let (Some(guard), true) = (guard_area(), has_signal_stack()) {
                 let pipe = self.pipe.as_raw_fd();

@@ -4,10 +4,11 @@
 //! peers hold stands in several lines until it is under way. One fetch at a time goes to a peer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use dask_proto::Address;
 use dask_proto::graph::Priority;
 use dask_proto::id::{TaskId, WorkerId};
+use dask_proto::{Address, Moment};
 
 use super::instruction::FlightId;
 
@@ -20,6 +21,12 @@ const FLIGHT_TASKS: usize = 4096;
 
 /// Fetches at the same time (Dask's `worker.connections.outgoing`).
 const FLIGHTS: usize = 50;
+
+/// How long a peer may take to answer, whatever is asked for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much longer, for each megabyte.
+const PATIENCE_PER_MB: Duration = Duration::from_secs(1);
 
 /// A result that is to be fetched.
 type Place = (Priority, TaskId);
@@ -53,6 +60,17 @@ struct Peer {
 pub(super) struct Flight {
     pub(super) peer: WorkerId,
     pub(super) tasks: Vec<TaskId>,
+    /// When the peer counts as gone. One that is stopped keeps its connection, and never answers.
+    deadline: Moment,
+}
+
+/// What to fetch next.
+#[derive(Debug)]
+pub(super) struct Plan {
+    peer: WorkerId,
+    /// Most urgent first.
+    pub(super) tasks: Vec<TaskId>,
+    bytes: u64,
 }
 
 impl Gather {
@@ -108,28 +126,43 @@ impl Gather {
         }
     }
 
-    /// The most urgent fetch that may start now, not yet started: the peer and the results, most
-    /// urgent first, picked by their sizes.
-    pub(super) fn pick(&self, size: impl Fn(TaskId) -> u64) -> Option<(WorkerId, Vec<Place>)> {
+    /// The most urgent fetch that may start now, picked by the sizes of the results.
+    pub(super) fn pick(&self, size: impl Fn(TaskId) -> u64) -> Option<Plan> {
         if self.flights.len() >= FLIGHTS {
             return None;
         }
         let &(_, _, _, id) = self.candidates.first()?;
         let peer = self.peers.get(&id)?;
-        let mut bytes = 0_u64;
-        let batch = peer.line.iter().take(FLIGHT_TASKS).copied();
-        let batch = batch.enumerate().take_while(|(i, (_, task))| {
-            bytes = bytes.saturating_add(size(*task));
-            *i == 0 || bytes <= FLIGHT_BYTES
-        });
-        Some((id, batch.map(|(_, place)| place).collect()))
+        let mut plan = Plan {
+            peer: id,
+            tasks: Vec::new(),
+            bytes: 0,
+        };
+        for &(_, task) in peer.line.iter().take(FLIGHT_TASKS) {
+            let bytes = plan.bytes.saturating_add(size(task));
+            if bytes > FLIGHT_BYTES && !plan.tasks.is_empty() {
+                break;
+            }
+            plan.bytes = bytes;
+            plan.tasks.push(task);
+        }
+        Some(plan)
     }
 
     /// Starts a fetch of results that stand in no line any more.
-    pub(super) fn depart(&mut self, peer: WorkerId, tasks: Vec<TaskId>) -> (FlightId, Address) {
+    pub(super) fn depart(&mut self, now: Moment, plan: &Plan) -> (FlightId, Address) {
         let flight = self.next;
         self.next.0 += 1;
-        self.flights.insert(flight, Flight { peer, tasks });
+        let peer = plan.peer;
+        let megabytes = u32::try_from(plan.bytes / 1_000_000).unwrap_or(u32::MAX);
+        let tasks = plan.tasks.clone();
+        let deadline = now + PATIENCE + PATIENCE_PER_MB * megabytes;
+        let departed = Flight {
+            peer,
+            tasks,
+            deadline,
+        };
+        self.flights.insert(flight, departed);
         self.change(peer, |peer| peer.is_asked = true);
         let address = self.peers.get(&peer).map(|peer| peer.address.clone());
         (flight, address.unwrap_or_else(|| self.address.clone()))
@@ -140,6 +173,24 @@ impl Gather {
         let flight = self.flights.remove(&flight)?;
         self.change(flight.peer, |peer| peer.is_asked = false);
         Some(flight)
+    }
+
+    /// When the next peer counts as gone.
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
+        self.flights.values().map(|flight| flight.deadline).min()
+    }
+
+    /// Fetches that took too long, and whom they asked.
+    pub(super) fn overdue(&self, now: Moment) -> Vec<(FlightId, Address)> {
+        let overdue = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.deadline <= now);
+        let addressed = overdue.filter_map(|(id, flight)| {
+            let peer = self.peers.get(&flight.peer)?;
+            Some((*id, peer.address.clone()))
+        });
+        addressed.collect()
     }
 
     /// What a peer could be asked for.

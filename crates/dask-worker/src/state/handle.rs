@@ -188,7 +188,7 @@ impl WorkerState {
         results: Vec<(TaskId, ValueAt)>,
         out: &mut Instructions,
     ) {
-        let Some(Flight { peer, tasks }) = self.gather.land(flight) else {
+        let Some(Flight { peer, tasks, .. }) = self.gather.land(flight) else {
             return;
         };
         for (task, result) in results {
@@ -215,7 +215,7 @@ impl WorkerState {
     }
 
     fn fetch_failed(&mut self, flight: FlightId) {
-        let Some(Flight { peer, tasks }) = self.gather.land(flight) else {
+        let Some(Flight { peer, tasks, .. }) = self.gather.land(flight) else {
             return;
         };
         for task in tasks {
@@ -298,6 +298,11 @@ impl WorkerState {
     }
 
     fn timed_out(&mut self, out: &mut Instructions) {
+        for (flight, address) in self.gather.overdue(self.now) {
+            out.act(Instruction::Disconnect { address });
+            self.fetch_failed(flight);
+            self.run_transitions(out);
+        }
         if self.now < self.next_heartbeat {
             return;
         }
@@ -358,14 +363,14 @@ impl WorkerState {
     fn start_fetches(&mut self, out: &mut Instructions) {
         loop {
             let size = |task| self.tasks.get(&task).map_or(0, |entry| entry.nbytes);
-            let Some((peer, places)) = self.gather.pick(size) else {
+            let Some(plan) = self.gather.pick(size) else {
                 return;
             };
-            let tasks: Vec<_> = places.into_iter().map(|(_, task)| task).collect();
-            for &task in &tasks {
+            for &task in &plan.tasks {
                 self.unlist(task);
             }
-            let (flight, address) = self.gather.depart(peer, tasks.clone());
+            let (flight, address) = self.gather.depart(self.now, &plan);
+            let tasks = plan.tasks;
             for &task in &tasks {
                 self.work.push_back((task, Next::Flight(flight)));
             }

@@ -58,6 +58,11 @@ pub enum Instruction {
         /// The results.
         tasks: Vec<TaskId>,
     },
+    /// Close the connection to a peer, which does not answer.
+    Disconnect {
+        /// The peer.
+        address: Address,
+    },
     /// Send a batch to the scheduler.
     ToScheduler(Vec<WorkerToScheduler>),
     /// Tell the client that its values are held.

@@ -92,10 +92,12 @@ impl WorkerState {
         }
     }
 
-    /// When the state wants to hear [`Event::Timeout`]: the next heartbeat.
+    /// When the state wants to hear [`Event::Timeout`]: the next heartbeat is due, or a peer has
+    /// taken too long to answer.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        Some(self.next_heartbeat)
+        let deadline = self.gather.next_deadline();
+        Some(deadline.map_or(self.next_heartbeat, |d| d.min(self.next_heartbeat)))
     }
 
     /// Where a task stands.

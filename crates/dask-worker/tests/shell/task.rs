@@ -56,6 +56,7 @@ fn fail(_: &mut Inputs) -> Outcome {
 }
 
 fn nap(_: &mut Inputs) -> Outcome {
+    // sleep: the task is about the timer.
     block_on(tokio::time::sleep(Duration::from_millis(1)));
     Ok(live(()))
 }

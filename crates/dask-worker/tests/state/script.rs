@@ -266,6 +266,7 @@ fn describe(instruction: &Instruction, played: &mut String) {
             address,
             tasks,
         } => format!("fetch {flight} from {address}: {tasks:?}"),
+        Instruction::Disconnect { address } => format!("disconnect {address}"),
         Instruction::Stored { put } => format!("stored {put}"),
         Instruction::Close { reason } => format!("close: {reason}"),
         Instruction::ToScheduler(messages) => {

@@ -44,17 +44,7 @@ impl WorkerState {
                 entry.failed.insert(holder);
             }
         }
-        let is_stale = match entry.state {
-            TaskState::Fetch | TaskState::Missing => true,
-            // The peer that was asked may be gone and never answer.
-            TaskState::Flight(flight) => {
-                let asked = self.gather.flights().get(&flight).map(|flight| flight.peer);
-                let is_named = asked.is_some_and(|peer| entry.holders.contains(&peer));
-                !is_named && !entry.holders.is_empty()
-            }
-            _ => false,
-        };
-        if is_stale {
+        if matches!(entry.state, TaskState::Fetch | TaskState::Missing) {
             self.work.push_back((task, Next::Fetch));
         }
     }
