@@ -389,3 +389,6 @@ async fn receive(mut inbox: Inbox<PeerReply>, address: Address, waiting: Arc<Mut
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
