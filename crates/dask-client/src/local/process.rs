@@ -10,9 +10,9 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::until;
+use super::{START_TIMEOUT, until};
 use crate::error::Kind;
-use crate::{Result, role};
+use crate::{Error, Result, role};
 
 /// How long a process may take to end once it is told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -43,8 +43,10 @@ pub(super) async fn start(
         .map(|worker| Ok((worker.spawn()?, worker)));
     let spawned: Vec<_> = spawned.collect::<Result<_>>()?;
     let mut tasks = Vec::new();
+    let deadline = tokio::time::Instant::now() + START_TIMEOUT;
     for ((mut child, mut output), worker) in spawned {
-        if !joined(&mut output).await {
+        let joined = tokio::time::timeout_at(deadline, joined(&mut output)).await;
+        if !joined.map_err(|_| Error::timeout("starting worker processes", START_TIMEOUT))? {
             let status = child.wait().await?.to_string();
             return Err(Kind::WorkerStart {
                 name: worker.name,
@@ -106,18 +108,22 @@ async fn serve(
     stopped: impl Future<Output = ()>,
 ) -> std::io::Result<ExitStatus> {
     let printing = tokio::spawn(print(output));
+    // To wait for a child closes its standard input, unless somebody else holds it.
+    let stdin = child.stdin.take();
     let status = tokio::select! {
         status = child.wait() => status,
-        () = stopped => stop(&mut child).await,
+        () = stopped => {
+            drop(stdin);
+            stop(&mut child).await
+        }
     };
     // It ends with the process, which closes the pipe.
     let _ = printing.await;
     status
 }
 
-/// The end of its standard input tells the process to end; one that does not is killed.
+/// The end of its standard input has told the process to end; one that does not is killed.
 async fn stop(child: &mut Child) -> std::io::Result<ExitStatus> {
-    drop(child.stdin.take());
     match tokio::time::timeout(STOP_TIMEOUT, child.wait()).await {
         Ok(status) => status,
         Err(_) => {
