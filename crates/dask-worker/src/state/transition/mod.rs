@@ -77,7 +77,6 @@ impl WorkerState {
             (S::Ready | S::Constrained, N::Executing) => self.ready_to_executing(task, out),
             (S::Ready | S::Constrained, N::Blocked) => self.ready_to_waiting(task),
             (S::Ready | S::Constrained, N::Released) => self.ready_to_released(task),
-            (S::Ready | S::Constrained, N::Error(e)) => self.ready_to_error(task, e, out),
 
             (S::Executing, N::LongRunning) => self.executing_to_long_running(task, out),
             (S::Executing | S::LongRunning, N::Memory(value, n)) => {

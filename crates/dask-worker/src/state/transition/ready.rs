@@ -1,6 +1,5 @@
-use dask_proto::TaskError;
 use dask_proto::id::TaskId;
-use dask_proto::message::{Compute, WorkerToScheduler};
+use dask_proto::message::Compute;
 
 use crate::state::WorkerState;
 use crate::state::instruction::{Instruction, Instructions};
@@ -51,21 +50,6 @@ impl WorkerState {
     pub(super) fn ready_to_released(&mut self, task: TaskId) {
         self.leave_line(task);
         self.waiting_to_released(task);
-    }
-
-    /// A dependency went away and cannot be had again in a form that travels.
-    pub(super) fn ready_to_error(
-        &mut self,
-        task: TaskId,
-        error: Box<TaskError>,
-        out: &mut Instructions,
-    ) {
-        self.leave_line(task);
-        if let Some(compute) = self.take_compute(task) {
-            self.let_go(&compute);
-            let run = compute.run;
-            out.tell(WorkerToScheduler::Erred { task, run, error });
-        }
     }
 
     fn leave_line(&mut self, task: TaskId) -> Requirement {
