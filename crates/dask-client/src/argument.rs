@@ -13,8 +13,8 @@ use crate::delayed::{Delayed, Node};
 use crate::graph::KeyRef;
 use crate::hold::Hold;
 
-/// What fits a parameter of type `P`: a value, a reference to one (it is cloned), a future of one,
-/// and for lists a list of futures.
+/// What fits a parameter of type `P`: a value, a reference to one (it is cloned), a future of one;
+/// for a list also an array or a slice of its elements, or of futures of them; for text a `&str`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be passed to a task for a parameter of type `{P}`",
     label = "expected `{P}`, or a `Future<{P}>`",
@@ -171,10 +171,31 @@ impl IntoArg<String> for &str {
     }
 }
 
-impl<T: Value> IntoArg<Vec<T>> for &[T] {
-    fn write(self, call: &mut CallBuilder) -> Result<(), ArgumentError> {
-        call.value(self.to_vec())
-    }
+/// What a parameter that is a list takes besides a `Vec` of its elements.
+macro_rules! lists {
+    ($([$($n:tt)*] $form:ty => $element:ty, |$it:ident| $list:expr;)*) => {$(
+        impl<$($n)*> IntoArg<Vec<$element>> for $form {
+            fn write(self, call: &mut CallBuilder) -> Result<(), ArgumentError> {
+                let $it = self;
+                call.value($list)
+            }
+        }
+    )*};
+}
+
+lists! {
+    [T: Value] &[T] => T, |list| list.to_vec();
+    [T: Value, const N: usize] [T; N] => T, |list| Vec::from(list);
+    [T: Value, const N: usize] &[T; N] => T, |list| list.to_vec();
+    [] Vec<&str> => String, |list| owned(&list);
+    [] &Vec<&str> => String, |list| owned(list);
+    [] &[&str] => String, |list| owned(list);
+    [const N: usize] [&str; N] => String, |list| owned(&list);
+    [const N: usize] &[&str; N] => String, |list| owned(list);
+}
+
+fn owned(list: &[&str]) -> Vec<String> {
+    list.iter().map(|&text| text.to_owned()).collect()
 }
 
 /// Things that stand for a result: each is passed by value or by reference, alone or in a list.
@@ -225,10 +246,22 @@ macro_rules! dependencies {
             }
         }
 
+        impl<T: Value> IntoArg<Vec<T>> for &[&$kind<T>] {
+            fn write(self, call: &mut CallBuilder) -> Result<(), ArgumentError> {
+                call.list(self.len());
+                self.iter().try_for_each(|&element| IntoArg::<T>::write(element, call))
+            }
+        }
+
+        impl<T: Value> IntoArg<Vec<T>> for Vec<&$kind<T>> {
+            fn write(self, call: &mut CallBuilder) -> Result<(), ArgumentError> {
+                IntoArg::<Vec<T>>::write(self.as_slice(), call)
+            }
+        }
+
         impl<T: Value, const N: usize> IntoArg<Vec<T>> for [&$kind<T>; N] {
             fn write(self, call: &mut CallBuilder) -> Result<(), ArgumentError> {
-                call.list(N);
-                self.into_iter().try_for_each(|element| IntoArg::<T>::write(element, call))
+                IntoArg::<Vec<T>>::write(self.as_slice(), call)
             }
         }
     )*};

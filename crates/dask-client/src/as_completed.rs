@@ -2,23 +2,32 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use dask_task::Value;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-use crate::blocking;
 use crate::wait::{AnyFuture, Futures, hold};
+use crate::{Future, blocking};
 
 /// Futures in the order in which they are done: Dask's `as_completed`.
 ///
 /// A [`Stream`] of futures, with a [`next`](AsCompleted::next) of its own; of blocking futures an
 /// [`Iterator`]. A future comes out once for each time it went in, finished, failed or cancelled.
 ///
-/// ```ignore
-/// let mut done = as_completed(futures);
+/// ```
+/// # use dask_client::{task, Client, Result, as_completed};
+/// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+/// # #[dask_client::main]
+/// # async fn main() -> Result<()> {
+/// # let client = Client::local().await?;
+/// let mut done = as_completed(client.map(inc, 0..3));
 /// while let Some(future) = done.next().await {
-///     println!("{}", future.result().await?);
-///     done.add(client.submit(inc, &future));
+///     if future.result().await? < 5 {
+///         done.add(client.submit(inc, &future));
+///     }
 /// }
+/// # client.close().await
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct AsCompleted<F> {
@@ -91,14 +100,12 @@ impl<F: AnyFuture> AsCompleted<F> {
         self.pending.clear();
     }
 
-    /// The next future that is done; `None` when all have come out.
-    pub async fn next(&mut self) -> Option<F> {
+    pub(crate) async fn one(&mut self) -> Option<F> {
         std::future::poll_fn(|context| self.poll_done(context)).await
     }
 
-    /// The futures that are done by now, at least one; `None` when all have come out.
-    pub async fn next_batch(&mut self) -> Option<Vec<F>> {
-        let mut batch = vec![self.next().await?];
+    async fn batch(&mut self) -> Option<Vec<F>> {
+        let mut batch = vec![self.one().await?];
         while let Ok(number) = self.done.try_recv() {
             batch.extend(self.pending.remove(&number));
         }
@@ -122,18 +129,37 @@ impl<F: AnyFuture> AsCompleted<F> {
     }
 }
 
-impl<F: AnyFuture + Unpin> Stream for AsCompleted<F> {
-    type Item = F;
+impl<T: Value> AsCompleted<Future<T>> {
+    /// The next future that is done; `None` when all have come out.
+    pub async fn next(&mut self) -> Option<Future<T>> {
+        self.one().await
+    }
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<F>> {
+    /// The futures that are done by now, at least one; `None` when all have come out.
+    pub async fn next_batch(&mut self) -> Option<Vec<Future<T>>> {
+        self.batch().await
+    }
+}
+
+impl<T: Value> AsCompleted<blocking::Future<T>> {
+    /// The futures that are done by now, at least one; `None` when all have come out.
+    pub fn next_batch(&mut self) -> Option<Vec<blocking::Future<T>>> {
+        blocking::block_on(self.batch())
+    }
+}
+
+impl<T: Value> Stream for AsCompleted<Future<T>> {
+    type Item = Future<T>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll_done(context)
     }
 }
 
-impl<T: dask_task::Value> Iterator for AsCompleted<blocking::Future<T>> {
+impl<T: Value> Iterator for AsCompleted<blocking::Future<T>> {
     type Item = blocking::Future<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        blocking::block_on(AsCompleted::next(self))
+        blocking::block_on(self.one())
     }
 }

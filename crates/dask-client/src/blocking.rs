@@ -211,8 +211,8 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub fn wait_for_workers(&self, n: u32, timeout: Duration) -> Result<()> {
-        block_on(self.0.wait_for_workers(n, timeout))
+    pub fn wait_for_workers(&self, n: u32) -> Result<()> {
+        block_on(self.0.wait_for_workers(n))
     }
 
     /// [`Client::story`](crate::Client::story).
@@ -302,6 +302,14 @@ impl Options<Client> {
         values: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Future<T>>> {
         block_on(self.asynchronous().scatter_many(values)).map(blocking)
+    }
+
+    /// [`Client::wait_for_workers`] with these options.
+    ///
+    /// # Errors
+    /// As [`Options::wait_for_workers`](crate::Options).
+    pub fn wait_for_workers(&self, n: u32) -> Result<()> {
+        block_on(self.asynchronous().wait_for_workers(n))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use dask_proto::id::FutureId;
 use dask_proto::message::{Answer, ClientToScheduler, KeyCount, Request, SchedulerInfo};
@@ -13,7 +12,7 @@ use crate::error::Kind;
 use crate::hold::Hold;
 use crate::state::Event;
 use crate::wait::{Futures, holds};
-use crate::{Client, Error, Result};
+use crate::{Client, Result};
 
 /// Whether a cancellation overrules other clients that hold the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,16 +168,20 @@ impl Client {
         Ok(by_worker)
     }
 
-    /// Waits until this many workers are connected: Dask's `Client.wait_for_workers`.
+    /// Waits until this many workers are connected: Dask's `Client.wait_for_workers`. For how long
+    /// at most says [`Options::timeout`](crate::Options::timeout).
+    ///
+    /// ```no_run
+    /// # async fn f(client: dask_client::Client) -> dask_client::Result<()> {
+    /// client.wait_for_workers(2).await?;
+    /// client.options().timeout(std::time::Duration::from_secs(5)).wait_for_workers(4).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the time is up ([`Error::is_timeout`]) or the scheduler is gone.
-    pub async fn wait_for_workers(&self, n: u32, timeout: Duration) -> Result<()> {
-        let workers = self.link().ask(Request::WaitForWorkers { n });
-        match tokio::time::timeout(timeout, workers).await {
-            Ok(answer) => done(answer?),
-            Err(_) => Err(Error::timeout("waiting for workers", timeout)),
-        }
+    /// When the scheduler is gone.
+    pub async fn wait_for_workers(&self, n: u32) -> Result<()> {
+        done(self.link().ask(Request::WaitForWorkers { n }).await?)
     }
 
     /// What happened to a key on the scheduler, a line for each transition: Dask's `Client.story`.

@@ -83,4 +83,7 @@ pub use local::{LocalCluster, LocalClusterBuilder};
 pub use options::Options;
 #[cfg(feature = "progress")]
 pub use progress::progress;
+/// What values of tasks are serialized with: `#[derive(Serialize, Deserialize)]` with
+/// `#[serde(crate = "dask_client::serde")]` needs no dependency of its own.
+pub use serde;
 pub use wait::{AnyFuture, DoneAndNotDone, Futures, Wait, wait};

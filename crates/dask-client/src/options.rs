@@ -8,7 +8,7 @@ use crate::delayed::Collection;
 use crate::graph::Graph;
 use crate::scatter::Scatter;
 use crate::submit::{MAP_BATCH, Naming, Submitter};
-use crate::{Client, Future, Result};
+use crate::{Client, Error, Future, Result};
 
 /// What Dask takes as keyword arguments, for any verb: [`Client::options`].
 #[derive(Debug, Clone)]
@@ -19,6 +19,7 @@ pub struct Options<C = Client> {
     naming: Naming,
     batch_size: usize,
     scatter: Scatter,
+    timeout: Option<Duration>,
 }
 
 impl<C> Options<C> {
@@ -29,6 +30,7 @@ impl<C> Options<C> {
             naming: Naming::Pure,
             batch_size: MAP_BATCH,
             scatter: Scatter::default(),
+            timeout: None,
         }
     }
 
@@ -100,9 +102,11 @@ impl<C> Options<C> {
         self
     }
 
-    /// How long a scatter waits for a worker; 30 s unless set.
+    /// How long the verb waits for workers: 30 s for a scatter unless set, without end for
+    /// [`Client::wait_for_workers`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.scatter.timeout = timeout;
+        self.timeout = Some(timeout);
         self
     }
 
@@ -114,6 +118,7 @@ impl<C> Options<C> {
             naming: self.naming.clone(),
             batch_size: self.batch_size,
             scatter: self.scatter.clone(),
+            timeout: self.timeout,
         }
     }
 }
@@ -197,5 +202,19 @@ impl Options {
     ) -> Result<Vec<Future<T>>> {
         let values = values.into_iter().collect();
         crate::scatter::scatter(self.client.link(), &self.scatter, values).await
+    }
+
+    /// [`Client::wait_for_workers`] with these options.
+    ///
+    /// # Errors
+    /// As there, and when the time is up ([`Error::is_timeout`]).
+    pub async fn wait_for_workers(&self, n: u32) -> Result<()> {
+        let workers = self.client.wait_for_workers(n);
+        match self.timeout {
+            None => workers.await,
+            Some(timeout) => tokio::time::timeout(timeout, workers)
+                .await
+                .map_err(|_| Error::timeout("waiting for workers", timeout))?,
+        }
     }
 }

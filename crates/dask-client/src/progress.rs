@@ -29,7 +29,7 @@ pub async fn progress(futures: impl Futures) -> Result<()> {
         group.start(prefix, width, &bars);
     }
     let mut done = AsCompleted::new(futures);
-    while let Some(future) = done.next().await {
+    while let Some(future) = done.one().await {
         let hold = hold(&future);
         if let Some(group) = groups.get_mut(key_prefix(hold.key.as_str())) {
             group.advance(hold.status());

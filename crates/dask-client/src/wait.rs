@@ -51,6 +51,8 @@ futures! {
         [const N: usize] [Future<T>; N], list => list.into();
         [const N: usize] &[Future<T>; N], list => list.to_vec();
         [const N: usize] [&Future<T>; N], list => list.into_iter().cloned().collect();
+        [] Vec<&Future<T>>, list => list.into_iter().cloned().collect();
+        [] &[&Future<T>], list => list.iter().copied().cloned().collect();
     Blocking:
         [] Blocking<T>, future => vec![future];
         [] &Blocking<T>, future => vec![future.clone()];
@@ -60,6 +62,8 @@ futures! {
         [const N: usize] [Blocking<T>; N], list => list.into();
         [const N: usize] &[Blocking<T>; N], list => list.to_vec();
         [const N: usize] [&Blocking<T>; N], list => list.into_iter().cloned().collect();
+        [] Vec<&Blocking<T>>, list => list.into_iter().cloned().collect();
+        [] &[&Blocking<T>], list => list.iter().copied().cloned().collect();
 }
 
 pub(crate) fn holds(futures: impl Futures) -> Vec<Arc<Hold>> {

@@ -211,7 +211,9 @@ impl LocalClusterBuilder {
             .extend(self.start_workers(&cluster.address, &stopped).await?);
         let observer = cluster.connect(false).await?;
         observer
-            .wait_for_workers(self.workers, START_TIMEOUT)
+            .options()
+            .timeout(START_TIMEOUT)
+            .wait_for_workers(self.workers)
             .await?;
         observer.close().await?;
         Ok(cluster)
