@@ -52,7 +52,7 @@ async fn main() -> Result<()> {
             let start = Instant::now();
             let cluster = cluster::Cluster::start(2).await?;
             let client = Client::connect(&cluster.address).await?;
-            client.wait_for_workers(2, Duration::from_secs(30)).await?;
+            client.wait_for_workers(2).await?;
             client.submit(inc, -1).result().await?;
             println!("start to first result: {:.1} ms", millis(start.elapsed()));
             measure(client).await

@@ -128,8 +128,38 @@ pub async fn connect(
     timeout: Duration,
 ) -> Result<(Connection, Welcome), ConnectError> {
     let deadline = deadline(timeout);
+    let connection = reach(transports, address, timeout, deadline).await?;
+    greet(connection, address, hello, (timeout, deadline)).await
+}
+
+/// [`connect`] without a second attempt, to a peer that is known to listen if it still lives: a
+/// refusal is news, not bad timing.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_once(
+    transports: &Transports,
+    address: &Address,
+    hello: &Hello,
+    timeout: Duration,
+) -> Result<(Connection, Welcome), ConnectError> {
+    let deadline = deadline(timeout);
+    let attempt = timeout_at(deadline, transports.connect(address)).await;
+    let attempt = attempt.unwrap_or_else(|_| Err(silence(address)));
+    let connection = attempt.map_err(|source| match source {
+        TransportError::Connect { .. } => unreachable(address, timeout, source),
+        other => transport_error(address, other),
+    })?;
+    greet(connection, address, hello, (timeout, deadline)).await
+}
+
+async fn greet(
+    mut connection: Connection,
+    address: &Address,
+    hello: &Hello,
+    (timeout, deadline): (Duration, Instant),
+) -> Result<(Connection, Welcome), ConnectError> {
     let encoded = within_limits(address, encode_hello(VersionRange::OURS, hello))?;
-    let mut connection = reach(transports, address, timeout, deadline).await?;
     let greeting = async {
         // A peer that hangs up at once may have said why: what it sent is the better error.
         let _ = connection.sender.send(encoded).await;
@@ -220,15 +250,6 @@ async fn reach(
     timeout: Duration,
     deadline: Instant,
 ) -> Result<Connection, ConnectError> {
-    let unreachable = |source| ConnectError::Unreachable {
-        address: address.clone(),
-        timeout,
-        source,
-    };
-    let silence = || TransportError::Connect {
-        address: address.clone(),
-        source: io::ErrorKind::TimedOut.into(),
-    };
     let mut pause = FIRST_PAUSE;
     loop {
         let attempt = timeout_at(deadline, transports.connect(address)).await;
@@ -236,14 +257,29 @@ async fn reach(
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error @ TransportError::Connect { .. })) => error,
             Ok(Err(error)) => return Err(transport_error(address, error)),
-            Err(_) => return Err(unreachable(silence())),
+            Err(_) => return Err(unreachable(address, timeout, silence(address))),
         };
         let next = Instant::now() + pause;
         if next >= deadline {
-            return Err(unreachable(error));
+            return Err(unreachable(address, timeout, error));
         }
         sleep_until(next).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn unreachable(address: &Address, timeout: Duration, source: TransportError) -> ConnectError {
+    ConnectError::Unreachable {
+        address: address.clone(),
+        timeout,
+        source,
+    }
+}
+
+fn silence(address: &Address) -> TransportError {
+    TransportError::Connect {
+        address: address.clone(),
+        source: io::ErrorKind::TimedOut.into(),
     }
 }
 

@@ -46,7 +46,7 @@ mod transports;
 pub use channel::{ChannelError, Inbox, Outbox, OutboxClosed, channel};
 pub use contract::{Connection, FrameReceiver, FrameSender, Listener, Transport};
 pub use error::TransportError;
-pub use handshake::{ConnectError, connect, receive_hello, send_welcome};
+pub use handshake::{ConnectError, connect, connect_once, receive_hello, send_welcome};
 pub use inproc::Inproc;
 pub use peer::{PeerError, Peers};
 pub use tcp::Tcp;

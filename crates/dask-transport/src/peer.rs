@@ -11,7 +11,7 @@ use dask_proto::{Address, Key, Payload, ValueError};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::{ConnectError, Inbox, Outbox, Transports, channel, connect};
+use crate::{ConnectError, Inbox, Outbox, Transports, channel, connect_once};
 
 /// Connections to workers, made on first use and kept; requests on one are multiplexed by id.
 ///
@@ -202,7 +202,7 @@ impl Shared {
             program: self.program.clone(),
             token: None,
         };
-        let connected = connect(&self.transports, address, &hello, self.timeout).await;
+        let connected = connect_once(&self.transports, address, &hello, self.timeout).await;
         let (connection, welcome) =
             connected.map_err(|error| PeerError::Connect(Arc::new(error)))?;
         if !matches!(welcome, Welcome::Peer) {
