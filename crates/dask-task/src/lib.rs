@@ -10,6 +10,7 @@
 pub mod context;
 pub mod registry;
 
+mod bulk;
 mod call;
 mod function;
 mod input;

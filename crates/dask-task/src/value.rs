@@ -7,6 +7,8 @@ use dask_proto::{Object, Payload, ValueError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::bulk;
+
 /// What can be an argument or a result: anything that serde can write and read back.
 ///
 /// Implemented for every type that qualifies. Types borrow nothing, since a value outlives the
@@ -51,15 +53,17 @@ pub fn live<T: Value>(value: T) -> Payload {
 ///
 /// # Errors
 /// When its `Serialize` fails.
-pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
-    let bytes = format()
-        .serialize(value)
-        .map_err(|error| unencodable::<T>(&error))?;
-    Ok(bytes.into())
+pub fn encode<T: Value>(value: &T) -> Result<Bytes, ValueError> {
+    let mut out = BytesMut::new();
+    encode_into(&mut out, value)?;
+    Ok(out.freeze())
 }
 
 /// Appends the value's bytes.
-pub(crate) fn encode_into<T: Serialize>(out: &mut BytesMut, value: &T) -> Result<(), ValueError> {
+pub(crate) fn encode_into<T: Value>(out: &mut BytesMut, value: &T) -> Result<(), ValueError> {
+    if may_be_bulk::<T>() && bulk::encode_into(out, value) {
+        return Ok(());
+    }
     let start = out.len();
     let writer = bytes::BufMut::writer(&mut *out);
     format().serialize_into(writer, value).map_err(|error| {
@@ -72,7 +76,14 @@ pub(crate) fn encode_into<T: Serialize>(out: &mut BytesMut, value: &T) -> Result
 ///
 /// # Errors
 /// When the bytes are no value of this type.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ValueError> {
+pub fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, ValueError> {
+    if may_be_bulk::<T>() {
+        let mut slot: Option<T> = None;
+        bulk::decode_into(bytes, &mut slot);
+        if let Some(value) = slot {
+            return Ok(value);
+        }
+    }
     format()
         .deserialize(bytes)
         .map_err(|error| ValueError::Decode {
@@ -84,8 +95,18 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ValueError> {
 
 /// The size of the value in bytes: its encoded size, which is close to its size in memory because
 /// numbers are encoded at full width. Zero for a value that cannot be encoded.
-pub fn nbytes<T: Serialize + ?Sized>(value: &T) -> u64 {
-    format().serialized_size(value).unwrap_or(0)
+pub fn nbytes<T: Value>(value: &T) -> u64 {
+    let bulk = if may_be_bulk::<T>() {
+        bulk::nbytes(value)
+    } else {
+        None
+    };
+    bulk.unwrap_or_else(|| format().serialized_size(value).unwrap_or(0))
+}
+
+/// Decided by the compiler: small values take no detour.
+const fn may_be_bulk<T>() -> bool {
+    size_of::<T>() == size_of::<Vec<u8>>()
 }
 
 /// The value behind a payload, shared where it is live and decoded where it is not.
