@@ -1,0 +1,162 @@
+//! Processes that a test starts, and clusters of them.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use dask_client::{Client, Future, LocalCluster};
+use support::fault_tasks::double;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+/// The program of `tests/fixture`.
+pub(crate) const FIXTURE: &str = env!("CARGO_BIN_EXE_fixture");
+
+/// Long past what any step of a test takes: what takes longer hangs.
+pub(crate) const SECONDS: Duration = Duration::from_secs(30);
+
+/// A process of the fixture; it does not outlive its test.
+pub(crate) struct Program {
+    child: Child,
+    /// The end of its input would end it, and waiting for a child closes that.
+    _input: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// A scheduler and two workers with a thread each, all processes of their own.
+pub(crate) struct Processes {
+    pub(crate) scheduler: Program,
+    pub(crate) address: String,
+    pub(crate) workers: [Program; 2],
+}
+
+impl Program {
+    /// Starts it with an argument and the variables of a role.
+    pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(FIXTURE)
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let output = child.stdout.take().unwrap();
+        Self {
+            _input: child.stdin.take().unwrap(),
+            child,
+            lines: BufReader::new(output).lines(),
+        }
+    }
+
+    /// A scheduler, and its address.
+    pub(crate) async fn scheduler() -> (Self, String) {
+        let mut scheduler = Self::start(&["scheduler"], &[]);
+        let address = scheduler.says("Scheduler at: ").await;
+        (scheduler, address)
+    }
+
+    /// A worker that may not have joined yet.
+    pub(crate) fn worker(scheduler: &str, name: &str) -> Self {
+        let variables = [
+            ("DASK_ROLE", "worker"),
+            ("DASK_SCHEDULER_ADDRESS", scheduler),
+            ("DASK_WORKER_NTHREADS", "1"),
+            ("DASK_WORKER_NAME", name),
+            ("DASK_EXIT_ON_STDIN_CLOSE", "1"),
+        ];
+        Self::start(&[], &variables)
+    }
+
+    /// The rest of the first line that starts like this.
+    pub(crate) async fn says(&mut self, start: &str) -> String {
+        let mut said = Vec::new();
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            if let Some(rest) = line.strip_prefix(start) {
+                return rest.to_owned();
+            }
+            said.push(line);
+        }
+        panic!("it ended without {start:?}: {said:?}");
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    pub(crate) fn kill(&self) {
+        signal(self.pid(), libc::SIGKILL);
+    }
+
+    /// Waits until it has ended; how, and what it said on standard error.
+    pub(crate) async fn ended(&mut self) -> (ExitStatus, String) {
+        let mut errors = String::new();
+        let mut output = self.child.stderr.take().unwrap();
+        output.read_to_string(&mut errors).await.unwrap();
+        (self.child.wait().await.unwrap(), errors)
+    }
+}
+
+impl Processes {
+    pub(crate) async fn start() -> Self {
+        let (scheduler, address) = Program::scheduler().await;
+        let mut workers = ["one", "two"].map(|name| Program::worker(&address, name));
+        for worker in &mut workers {
+            worker.says("Worker at: ").await;
+        }
+        Self {
+            scheduler,
+            address,
+            workers,
+        }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        connect(&self.address).await.unwrap()
+    }
+}
+
+/// A client that leaves the default client alone.
+pub(crate) async fn connect(address: &str) -> dask_client::Result<Client> {
+    let builder = Client::builder().address(address).set_as_default(false);
+    builder.connect().await
+}
+
+/// Two worker processes with a thread each, which are replaced when they die.
+pub(crate) async fn cluster() -> (LocalCluster, Client) {
+    let builder = LocalCluster::builder().workers(2).threads_per_worker(1);
+    let cluster = builder.program(FIXTURE).build().await.unwrap();
+    let client = connect(cluster.address().as_str()).await.unwrap();
+    (cluster, client)
+}
+
+/// Sends a signal to one process.
+pub(crate) fn signal(pid: u32, signal: i32) {
+    let pid = libc::pid_t::try_from(pid).unwrap();
+    assert!(pid > 1);
+    // SAFETY: `kill` takes numbers, and the process is a child of this one or of its cluster.
+    let sent = unsafe { libc::kill(pid, signal) };
+    assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Whatever happened, the cluster computes.
+pub(crate) async fn goes_on(client: &Client) {
+    let futures: Vec<Future<i64>> = client.options().pure(false).map(double, 0..20);
+    let expected: Vec<i64> = (0..20).map(|x| 2 * x).collect();
+    assert_eq!(client.gather(&futures).await.unwrap(), expected);
+}
+
+/// Runs a test, which must not hang.
+pub(crate) async fn bounded(test: impl std::future::Future<Output = ()>) {
+    let ended = tokio::time::timeout(Duration::from_secs(60), test).await;
+    ended.expect("the test hangs");
+}
+
+/// Checks that an error, with its causes, has these words.
+#[track_caller]
+pub(crate) fn says(error: &dask_client::Error, words: &[&str]) {
+    let text = format!("{error:?}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+}
