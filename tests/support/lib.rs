@@ -1,7 +1,11 @@
 //! What the tests of every crate share.
 
+pub mod cluster;
 pub mod fault_tasks;
+pub mod flights;
 pub mod gate;
+pub mod stage;
+pub mod tasks;
 mod transport;
 
 pub use transport::transport_contract;
