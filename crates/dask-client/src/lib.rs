@@ -32,6 +32,8 @@ extern crate self as dask_client;
 #[doc(hidden)]
 pub mod __private;
 pub mod blocking;
+#[doc(hidden)]
+pub mod state;
 pub mod testing;
 pub mod transport;
 
@@ -57,7 +59,6 @@ mod options;
 mod progress;
 mod role;
 mod scatter;
-mod state;
 mod submit;
 mod wait;
 

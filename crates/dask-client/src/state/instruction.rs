@@ -5,36 +5,60 @@ use dask_proto::message::{Answer, ClientToScheduler};
 use dask_proto::{Payload, TaskError};
 
 /// What a step asks of the shell, in order.
-pub(crate) type Instructions = Vec<Instruction>;
+pub type Instructions = Vec<Instruction>;
 
 /// One thing for the shell to do.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Instruction {
+pub enum Instruction {
     /// Send this to the scheduler.
     Send(ClientToScheduler),
     /// The future is finished.
     Finish {
+        /// The future.
         future: FutureId,
+        /// The result, if it came along.
         value: Option<Payload>,
     },
     /// The future's task failed.
     Fail {
+        /// The future.
         future: FutureId,
+        /// How it failed.
         error: Arc<TaskError>,
     },
     /// The future is pending again.
-    Reopen { future: FutureId, lost: bool },
+    Reopen {
+        /// The future.
+        future: FutureId,
+        /// Whether its result was lost, and not retried on request.
+        lost: bool,
+    },
     /// The future is over without a result or an error of its task.
-    Abandon { future: FutureId, why: Unanswered },
+    Abandon {
+        /// The future.
+        future: FutureId,
+        /// Why.
+        why: Unanswered,
+    },
     /// The question is answered.
-    Answer { id: RequestId, answer: Answer },
+    Answer {
+        /// The question's id.
+        id: RequestId,
+        /// The answer.
+        answer: Answer,
+    },
     /// The question will not be answered.
-    Unanswered { id: RequestId, why: Unanswered },
+    Unanswered {
+        /// The question's id.
+        id: RequestId,
+        /// Why.
+        why: Unanswered,
+    },
 }
 
 /// Why something that waited for the scheduler does not wait on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unanswered {
+pub enum Unanswered {
     /// It was cancelled, for this reason.
     Cancelled(Arc<str>),
     /// The client was closed.

@@ -16,12 +16,12 @@ use dask_proto::limits::{BATCH_BYTES, SUBMIT_TASKS};
 use dask_proto::map::{Map, Set};
 use dask_proto::message::{ClientToScheduler, Request, SchedulerToClient, Submit};
 
-pub(crate) use event::Event;
-pub(crate) use instruction::{Instruction, Instructions, Unanswered};
+pub use event::Event;
+pub use instruction::{Instruction, Instructions, Unanswered};
 
 /// What a client knows of its futures and questions.
 #[derive(Debug, Default)]
-pub(crate) struct ClientState {
+pub struct ClientState {
     link: Link,
     futures: Map<FutureId, Hold>,
     open: Set<RequestId>,
@@ -50,7 +50,7 @@ impl ClientState {
     /// Takes one event and appends everything that follows from it. Any event is legal at any
     /// time; what the scheduler says of futures and questions that are over is ignored, since such
     /// messages cross on the way.
-    pub(crate) fn handle(&mut self, event: Event, out: &mut Instructions) {
+    pub fn handle(&mut self, event: Event, out: &mut Instructions) {
         match event {
             Event::Defined { id, function } => {
                 self.send(ClientToScheduler::Define { id, function }, out);
@@ -225,7 +225,8 @@ impl ClientState {
     }
 
     /// Why nothing goes to the scheduler any more, once that is so; then it stays so.
-    pub(crate) fn over(&self) -> Option<Unanswered> {
+    #[must_use]
+    pub fn over(&self) -> Option<Unanswered> {
         match &self.link {
             Link::Up => None,
             Link::Closed => Some(Unanswered::Closed),
