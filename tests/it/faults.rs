@@ -116,7 +116,10 @@ async fn results_that_fail_to_travel_say_why() {
         // Small, and large when it fails.
         for bytes in [0, 100_000] {
             let error = failure(&client.submit(unserializable, bytes)).await;
-            let words = ["its result cannot leave the worker", "a lock cannot be sent"];
+            let words = [
+                "its result cannot leave the worker",
+                "a lock cannot be sent",
+            ];
             task_says(&error, TaskErrorKind::Serialization, &words);
             assert!(error.worker.is_some());
         }
@@ -238,7 +241,10 @@ async fn a_key_with_other_content_is_refused_to_the_same_and_to_another_client()
             let words = ["mine", "already on the cluster with other content"];
             task_says(&arguments, TaskErrorKind::KeyCollision, &words);
             let function = failure(&mine().submit(parse, "1".to_owned())).await;
-            let words = ["support::fault_tasks::double", "support::fault_tasks::parse"];
+            let words = [
+                "support::fault_tasks::double",
+                "support::fault_tasks::parse",
+            ];
             task_says(&function, TaskErrorKind::KeyCollision, &words);
             // The same content is the same task.
             assert_eq!(mine().submit(double, 1).result().await.unwrap(), 2);
@@ -314,7 +320,13 @@ async fn a_future_whose_key_is_released_is_cancelled_and_names_it() {
         graph.insert("next", double, gone).unwrap();
         let error = elsewhere.get::<i64, _>(&graph, ["next"]).await.unwrap_err();
         says(&error, &["gone"]);
-        assert!(client.who_has(Vec::<Future<i64>>::new()).await.unwrap().is_empty());
+        assert!(
+            client
+                .who_has(Vec::<Future<i64>>::new())
+                .await
+                .unwrap()
+                .is_empty()
+        );
         goes_on(&client).await;
     })
     .await;

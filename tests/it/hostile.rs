@@ -9,8 +9,8 @@ use dask_proto::id::{FunctionId, FutureId, RunId, TaskId};
 use dask_proto::limits::MAX_HANDSHAKE_BYTES;
 use dask_proto::message::{
     ClientToScheduler, Hello, Program as About, Rejection, Role, SchedulerToClient,
-    SchedulerToWorker, Submit, VersionRange, Welcome, WorkerJoin, WorkerToScheduler, decode_welcome,
-    encode_hello, encode_welcome,
+    SchedulerToWorker, Submit, VersionRange, Welcome, WorkerJoin, WorkerToScheduler,
+    decode_welcome, encode_hello, encode_welcome,
 };
 use dask_proto::{Address, Frames, Key, Payload, wire};
 use dask_transport::{Inbox, Outbox, Transports, channel};
@@ -82,7 +82,10 @@ async fn nobody_at_the_address_is_an_error_within_the_timeout() {
         let error = refused(&address, Duration::from_millis(300)).await;
         assert!(started.elapsed() < Duration::from_secs(10));
         assert!(error.is_timeout() && error.is_disconnected(), "{error:?}");
-        says(&error, &["cannot connect to the scheduler", &address, "300ms"]);
+        says(
+            &error,
+            &["cannot connect to the scheduler", &address, "300ms"],
+        );
     })
     .await;
 }
@@ -93,7 +96,10 @@ async fn another_server_at_the_address_is_quoted_to_clients_and_workers() {
         let address = foreign(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()).await;
         let error = refused(&address, SECONDS).await;
         assert!(error.is_disconnected() && !error.is_timeout(), "{error:?}");
-        says(&error, &[&address, "is no scheduler", "HTTP/1.1 400 Bad Request"]);
+        says(
+            &error,
+            &[&address, "is no scheduler", "HTTP/1.1 400 Bad Request"],
+        );
         let errors = worker_refused(&address).await;
         assert!(errors.contains("HTTP/1.1 400 Bad Request"), "{errors}");
     })
@@ -105,7 +111,10 @@ async fn a_server_that_hangs_up_or_says_nothing_is_named() {
     bounded(async {
         let address = foreign(Vec::new()).await;
         let error = refused(&address, SECONDS).await;
-        says(&error, &[&address, "closed the connection without an answer"]);
+        says(
+            &error,
+            &[&address, "closed the connection without an answer"],
+        );
         worker_refused(&address).await;
 
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -142,7 +151,10 @@ async fn a_scheduler_of_another_version_is_named_with_both_versions() {
         let answer = encode_welcome(FUTURE, &Welcome::Peer).unwrap();
         let address = foreign(bytes_of(&answer)).await;
         let error = refused(&address, SECONDS).await;
-        says(&error, &[&address, "versions 7000 to 7001", "1 to 1", "update"]);
+        says(
+            &error,
+            &[&address, "versions 7000 to 7001", "1 to 1", "update"],
+        );
         let errors = worker_refused(&address).await;
         assert!(errors.contains("versions 7000 to 7001"), "{errors}");
     })
@@ -163,7 +175,10 @@ async fn a_client_of_another_version_is_told_both_versions() {
             panic!("{welcome:?}");
         };
         let text = rejection.to_string();
-        assert!(text.contains("1 to 1") && text.contains("7000 to 7001"), "{text}");
+        assert!(
+            text.contains("1 to 1") && text.contains("7000 to 7001"),
+            "{text}"
+        );
         assert!(connection.receiver.receive().await.unwrap().is_none());
         goes_on(&processes.client().await).await;
     })
@@ -220,7 +235,10 @@ async fn garbage_and_half_frames_disturb_nobody() {
         let running: Future<i64> = client.submit(gated, (gate.address(), 5));
         let waiting = gate.arrival().await;
         let info = client.scheduler_info().await.unwrap();
-        let workers = info.workers.into_iter().map(|worker| worker.address.to_string());
+        let workers = info
+            .workers
+            .into_iter()
+            .map(|worker| worker.address.to_string());
         let mut silent = Vec::new();
         for address in workers.chain([processes.address.clone()]) {
             for attack in attacks() {
@@ -292,7 +310,10 @@ async fn a_client_that_breaks_the_rules_is_told_which_and_cut_off() {
         let (outbox, inbox) = impostor(&processes.address, role()).await;
         outbox.send([nonsense_task("nonsense")]).unwrap();
         let reason = farewell(inbox).await;
-        assert!(reason.contains("function fn77 without defining it"), "{reason}");
+        assert!(
+            reason.contains("function fn77 without defining it"),
+            "{reason}"
+        );
         goes_on(&processes.client().await).await;
     })
     .await;
