@@ -52,10 +52,10 @@ mod gather;
 mod graph;
 mod hold;
 #[cfg(feature = "local")]
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 mod local;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 mod options;
-#[cfg(feature = "progress")]
 mod progress;
 mod role;
 mod scatter;
@@ -82,7 +82,6 @@ pub use graph::{Graph, KeyRef};
 #[cfg(feature = "local")]
 pub use local::{LocalCluster, LocalClusterBuilder};
 pub use options::Options;
-#[cfg(feature = "progress")]
 pub use progress::progress;
 /// What values of tasks are serialized with: `#[derive(Serialize, Deserialize)]` with
 /// `#[serde(crate = "dask_client::serde")]` needs no dependency of its own.

@@ -2,7 +2,9 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{Error, FnArg, GenericParam, ItemFn, PatType, Result, ReturnType, Signature, Type};
+use syn::{
+    Error, FnArg, GenericParam, ItemFn, PatType, Result, ReturnType, Safety, Signature, Type,
+};
 
 use crate::parameter::{MAX_PARAMETERS, ungrouped};
 
@@ -60,7 +62,7 @@ fn qualifiers(signature: &Signature, reasons: &mut Reasons) {
     if let Some(token) = &signature.constness {
         reasons.add(token, "a task cannot be a `const fn`: it runs on a worker");
     }
-    if let Some(token) = &signature.unsafety {
+    if let Safety::Unsafe(token) = &signature.safety {
         reasons.add(
             token,
             "a task cannot be `unsafe`: a worker cannot know what the caller has to uphold, so \

@@ -46,9 +46,9 @@ mod task;
 /// A constant of the function's name. It derefs to a function pointer, so that `inc(10)`,
 /// `xs.map(*inc)` and a call to itself work as they would for the function. As with every
 /// constant, a pattern of the same name means the constant: where the task `total` is in scope,
-/// `let total = 5;` and a parameter `total: i64` are errors (E0308, "`total` is interpreted as a
-/// constant, not a new binding"). Name one of the two differently, or keep the tasks in a
-/// module and call them by it: `tasks::total`.
+/// `let total = 5;` and another function's parameter `total: i64` are errors (E0308, "`total` is
+/// interpreted as a constant, not a new binding"). Name one of the two differently, or keep the
+/// tasks in a module and call them by it: `tasks::total`. Its own parameters may share its name.
 #[proc_macro_attribute]
 pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);

@@ -5,10 +5,12 @@
 //! outer block alone, under a name that nobody uses, so that nothing written here comes between
 //! its body and the names that it refers to: `inc` within the body is the task again.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{AttrStyle, Attribute as Attr, FnArg, Ident, ItemFn, Result, ReturnType, Type};
+use syn::{
+    AttrStyle, Attribute as Attr, FnArg, Ident, ItemFn, Result, ReturnType, Signature, Type,
+};
 
 use crate::arguments::{Arguments, Attribute};
 use crate::check;
@@ -23,12 +25,35 @@ pub(crate) fn expand(arguments: TokenStream, item: &TokenStream) -> Result<Token
     let signature = signature::text(&function.sig, arguments.version());
     let task = Task {
         private: arguments.private(),
-        hidden: format_ident!("__task_{}", function.sig.ident.unraw()),
+        hidden: hidden(&function.sig),
         parameters: parameters(&function),
         signature,
         function: &function,
     };
     Ok(task.expand())
+}
+
+/// The name of the user's function. A parameter may have the name of the function, but not that of
+/// a constant, so then the function keeps its name and hides the constant from itself.
+fn hidden(signature: &Signature) -> Ident {
+    let name = &signature.ident;
+    let mut patterns = signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(parameter) => Some(parameter.pat.to_token_stream()),
+        FnArg::Receiver(_) => None,
+    });
+    if patterns.any(|pattern| mentions(pattern, name)) {
+        name.clone()
+    } else {
+        format_ident!("__task_{}", name.unraw())
+    }
+}
+
+fn mentions(tokens: TokenStream, name: &Ident) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == *name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 fn parameters(function: &ItemFn) -> Vec<Parameter<'_>> {
@@ -203,14 +228,14 @@ impl Task<'_> {
             Some(written) => quote_spanned! {written.span()=>
                 match #call {
                     ::core::result::Result::Ok(value) => {
-                        ::core::result::Result::Ok(#private::live(#name, value))
+                        ::core::result::Result::Ok(#private::live(#name {}, value))
                     }
                     ::core::result::Result::Err(error) => {
                         ::core::result::Result::Err(#private::failure(error))
                     }
                 }
             },
-            None => quote!(::core::result::Result::Ok(#private::live(#name, #call))),
+            None => quote!(::core::result::Result::Ok(#private::live(#name {}, #call))),
         };
         quote! {
             #[allow(unused_variables)]
