@@ -1,11 +1,15 @@
 //! The same client for programs that are not async: the same verbs, and they block.
 //!
-//! ```no_run
-//! # use dask_client::{task, Result};
+//! ```
+//! # use dask_client::{as_completed, task};
 //! # #[task] fn inc(x: i64) -> i64 { x + 1 }
-//! let client = dask_client::blocking::Client::connect("127.0.0.1:8786")?;
+//! let client = dask_client::blocking::Client::local()?;        // or connect("127.0.0.1:8786")
 //! assert_eq!(client.submit(inc, 10).result()?, 11);
-//! # Result::Ok(())
+//! for future in as_completed(client.map(inc, 0..3)) {
+//!     println!("{}", future.result()?);
+//! }
+//! # client.close()?;
+//! # Ok::<(), dask_client::Error>(())
 //! ```
 //!
 //! Only the verbs that wait are written twice, a line each. [`Client::asynchronous`] is the same
@@ -446,7 +450,6 @@ impl<F: crate::AnyFuture> Wait<F> {
 ///
 /// # Errors
 /// As there.
-#[cfg(feature = "progress")]
 pub fn progress(futures: impl Futures) -> Result<()> {
     block_on(crate::progress(futures))
 }

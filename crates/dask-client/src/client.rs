@@ -57,8 +57,17 @@ impl Client {
 
     /// Options for the verb that follows: what Dask takes as keyword arguments.
     ///
-    /// ```ignore
-    /// client.options().pure(false).retries(3).submit(random_sample, 1000);
+    /// ```
+    /// # use dask_client::{Client, Result, task};
+    /// # #[task] fn sample(n: i64) -> i64 { n }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let options = client.options().pure(false).retries(3).priority(10);
+    /// let (a, b) = (options.submit(sample, 1000), options.submit(sample, 1000));
+    /// assert_ne!(a.key(), b.key());
+    /// # client.close().await
+    /// # }
     /// ```
     pub fn options(&self) -> Options {
         Options::new(self.clone())
@@ -69,6 +78,22 @@ impl Client {
     ///
     /// One argument is passed as it is, several in a tuple, none as `()`. Each is a value, or a
     /// future, in which case the function runs where the data is.
+    ///
+    /// ```
+    /// # use dask_client::{Client, Result, task};
+    /// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+    /// # #[task] fn add(a: i64, b: i64) -> i64 { a + b }
+    /// # #[task] fn sum(xs: &[i64]) -> i64 { xs.iter().sum() }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let x = client.submit(inc, 10);
+    /// let y = client.submit(add, (&x, 5));
+    /// let total = client.submit(sum, [&x, &y]);
+    /// assert_eq!(total.result().await?, 27);
+    /// # client.close().await
+    /// # }
+    /// ```
     pub fn submit<F: TaskFn>(
         &self,
         function: F,
@@ -79,6 +104,20 @@ impl Client {
 
     /// Calls a task function once for each item: Dask's `Client.map`. For a function of several
     /// parameters the items are tuples: `xs.iter().zip(ys)`.
+    ///
+    /// ```
+    /// # use dask_client::{Client, Result, task};
+    /// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+    /// # #[task] fn add(a: i64, b: i64) -> i64 { a + b }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let xs = client.map(inc, 0..3);
+    /// let sums = client.map(add, xs.iter().zip([10, 20, 30]));
+    /// assert_eq!(client.gather(&sums).await?, [11, 22, 33]);
+    /// # client.close().await
+    /// # }
+    /// ```
     pub fn map<F: TaskFn, I>(&self, function: F, items: I) -> Vec<Future<F::Output>>
     where
         I: IntoIterator<Item: IntoArgs<F::Params>>,
@@ -87,6 +126,22 @@ impl Client {
     }
 
     /// Computes a raw graph and gathers the results of these keys: Dask's `Client.get`.
+    ///
+    /// ```
+    /// # use dask_client::{Client, Graph, Result, task};
+    /// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+    /// # #[task] fn add(a: i64, b: i64) -> i64 { a + b }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let mut graph = Graph::new();
+    /// let x = graph.insert("x", inc, 1)?;
+    /// graph.insert("y", add, (&x, 10))?;
+    /// let values: Vec<i64> = client.get(&graph, ["x", "y"]).await?;
+    /// assert_eq!(values, [2, 12]);
+    /// # client.close().await
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the graph depends on itself or on a key that it does not have, a task fails, or the
@@ -100,6 +155,20 @@ impl Client {
     }
 
     /// Puts a value on a worker: Dask's `Client.scatter` for one value.
+    ///
+    /// ```
+    /// # use dask_client::{Client, Future, Result, task};
+    /// # #[task] fn sum(xs: &[i64]) -> i64 { xs.iter().sum() }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let data: Future<Vec<i64>> = client.scatter(vec![1, 2, 3]).await?;
+    /// assert_eq!(client.submit(sum, &data).await?, 6);
+    /// let blocks = client.options().broadcast(true).scatter_many([vec![1], vec![2]]).await?;
+    /// assert_eq!(client.gather(client.map(sum, &blocks)).await?, [1, 2]);
+    /// # client.close().await
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the value cannot be serialized, no worker is there, or the scheduler is gone.

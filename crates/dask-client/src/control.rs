@@ -56,6 +56,19 @@ impl Client {
     /// Stops tasks and those that depend on them: Dask's `Client.cancel`. Their futures are
     /// cancelled. A task that another client holds goes on.
     ///
+    /// ```
+    /// # use dask_client::{Client, Result, task};
+    /// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let futures = client.map(inc, 0..3);
+    /// client.cancel(&futures).await?;
+    /// assert!(futures[0].result().await.unwrap_err().is_cancelled());
+    /// # client.close().await
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the scheduler is gone.
     pub async fn cancel(&self, futures: impl Futures) -> Result<()> {
@@ -80,6 +93,25 @@ impl Client {
 
     /// The workers that hold the results of these futures, by key: Dask's `Client.who_has`. Without
     /// futures, an empty list, of every key on the cluster.
+    ///
+    /// ```
+    /// # use dask_client::{Address, Client, Key, Result, task, wait};
+    /// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// use std::collections::HashMap;
+    ///
+    /// let futures = client.map(inc, 0..3);
+    /// wait(&futures).await?;
+    /// let holders: HashMap<Key, Vec<Address>> = client.who_has(&futures).await?;
+    /// assert_eq!(holders[futures[0].key()].len(), 1);
+    /// let threads: HashMap<Address, u32> = client.nthreads().await?;
+    /// assert_eq!(threads.len(), 1);
+    /// assert_eq!(client.scheduler_info().await?.workers.len(), 1);
+    /// # client.close().await
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the scheduler is gone.
@@ -207,6 +239,17 @@ impl Client {
 }
 
 /// Lets tasks run to their end although their futures are dropped: Dask's `fire_and_forget`.
+///
+/// ```
+/// # use dask_client::{Client, Result, fire_and_forget, task};
+/// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+/// # #[dask_client::main]
+/// # async fn main() -> Result<()> {
+/// # let client = Client::local().await?;
+/// fire_and_forget(client.submit(inc, 1));
+/// # client.close().await
+/// # }
+/// ```
 pub fn fire_and_forget(futures: impl Futures) {
     for hold in holds(futures) {
         let futures = vec![hold.id];

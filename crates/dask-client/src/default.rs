@@ -10,6 +10,16 @@ static CLIENTS: Mutex<Vec<Weak<Link>>> = Mutex::new(Vec::new());
 
 /// The client that connected last: Dask's `default_client`. Closing it restores the one before.
 ///
+/// ```
+/// # use dask_client::{Client, Result, default_client};
+/// # #[dask_client::main]
+/// # async fn main() -> Result<()> {
+/// # let client = Client::local().await?;
+/// assert_eq!(default_client()?.name(), client.name());
+/// # client.close().await
+/// # }
+/// ```
+///
 /// # Errors
 /// When no client is connected, or none as default.
 pub fn default_client() -> Result<Client> {

@@ -36,6 +36,24 @@ pub(crate) struct Node {
 ///
 /// Arguments are values, futures and other delayed calls. Each delayed call has a key of its own,
 /// so two of the same are computed twice.
+///
+/// ```
+/// # use dask_client::{Client, Delayed, Result, delayed, task};
+/// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+/// # #[task] fn add(a: i64, b: i64) -> i64 { a + b }
+/// # #[dask_client::main]
+/// # async fn main() -> Result<()> {
+/// # let client = Client::local().await?;
+/// let (a, b) = (delayed(inc, 1), delayed(inc, 2));
+/// let c: Delayed<i64> = delayed(add, (&a, &b));
+/// assert_eq!(c.compute().await?, 5);               // on the default client, else in this process
+/// let future = client.compute(&c);                 // in the background
+/// assert_eq!(future.await?, 5);
+/// let c = client.persist(&c);                      // its result stays on the cluster
+/// assert_eq!(delayed(inc, &c).compute().await?, 6);
+/// # client.close().await
+/// # }
+/// ```
 pub fn delayed<F: TaskFn>(function: F, args: impl IntoArgs<F::Params>) -> Delayed<F::Output> {
     let def = function.def();
     let key = Key::new(unique_key_name(def.name())).expect("a function's name fits a key");

@@ -19,6 +19,25 @@ pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T
 /// Clones share one hold on the key; when the last is dropped the key is released, and the cluster
 /// may cancel the task and drop its result. Await a future, or a reference to one, for its value.
 ///
+/// ```
+/// # use dask_client::{Client, Result, Status, task};
+/// # #[task] fn parse(s: &str) -> Result<i64, std::num::ParseIntError> { s.parse() }
+/// # #[dask_client::main]
+/// # async fn main() -> Result<()> {
+/// # let client = Client::local().await?;
+/// let good = client.submit(parse, "5");
+/// assert_eq!((&good).await?, 5);
+/// assert_eq!(good.status(), Status::Finished);
+///
+/// let bad = client.submit(parse, "five");
+/// let error = bad.result().await.unwrap_err();
+/// let task = error.task_error().expect("the task failed");
+/// assert_eq!(task.message, "invalid digit found in string");
+/// assert_eq!(&task.key, bad.key());
+/// # client.close().await
+/// # }
+/// ```
+///
 /// A future is [`serde::Serialize`] and [`serde::Deserialize`]: it travels as its key, and is bound
 /// to the [default client](crate::default_client) of the process where it is read.
 pub struct Future<T> {

@@ -1,6 +1,6 @@
 //! Values back from the cluster.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::IntoFuture;
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -91,10 +91,18 @@ impl<'a, G: Gather + Send + 'a> IntoFuture for GatherBuilder<'a, G> {
 impl Client {
     /// Waits for futures and fetches their values, in the nesting of the futures: Dask's `gather`.
     ///
-    /// ```ignore
-    /// let values: Vec<i64> = client.gather(&futures).await?;
-    /// let (a, b) = client.gather((&a, &b)).await?;
-    /// let those_that_worked = client.gather(&futures).errors(Errors::Skip).await?;
+    /// ```
+    /// # use dask_client::{Client, Result, Skip, task};
+    /// # #[task] fn parse(s: &str) -> Result<i64, std::num::ParseIntError> { s.parse() }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let futures = client.map(parse, ["1", "2", "three"]);
+    /// assert_eq!(client.gather(&futures[..2]).await?, [1, 2]);
+    /// assert_eq!(client.gather((&futures[0], &futures[1])).await?, (1, 2));
+    /// assert_eq!(client.gather(&futures).errors(Skip).await?, [1, 2]);
+    /// # client.close().await
+    /// # }
     /// ```
     pub fn gather<'a, G: Gather + Send + 'a>(&self, futures: G) -> GatherBuilder<'a, G> {
         let client = self.clone();
@@ -178,8 +186,9 @@ async fn remote_values(
         let fetches = by_worker.into_iter().map(|(worker, wanted)| {
             let link = link.clone();
             tokio::spawn(async move {
-                let tasks = wanted.iter().map(|(_, task)| *task).collect();
-                let values = link.peers.get(&worker, tasks).await;
+                // A future that is gathered twice is fetched once.
+                let tasks: BTreeSet<_> = wanted.iter().map(|(_, task)| *task).collect();
+                let values = link.peers.get(&worker, tasks.into_iter().collect()).await;
                 (worker, wanted, values)
             })
         });
@@ -187,9 +196,9 @@ async fn remote_values(
             let Ok((worker, wanted, values)) = fetch.await else {
                 continue;
             };
-            let mut values: HashMap<_, _> = values.unwrap_or_default().into_iter().collect();
+            let values: HashMap<_, _> = values.unwrap_or_default().into_iter().collect();
             for (index, task) in wanted {
-                match values.remove(&task) {
+                match values.get(&task).cloned() {
                     Some(ValueAt::Found(value)) => payloads[index] = Some(value),
                     Some(ValueAt::Failed(reason)) => {
                         let (key, worker) = (holds[index].key.clone(), worker.clone());

@@ -98,9 +98,21 @@ pub struct Wait<F> {
 
 /// Waits until futures are done, finished or failed: Dask's `wait`.
 ///
-/// ```ignore
+/// ```
+/// # use dask_client::{Client, Result, task, wait};
+/// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+/// # #[dask_client::main]
+/// # async fn main() -> Result<()> {
+/// # let client = Client::local().await?;
+/// use std::time::Duration;
+///
+/// let futures = client.map(inc, 0..3);
+/// let first = wait(&futures).first_completed().timeout(Duration::from_secs(10)).await?.done;
+/// assert!(!first.is_empty());
 /// wait(&futures).await?;
-/// let first = wait(&futures).first_completed().timeout(Duration::from_secs(1)).await?.done;
+/// assert!(futures.iter().all(|future| future.done()));
+/// # client.close().await
+/// # }
 /// ```
 ///
 /// # Errors

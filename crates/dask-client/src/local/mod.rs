@@ -28,6 +28,21 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Workers are threads of this process, between which values pass by reference, or processes of
 /// their own that run this very program in its worker role, over TCP. The cluster ends when it is
 /// [closed](LocalCluster::close) or dropped.
+///
+/// ```
+/// # use dask_client::{LocalCluster, Result, task};
+/// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+/// # #[dask_client::main]
+/// # async fn main() -> Result<()> {
+/// let cluster = LocalCluster::builder().workers(2).threads_per_worker(1).build().await?;
+/// let client = cluster.client().await?;
+/// assert_eq!(client.nthreads().await?.len(), 2);
+/// assert_eq!(client.submit(inc, 1).await?, 2);
+/// client.close().await?;
+/// cluster.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct LocalCluster {
     address: Address,

@@ -1,0 +1,80 @@
+//! Workers in processes of their own. They run this very program in its worker role, so it has a
+//! main function in place of the test harness.
+
+use std::collections::HashSet;
+
+use dask_client::{Client, LocalCluster, Result, as_completed, blocking, task};
+
+#[task]
+fn pid(_call: u32) -> u32 {
+    std::process::id()
+}
+
+#[task]
+fn total(xs: &[i64]) -> i64 {
+    xs.iter().sum()
+}
+
+#[task]
+fn die(_x: i64) -> i64 {
+    std::process::abort()
+}
+
+#[dask_client::main]
+async fn main() -> Result<()> {
+    let builder = LocalCluster::builder().workers(2).threads_per_worker(1);
+    let cluster = builder.processes(true).build().await?;
+    tasks_run_in_every_worker_process_and_in_no_other(&cluster).await?;
+    data_moves_between_processes(&cluster).await?;
+    blocking_clients_connect_over_tcp(&cluster).await?;
+    a_worker_that_dies_fails_its_task_and_is_replaced(&cluster).await?;
+    cluster.close().await;
+    println!("processes: ok");
+    Ok(())
+}
+
+async fn tasks_run_in_every_worker_process_and_in_no_other(cluster: &LocalCluster) -> Result<()> {
+    let client = cluster.client().await?;
+    let pids = client.gather(client.map(pid, 0..50)).await?;
+    let pids: HashSet<_> = pids.into_iter().collect();
+    assert!(!pids.contains(&std::process::id()));
+    assert_eq!(pids.len(), 2);
+    client.close().await
+}
+
+async fn data_moves_between_processes(cluster: &LocalCluster) -> Result<()> {
+    let client = Client::connect(cluster.address()).await?;
+    let xs = client.scatter_many(0..10_i64).await?;
+    assert_eq!(client.submit(total, &xs).await?, 45);
+    let large = client.scatter((0..100_000).collect::<Vec<i64>>()).await?;
+    assert_eq!(client.submit(total, &large).await?, 4_999_950_000);
+    assert_eq!(large.await?.len(), 100_000);
+    client.close().await
+}
+
+async fn blocking_clients_connect_over_tcp(cluster: &LocalCluster) -> Result<()> {
+    let address = cluster.address().clone();
+    let blocked = tokio::task::spawn_blocking(move || {
+        let client = blocking::Client::connect(&address)?;
+        let pids = as_completed(client.map(pid, 100..110));
+        let pids = pids
+            .map(|future| future.result())
+            .collect::<Result<Vec<_>>>()?;
+        assert_eq!(pids.len(), 10);
+        client.close()
+    });
+    blocked.await.expect("it does not panic")
+}
+
+async fn a_worker_that_dies_fails_its_task_and_is_replaced(cluster: &LocalCluster) -> Result<()> {
+    let client = cluster.client().await?;
+    let error = client
+        .submit(die, 1)
+        .result()
+        .await
+        .expect_err("nobody survives it");
+    assert!(error.is_task_error(), "{error}");
+    client.wait_for_workers(2).await?;
+    assert_eq!(client.submit(total, [1, 2]).await?, 3);
+    client.close().await
+}
