@@ -35,6 +35,8 @@ impl SchedulerState {
             }
             Request::Retry { futures } => {
                 self.retry(client, &futures);
+                // Whoever hears the answer finds its futures pending.
+                self.settle_agenda();
                 Answer::Done
             }
             Request::Scatter {
