@@ -6,13 +6,17 @@ mod every_transport;
 
 mod cancel;
 mod child;
+mod delayed;
 mod failure;
 mod faults;
+mod gather;
 mod hostile;
-mod process;
 mod lifetime;
 mod option;
+mod process;
 mod purity;
+mod scatter;
 mod session;
 mod submit;
 mod transport;
+mod wait;

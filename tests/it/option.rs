@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dask_client::{Address, Client, Future, Status, wait};
 use support::cluster::{Cluster, ONE_THREAD, Over, TWO_WORKERS, connect, within};
-use support::stage::{Stage, perform};
+use support::stage::{Stage, perform, perform_after};
 use support::tasks::{inc, process};
 use tokio::sync::oneshot;
 
@@ -88,11 +88,13 @@ async fn higher_priorities_run_first(cluster: &Cluster) {
     let client = &cluster.client;
     let stage = Stage::new().await;
     let call = |name| (stage.address(), name);
-    let mut futures = vec![client.submit(perform, call("occupies the thread"))];
+    let start = client.submit(perform, call("occupies the thread"));
     let first = stage.entrance().await;
+    // They need it, so that none is handed out before all are there.
+    let mut futures = Vec::new();
     for (priority, name) in [(0, "third"), (-5, "fourth"), (10, "first"), (5, "second")] {
         let options = client.options().priority(priority);
-        futures.push(options.submit(perform, call(name)));
+        futures.push(options.submit(perform_after, (stage.address(), name, [&start])));
     }
     client.scheduler_info().await.unwrap();
     first.give(0).await;

@@ -1,0 +1,134 @@
+//! Waiting for futures, and taking them as they come.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use dask_client::{Future, as_completed, wait};
+use support::cluster::{Cluster, TWO_WORKERS};
+use support::fault_tasks::panics;
+use support::stage::{Stage, perform};
+use support::tasks::inc;
+
+on_every_transport! {
+    TWO_WORKERS:
+    a_wait_ends_when_all_are_done,
+    a_wait_for_the_first_ends_with_the_first,
+    a_wait_ends_when_its_time_is_up,
+    a_wait_for_a_cancelled_future_is_an_error,
+    futures_come_out_as_they_are_done,
+    futures_are_added_while_others_come_out,
+    futures_come_out_in_batches,
+    failed_and_cancelled_futures_come_out_too,
+}
+
+async fn a_wait_ends_when_all_are_done(cluster: &Cluster) {
+    let client = &cluster.client;
+    let mut futures = client.map(inc, 0..20);
+    futures.push(client.submit(panics, "done is done"));
+    let waited = wait(&futures).await.unwrap();
+    assert_eq!((waited.done.len(), waited.not_done.len()), (21, 0));
+    assert!(futures.iter().all(Future::done));
+    let nothing: Vec<Future<i64>> = Vec::new();
+    assert!(wait(&nothing).await.unwrap().done.is_empty());
+}
+
+async fn a_wait_for_the_first_ends_with_the_first(cluster: &Cluster) {
+    let stage = Stage::new().await;
+    let calls = ["a", "b"].map(|name| (stage.address(), name));
+    let futures = cluster.client.map(perform, calls);
+    let (one, other) = (stage.entrance().await, stage.entrance().await);
+    let first = usize::from(one.name == "b");
+    one.give(1).await;
+    let waited = wait(&futures).first_completed().await.unwrap();
+    assert_eq!(waited.done, [futures[first].clone()]);
+    assert_eq!(waited.not_done, [futures[1 - first].clone()]);
+    other.give(1).await;
+    let waited = wait(&futures).all_completed().await.unwrap();
+    assert_eq!(waited.done.len(), 2);
+}
+
+async fn a_wait_ends_when_its_time_is_up(cluster: &Cluster) {
+    let stage = Stage::new().await;
+    let future = cluster.client.submit(perform, (stage.address(), "a"));
+    let performer = stage.entrance().await;
+    let short = Duration::from_millis(1);
+    let error = wait(&future).timeout(short).await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    let first = wait(&future).first_completed().timeout(short);
+    assert!(first.await.unwrap_err().is_timeout());
+    performer.give(1).await;
+    let long = Duration::from_secs(20);
+    wait(&future).timeout(long).await.unwrap();
+}
+
+async fn a_wait_for_a_cancelled_future_is_an_error(cluster: &Cluster) {
+    let future = cluster.client.submit(inc, 1);
+    let other = cluster.client.submit(inc, 2);
+    other.wait().await;
+    future.cancel().await.unwrap();
+    let error = wait([&other, &future]).await.unwrap_err();
+    assert!(error.is_cancelled(), "{error}");
+}
+
+async fn futures_come_out_as_they_are_done(cluster: &Cluster) {
+    let stage = Stage::new().await;
+    let calls = ["a", "b"].map(|name| (stage.address(), name));
+    let mut done = as_completed(cluster.client.map(perform, calls));
+    assert_eq!(done.count(), 2);
+    let (one, other) = (stage.entrance().await, stage.entrance().await);
+    other.give(20).await;
+    assert_eq!(done.next().await.unwrap().await.unwrap(), 20);
+    one.give(10).await;
+    assert_eq!(done.next().await.unwrap().await.unwrap(), 10);
+    assert!(done.is_empty());
+    assert!(done.next().await.is_none());
+}
+
+async fn futures_are_added_while_others_come_out(cluster: &Cluster) {
+    let client = &cluster.client;
+    let mut done = as_completed(client.map(inc, [0, 100]));
+    let mut values = HashSet::new();
+    while let Some(future) = done.next().await {
+        let value = future.result().await.unwrap();
+        values.insert(value);
+        if value % 100 < 5 {
+            done.add(client.submit(inc, &future));
+        }
+    }
+    assert_eq!(values, (1..=5).chain(101..=105).collect());
+}
+
+async fn futures_come_out_in_batches(cluster: &Cluster) {
+    let futures = cluster.client.map(inc, 0..50);
+    wait(&futures).await.unwrap();
+    let mut done = as_completed(&futures);
+    // All of them are done by now.
+    let batch = done.next_batch().await.unwrap();
+    assert_eq!(batch.len(), 50);
+    assert!(done.next_batch().await.is_none());
+
+    let stage = Stage::new().await;
+    let slow = cluster.client.submit(perform, (stage.address(), "slow"));
+    let performer = stage.entrance().await;
+    done.add(&futures[..2]);
+    done.add(&slow);
+    assert_eq!(done.next_batch().await.unwrap(), futures[..2]);
+    performer.give(1).await;
+    assert_eq!(done.next_batch().await.unwrap(), [slow]);
+    done.add(&futures);
+    done.clear();
+    assert!(done.next().await.is_none());
+}
+
+async fn failed_and_cancelled_futures_come_out_too(cluster: &Cluster) {
+    let failed = cluster.client.submit(panics, "done is done");
+    let cancelled = cluster.client.submit(inc, 1);
+    cancelled.cancel().await.unwrap();
+    let mut done = as_completed([&failed, &cancelled]);
+    let mut came = HashSet::new();
+    while let Some(future) = done.next().await {
+        came.insert(future.status().to_string());
+    }
+    let expected = ["error", "cancelled"].map(str::to_owned);
+    assert_eq!(came, HashSet::from(expected));
+}
