@@ -31,6 +31,9 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// How long the scheduler is given to hear why the process dies.
 const FAREWELL: Duration = Duration::from_millis(1500);
 
+/// What may wait for the loop; whoever has more to tell waits too, and reads no further.
+const NEWS: usize = 256;
+
 /// What reaches the loop from other tasks.
 pub(crate) enum News {
     /// The scheduler sent a batch.
@@ -51,8 +54,8 @@ pub(crate) struct Driver {
     executor: Executor,
     store: Arc<Store>,
     peers: Peers,
-    news: mpsc::UnboundedSender<News>,
-    from_others: mpsc::UnboundedReceiver<News>,
+    news: mpsc::Sender<News>,
+    from_others: mpsc::Receiver<News>,
     functions: HashMap<FunctionId, Result<&'static TaskDef, RegistryError>>,
     /// The flag of every run that has not ended.
     running: HashMap<(TaskId, RunId), Arc<AtomicBool>>,
@@ -70,7 +73,7 @@ impl Driver {
         store: Arc<Store>,
         peers: Peers,
     ) -> Self {
-        let (news, from_others) = mpsc::unbounded_channel();
+        let (news, from_others) = mpsc::channel(NEWS);
         Self {
             state: WorkerState::new(config),
             out: Instructions::new(),
@@ -107,7 +110,7 @@ impl Driver {
         let mut news = Vec::new();
         while self.ended.is_none() && !self.is_lost {
             tokio::select! {
-                _ = self.from_others.recv_many(&mut news, 256) => {}
+                _ = self.from_others.recv_many(&mut news, NEWS) => {}
                 () = self.executor.news() => {}
                 () = timer.as_mut() => self.heartbeat(),
                 Some(overflow) = overflows.recv() => self.die(overflow).await,
@@ -266,7 +269,7 @@ impl Driver {
                 () = news.closed() => {}
                 fetched = peers.get(&address, tasks) => {
                     // The worker may have ended.
-                    let _ = news.send(News::Fetched(flight, fetched));
+                    let _ = news.send(News::Fetched(flight, fetched)).await;
                 }
             }
         });
@@ -291,10 +294,7 @@ impl Driver {
 }
 
 /// Passes on what the scheduler says, from a task of its own since receiving cannot be interrupted.
-async fn listen_to_scheduler(
-    mut inbox: Inbox<SchedulerToWorker>,
-    news: mpsc::UnboundedSender<News>,
-) {
+async fn listen_to_scheduler(mut inbox: Inbox<SchedulerToWorker>, news: mpsc::Sender<News>) {
     loop {
         let received = inbox.receive().await;
         if let Err(error) = &received {
@@ -305,7 +305,7 @@ async fn listen_to_scheduler(
             _ => News::Lost,
         };
         let is_last = matches!(message, News::Lost);
-        if news.send(message).is_err() || is_last {
+        if news.send(message).await.is_err() || is_last {
             return;
         }
     }

@@ -45,7 +45,7 @@ pub(crate) struct Put {
 #[derive(Clone)]
 pub(crate) struct Server<News> {
     pub(crate) store: Arc<Store>,
-    pub(crate) news: mpsc::UnboundedSender<News>,
+    pub(crate) news: mpsc::Sender<News>,
     encoders: Arc<Semaphore>,
 }
 
@@ -71,7 +71,7 @@ impl From<JoinError> for Broken {
 }
 
 impl<News: From<Put> + Send + 'static> Server<News> {
-    pub(crate) fn new(store: Arc<Store>, news: mpsc::UnboundedSender<News>) -> Self {
+    pub(crate) fn new(store: Arc<Store>, news: mpsc::Sender<News>) -> Self {
         let encoders = Arc::new(Semaphore::new(ENCODERS));
         Self {
             store,
@@ -229,7 +229,10 @@ impl<News: From<Put> + Send + 'static> Server<News> {
         let values = measuring.await?;
         let (held, is_held) = oneshot::channel();
         let put = Put { values, held };
-        self.news.send(put.into()).map_err(|_| Broken::Ended)?;
+        self.news
+            .send(put.into())
+            .await
+            .map_err(|_| Broken::Ended)?;
         is_held.await.map_err(|_| Broken::Ended)
     }
 }
