@@ -100,6 +100,7 @@ mod worker {
         config.nthreads = optional(NTHREADS)?.unwrap_or(cores).max(1);
         config.program = program();
         config.report_stack_overflow = true;
+        crate::default::is_worker_of(config.scheduler.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build();

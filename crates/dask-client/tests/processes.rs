@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use dask_client::{Client, LocalCluster, Result, as_completed, blocking, task};
+use dask_client::{Client, Future, LocalCluster, Result, as_completed, blocking, task};
 
 #[task]
 fn pid(_call: u32) -> u32 {
@@ -13,6 +13,14 @@ fn pid(_call: u32) -> u32 {
 #[task]
 fn total(xs: &[i64]) -> i64 {
     xs.iter().sum()
+}
+
+#[task]
+async fn all(of: Vec<Future<i64>>) -> Result<i64> {
+    dask_client::default_client()?
+        .gather(&of)
+        .await
+        .map(|xs| xs.iter().sum())
 }
 
 #[task]
@@ -26,6 +34,7 @@ async fn main() -> Result<()> {
     let cluster = builder.processes(true).build().await?;
     tasks_run_in_every_worker_process_and_in_no_other(&cluster).await?;
     data_moves_between_processes(&cluster).await?;
+    futures_travel_inside_other_values(&cluster).await?;
     blocking_clients_connect_over_tcp(&cluster).await?;
     a_worker_that_dies_fails_its_task_and_is_replaced(&cluster).await?;
     cluster.close().await;
@@ -49,6 +58,15 @@ async fn data_moves_between_processes(cluster: &LocalCluster) -> Result<()> {
     let large = client.scatter((0..100_000).collect::<Vec<i64>>()).await?;
     assert_eq!(client.submit(total, &large).await?, 4_999_950_000);
     assert_eq!(large.await?.len(), 100_000);
+    client.close().await
+}
+
+async fn futures_travel_inside_other_values(cluster: &LocalCluster) -> Result<()> {
+    let client = cluster.client().await?;
+    let futures = client.scatter_many([1_i64, 2, 3]).await?;
+    // As a value of its own, so that the task gets the futures and not their results.
+    let inside = client.scatter(futures.clone()).await?;
+    assert_eq!(client.submit(all, &inside).await?, 6);
     client.close().await
 }
 
