@@ -39,16 +39,7 @@ pub struct AsCompleted<F> {
 
 /// Futures in the order in which they are done.
 pub fn as_completed<F: Futures>(futures: F) -> AsCompleted<F::Future> {
-    // Not unbounded: one number for each future that is in here.
-    let (sender, done) = mpsc::unbounded_channel();
-    let mut this = AsCompleted {
-        pending: HashMap::new(),
-        next: 0,
-        done,
-        sender,
-    };
-    this.add(futures);
-    this
+    AsCompleted::new(futures.into_list())
 }
 
 impl<F: AnyFuture> AsCompleted<F> {

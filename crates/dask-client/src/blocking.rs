@@ -450,6 +450,7 @@ impl<F: crate::AnyFuture> Wait<F> {
 ///
 /// # Errors
 /// As there.
+#[cfg(feature = "progress")]
 pub fn progress(futures: impl Futures) -> Result<()> {
     block_on(crate::progress(futures))
 }

@@ -56,6 +56,7 @@ mod hold;
 mod local;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 mod options;
+#[cfg(feature = "progress")]
 mod progress;
 mod role;
 mod scatter;
@@ -82,6 +83,7 @@ pub use graph::{Graph, KeyRef};
 #[cfg(feature = "local")]
 pub use local::{LocalCluster, LocalClusterBuilder};
 pub use options::Options;
+#[cfg(feature = "progress")]
 pub use progress::progress;
 /// What values of tasks are serialized with: `#[derive(Serialize, Deserialize)]` with
 /// `#[serde(crate = "dask_client::serde")]` needs no dependency of its own.
