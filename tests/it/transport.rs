@@ -481,5 +481,6 @@ async fn a_message_that_cannot_be_encoded_ends_the_link_behind_those_before_it()
     assert_eq!(all(&mut inbox).await, ["fine"]);
     outbox.closed().await;
     assert!(outbox.send(["late".to_owned()]).is_err());
-    assert!(back.receive().await.is_err());
+    let error = back.receive().await.unwrap_err();
+    assert!(matches!(error, ChannelError::Encode(_)), "{error:?}");
 }

@@ -29,7 +29,7 @@ where
 {
     connection.receiver.set_limits(Limits::MESSAGES);
     let (ended, has_ended) = watch::channel(());
-    let (cut, is_cut) = watch::channel(false);
+    let (cut, is_cut) = watch::channel(Cut::No);
     let queue = Arc::new(Queue {
         waiting: Mutex::new(Waiting {
             messages: Vec::new(),
@@ -99,7 +99,7 @@ impl<Out> Outbox<Out> {
     pub fn abort(&self) {
         self.handle.queue.end(Phase::Dead);
         // Also when the writer has ended: the inbox may still wait.
-        self.handle.queue.cut.send_replace(true);
+        self.handle.queue.cut.send_replace(Cut::Aborted);
     }
 
     /// Returns once nothing more will be written: all is sent and closed, or the link is dead. The
@@ -134,7 +134,7 @@ impl<Out> fmt::Debug for Outbox<Out> {
 pub struct Inbox<In> {
     receiver: Box<dyn FrameReceiver>,
     peer: Address,
-    is_cut: watch::Receiver<bool>,
+    is_cut: watch::Receiver<Cut>,
     message: std::marker::PhantomData<fn() -> In>,
 }
 
@@ -143,11 +143,14 @@ pub struct Inbox<In> {
 #[non_exhaustive]
 pub enum ChannelError {
     /// The link is dead.
-    #[error("{0}")]
+    #[error(transparent)]
     Transport(#[from] TransportError),
     /// The peer sent something else than messages of the expected kind.
     #[error("the peer sent messages that could not be decoded")]
     Decode(#[from] DecodeError),
+    /// This side had a message that it cannot send, and cut the link.
+    #[error("a message to the peer could not be encoded")]
+    Encode(#[source] Arc<EncodeError>),
 }
 
 impl<In: DeserializeOwned> Inbox<In> {
@@ -155,11 +158,12 @@ impl<In: DeserializeOwned> Inbox<In> {
     /// drive it from a task of its own.
     ///
     /// # Errors
-    /// When the link is dead or was [aborted](Outbox::abort), or the peer sent nonsense.
+    /// When the link is dead or was [aborted](Outbox::abort), the peer sent nonsense, or a message
+    /// to it could not be encoded.
     pub async fn receive(&mut self) -> Result<Option<Vec<In>>, ChannelError> {
         let received = tokio::select! {
             biased;
-            () = cut(&mut self.is_cut) => Err(TransportError::Closed),
+            why = cut(&mut self.is_cut) => return Err(why),
             received = self.receiver.receive() => received,
         };
         let Some(frames) = received? else {
@@ -205,6 +209,13 @@ enum Phase {
     Dead,
 }
 
+/// Whether this side has cut the link, and why.
+enum Cut {
+    No,
+    Aborted,
+    Unencodable(Arc<EncodeError>),
+}
+
 struct Waiting<Out> {
     messages: Vec<Out>,
     phase: Phase,
@@ -215,7 +226,7 @@ struct Queue<Out> {
     /// Tells the writer that there is something to do.
     wake: Notify,
     /// Tells both directions, wherever they wait, that the link is dead.
-    cut: watch::Sender<bool>,
+    cut: watch::Sender<Cut>,
 }
 
 impl<Out> Queue<Out> {
@@ -261,7 +272,7 @@ impl<Out> Queue<Out> {
         // Messages can own live values, whose `drop` is not ours: outside of the lock.
         drop(abandoned);
         if phase == Phase::Dead {
-            self.cut.send_replace(true);
+            self.cut.send_replace(Cut::Aborted);
         }
         self.wake.notify_one();
     }
@@ -304,10 +315,10 @@ enum WriteError {
 }
 
 impl<Out: Serialize> Writer<Out> {
-    async fn run(mut self, mut is_cut: watch::Receiver<bool>) {
+    async fn run(mut self, mut is_cut: watch::Receiver<Cut>) {
         let written = tokio::select! {
             biased;
-            () = cut(&mut is_cut) => return,
+            _ = cut(&mut is_cut) => return,
             written = self.write() => written,
         };
         match written {
@@ -315,7 +326,9 @@ impl<Out: Serialize> Writer<Out> {
             Err(WriteError::Encode(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(peer = %self.peer, %error, cause, "the connection is cut");
-                self.queue.cut.send_replace(true);
+                self.queue
+                    .cut
+                    .send_replace(Cut::Unencodable(Arc::new(error)));
             }
             Err(WriteError::Transport(error)) => {
                 tracing::debug!(peer = %self.peer, %error, "the link is dead");
@@ -373,9 +386,15 @@ impl<Out> Drop for Writer<Out> {
     }
 }
 
-/// Returns once the link is cut, and never when nobody can cut it any more.
-async fn cut(is_cut: &mut watch::Receiver<bool>) {
-    if is_cut.wait_for(|is_cut| *is_cut).await.is_err() {
-        std::future::pending().await
+/// Returns why once the link is cut, and never when nobody can cut it any more.
+async fn cut(is_cut: &mut watch::Receiver<Cut>) -> ChannelError {
+    let why = is_cut.wait_for(|cut| !matches!(cut, Cut::No)).await;
+    let why = why.map(|cut| match &*cut {
+        Cut::Unencodable(error) => ChannelError::Encode(Arc::clone(error)),
+        Cut::No | Cut::Aborted => TransportError::Closed.into(),
+    });
+    match why {
+        Ok(error) => error,
+        Err(_) => std::future::pending().await,
     }
 }
