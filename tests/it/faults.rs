@@ -2,12 +2,13 @@
 
 use dask_client::__private::{Failure, Inputs, Payload, TaskDef, TaskFn, inventory};
 use dask_client::{
-    Error, Errors, Future, Graph, LocalCluster, Status, TaskError, TaskErrorKind, task, wait,
+    Error, Errors, Future, Graph, LocalCluster, Status, TaskError, TaskErrorKind, WorkerInfo, task,
+    wait,
 };
 use support::fault_tasks::{
-    Anything, Spoiled, Undeserializable, Unserializable, anything, double, gated, panics, parse,
-    spoiled, take_anything, take_spoiled, take_undeserializable, take_unserializable, total,
-    undeserializable, unserializable,
+    Anything, Spoiled, Undeserializable, Unserializable, anything, double, explosive, gated,
+    levels, nested, panics, parse, spoiled, take_anything, take_spoiled, take_undeserializable,
+    take_unserializable, total, undeserializable, unserializable,
 };
 use support::gate::Gate;
 
@@ -156,6 +157,56 @@ async fn results_that_turn_bad_later_fail_whoever_asks_and_nobody_else() {
             task_says(&error, TaskErrorKind::Serialization, &words);
             goes_on(&client).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_result_that_panics_when_it_is_dropped_costs_no_worker() {
+    bounded(async {
+        let (_cluster, client) = cluster().await;
+        let workers = client.scheduler_info().await.unwrap().workers;
+        let value = client.submit(explosive, ());
+        assert_eq!(value.result().await.unwrap().load.len(), 5000);
+        value.release();
+        let nobody_wants_it = client.options().pure(false).submit(explosive, ());
+        nobody_wants_it.release();
+        goes_on(&client).await;
+        let pids = |workers: &[WorkerInfo]| workers.iter().map(|w| w.pid).collect::<Vec<_>>();
+        let after = client.scheduler_info().await.unwrap().workers;
+        assert_eq!(pids(&after), pids(&workers));
+    })
+    .await;
+}
+
+/// What is done to a value outside of its task has as much stack as the task had.
+#[tokio::test]
+async fn a_deep_value_is_exchanged_between_workers() {
+    bounded(async {
+        let (_cluster, client) = cluster().await;
+        let on = |name: &str| client.options().workers([name]);
+        let value = on("0").submit(nested, 10_000);
+        assert_eq!(
+            on("1").submit(levels, &value).result().await.unwrap(),
+            10_000
+        );
+        drop(value);
+        goes_on(&client).await;
+    })
+    .await;
+}
+
+/// The limits on what is said are far from what a program says, and a bound to what it can do.
+#[tokio::test]
+async fn a_message_over_the_limit_ends_its_client_with_the_reason() {
+    bounded(async {
+        let (cluster, client) = cluster().await;
+        let names = vec!["x".repeat(1 << 20); 17];
+        let future = client.options().workers(names).submit(double, 1);
+        let error = future.result().await.unwrap_err();
+        assert!(error.is_disconnected(), "{error:?}");
+        says(&error, &["limit"]);
+        goes_on(&other(&cluster).await).await;
     })
     .await;
 }

@@ -3,18 +3,18 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use dask_client::{Client, Error, Future};
-use dask_proto::graph::TaskSpec;
+use dask_client::{Client, Error, Future, TaskFn, wait};
+use dask_proto::graph::{Function, TaskSpec};
 use dask_proto::id::{FunctionId, FutureId, RunId, TaskId};
 use dask_proto::limits::MAX_HANDSHAKE_BYTES;
 use dask_proto::message::{
-    ClientToScheduler, Hello, Program as About, Rejection, Role, SchedulerToClient,
+    ClientToScheduler, Compute, Hello, Program as About, Rejection, Role, SchedulerToClient,
     SchedulerToWorker, Submit, VersionRange, Welcome, WorkerJoin, WorkerToScheduler,
     decode_welcome, encode_hello, encode_welcome,
 };
 use dask_proto::{Address, Frames, Key, Payload, wire};
 use dask_transport::{Inbox, Outbox, Transports, channel};
-use support::fault_tasks::gated;
+use support::fault_tasks::{double, gated};
 use support::gate::Gate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -319,19 +319,86 @@ async fn a_client_that_breaks_the_rules_is_told_which_and_cut_off() {
     .await;
 }
 
+/// A worker at an address where nobody is.
+fn worker_role(functions: Vec<Function>) -> Role {
+    Role::Worker(Box::new(WorkerJoin {
+        address: "tcp://127.0.0.1:1".parse().unwrap(),
+        name: "impostor".to_owned(),
+        nthreads: 1,
+        memory_limit: None,
+        resources: std::collections::BTreeMap::new(),
+        functions,
+        pid: 0,
+    }))
+}
+
+async fn computed(inbox: &mut Inbox<SchedulerToWorker>) -> Compute {
+    loop {
+        for message in inbox.receive().await.unwrap().expect("it is not cut off") {
+            if let SchedulerToWorker::Compute(compute) = message {
+                return *compute;
+            }
+        }
+    }
+}
+
+fn finished(task: &Compute, nbytes: u64, value: Option<Payload>) -> WorkerToScheduler {
+    WorkerToScheduler::Finished {
+        task: task.task,
+        run: task.run,
+        nbytes,
+        duration_ns: 1,
+        value,
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_lies_about_results_is_found_out_by_who_asks_for_them() {
+    bounded(async {
+        let processes = Processes::start().await;
+        let client = processes.client().await;
+        let role = worker_role(vec![double.def().function()]);
+        let (outbox, mut inbox) = impostor(&processes.address, role).await;
+        let on_it = || client.options().workers(["impostor"]).pure(false);
+
+        // Results of attempts that never were are not taken, garbage is found out here.
+        let garbage = on_it().submit(double, 1);
+        let task = computed(&mut inbox).await;
+        let never = RunId(task.run.0 + 1);
+        let stray = Compute {
+            run: never,
+            ..task.clone()
+        };
+        let value = |bytes: &'static [u8]| Some(Payload::from(Bytes::from_static(bytes)));
+        outbox.send([finished(&stray, 8, value(&[9; 8]))]).unwrap();
+        outbox.send([finished(&task, 3, value(b"???"))]).unwrap();
+        outbox.send([finished(&task, 8, value(&[8; 8]))]).unwrap();
+        let error = garbage.result().await.unwrap_err();
+        says(&error, &["could not be had", "3 bytes", "i64"]);
+
+        // A result that is not where it says is computed again, where it can be.
+        let nowhere = client.options().pure(false).workers(["impostor"]);
+        let nowhere = nowhere.allow_other_workers(true).submit(double, 21);
+        let task = computed(&mut inbox).await;
+        outbox.send([finished(&task, u64::MAX, None)]).unwrap();
+        wait(&nowhere).await.unwrap();
+        let reading = nowhere.result();
+        let leaving = async {
+            computed(&mut inbox).await;
+            outbox.close();
+        };
+        let (value, ()) = tokio::join!(reading, leaving);
+        assert_eq!(value.unwrap(), 42);
+        goes_on(&client).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_worker_that_talks_of_unknown_tasks_disturbs_nobody() {
     bounded(async {
         let processes = Processes::start().await;
-        let role = Role::Worker(Box::new(WorkerJoin {
-            address: "tcp://127.0.0.1:1".parse().unwrap(),
-            name: "impostor".to_owned(),
-            nthreads: 1,
-            memory_limit: None,
-            resources: std::collections::BTreeMap::new(),
-            functions: Vec::new(),
-            pid: 0,
-        }));
+        let role = worker_role(Vec::new());
         let (outbox, _inbox): (Outbox<WorkerToScheduler>, Inbox<SchedulerToWorker>) =
             impostor(&processes.address, role).await;
         let (task, run) = (TaskId(u64::MAX), RunId(7));

@@ -240,7 +240,9 @@ async fn a_killed_scheduler_ends_every_wait_by_its_name_and_the_workers() {
         let mut asking = Box::pin(async { asking.await });
         let early = tokio::time::timeout(Duration::ZERO, &mut asking).await;
         assert!(early.is_err());
+        let mut done = as_completed([&pending]);
         processes.scheduler.kill();
+        assert_eq!(done.next().await.unwrap().status(), Status::Cancelled);
         let gone = |error: Error| {
             assert!(error.is_disconnected(), "{error:?}");
             says(
@@ -253,6 +255,7 @@ async fn a_killed_scheduler_ends_every_wait_by_its_name_and_the_workers() {
             );
         };
         gone(pending.result().await.unwrap_err());
+        gone(wait(&pending).await.unwrap_err());
         gone(asking.await.unwrap_err());
         assert_eq!(pending.status(), Status::Cancelled);
         gone(large.result().await.unwrap_err());
@@ -296,6 +299,56 @@ async fn a_shutdown_ends_all_processes_as_they_should_and_tells_other_clients() 
         }
         let (status, errors) = processes.scheduler.ended().await;
         assert_eq!(status.code(), Some(0), "{errors}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_frozen_scheduler_runs_into_timeouts_and_goes_on_when_it_wakes() {
+    bounded(async {
+        let processes = Processes::start().await;
+        let client = processes.client().await;
+        goes_on(&client).await;
+        signal(processes.scheduler.pid(), libc::SIGSTOP);
+        let soon = Duration::from_millis(100);
+        let future = client.submit(double, 21);
+        let error = future.try_result(soon).await.unwrap_err();
+        assert!(error.is_timeout(), "{error:?}");
+        let builder = Client::builder().address(&processes.address).timeout(soon);
+        let error = builder.set_as_default(false).connect().await.unwrap_err();
+        assert!(error.is_timeout(), "{error:?}");
+        says(&error, &[&processes.address, "said nothing within 100ms"]);
+        signal(processes.scheduler.pid(), libc::SIGCONT);
+        assert_eq!(future.result().await.unwrap(), 42);
+        goes_on(&client).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tasks_wait_for_a_worker_to_come_and_come_back() {
+    bounded(async {
+        let (_scheduler, address) = Program::scheduler().await;
+        let client = connect(&address).await.unwrap();
+        let first: Vec<Future<i64>> = client.map(double, 0..10);
+        let brief = client.options().timeout(Duration::from_millis(50));
+        let error = brief.wait_for_workers(1).await.unwrap_err();
+        assert!(error.is_timeout(), "{error:?}");
+        assert!(
+            first
+                .iter()
+                .all(|future| future.status() == Status::Pending)
+        );
+        let mut worker = Program::worker(&address, "one");
+        assert_eq!(client.gather(&first).await.unwrap()[9], 18);
+        worker.kill();
+        worker.ended().await;
+        // All it held is gone, and is computed again by the next one.
+        let sum = client.submit(total, &client.submit(blob, LARGE));
+        let _worker = Program::worker(&address, "one");
+        assert_eq!(sum.result().await.unwrap(), large_total());
+        assert_eq!(client.gather(&first).await.unwrap()[9], 18);
+        goes_on(&client).await;
     })
     .await;
 }

@@ -217,6 +217,47 @@ pub fn take_anything(value: &Anything) -> u64 {
     value.0
 }
 
+/// A value whose `Drop` panics on the worker that made it.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Explosive {
+    /// The process that it is at home in.
+    pub home: u32,
+    /// Makes it too large to leave at once.
+    pub load: Vec<u8>,
+}
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        assert!(self.home != std::process::id(), "it exploded");
+    }
+}
+
+/// Makes a value that panics when the worker drops it.
+#[task]
+pub fn explosive() -> Explosive {
+    Explosive {
+        home: std::process::id(),
+        load: vec![0; 5000],
+    }
+}
+
+/// Lists within lists: reading, writing and dropping it takes stack for each level.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Nested(Option<Box<Nested>>);
+
+/// A value with this many levels.
+#[task]
+pub fn nested(count: u64) -> Nested {
+    (0..count).fold(Nested(None), |inner, _| Nested(Some(Box::new(inner))))
+}
+
+/// How many levels a value has.
+#[task]
+pub fn levels(value: &Nested) -> u64 {
+    let inner = std::iter::successors(value.0.as_ref(), |value| value.0.as_ref());
+    inner.map(|_| 1).sum()
+}
+
 /// What a client does that is killed: it holds ten keys, prints `ready` when their results are
 /// there, and waits.
 ///
