@@ -240,17 +240,20 @@ impl SchedulerState {
     /// Cancels tasks, and what depends on them, as far as no other client wants them; `force`
     /// overrules other clients. What is left over is released by the counting of references.
     pub(super) fn cancel(&mut self, client: ClientId, futures: &[FutureId], force: Force) {
-        let mut agenda = self.tasks_of(client, futures);
+        let how = match force {
+            Force::Yes => "by force, on the request of a client",
+            Force::No => "on the request of its client",
+        };
+        let asked = self.tasks_of(client, futures).into_iter();
+        let mut agenda: Vec<(Row, Option<Key>)> = asked.map(|row| (row, None)).collect();
         let mut seen = BTreeSet::new();
-        while let Some(row) = agenda.pop() {
+        while let Some((row, root)) = agenda.pop() {
             if !seen.insert(row) {
                 continue;
             }
-            let key = self.tasks[row].key.clone();
-            let reason = if force == Force::Yes {
-                format!("key {key} was cancelled by force")
-            } else {
-                format!("key {key} was cancelled")
+            let reason = match &root {
+                Some(root) => format!("it depends on {root}, which was cancelled {how}"),
+                None => how.to_owned(),
             };
             let is_ours = |hold: &Hold| force == Force::Yes || hold.0 == client;
             let holds: Vec<Hold> = self.tasks[row].holds.iter().filter(is_ours).collect();
@@ -263,7 +266,10 @@ impl SchedulerState {
                 self.tasks[row].fired = false;
             }
             if !self.tasks[row].is_held() {
-                self.for_dependents(row, |_, dependent| agenda.push(dependent));
+                let root = root.unwrap_or_else(|| self.tasks[row].key.clone());
+                self.for_dependents(row, |_, dependent| {
+                    agenda.push((dependent, Some(root.clone())));
+                });
             }
             self.reconsider(row);
         }
