@@ -4,15 +4,20 @@
 #[macro_use]
 mod every_transport;
 
+mod blocking;
 mod cancel;
 mod child;
 mod delayed;
 mod failure;
 mod faults;
+mod flights;
 mod gather;
 mod hostile;
+mod info;
 mod lifetime;
+mod mock;
 mod option;
+mod own_transport;
 mod process;
 mod purity;
 mod scatter;

@@ -1,6 +1,7 @@
 //! What the tests of every crate share.
 
 pub mod cluster;
+pub mod counting;
 pub mod fault_tasks;
 pub mod flights;
 pub mod gate;

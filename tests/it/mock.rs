@@ -1,0 +1,117 @@
+//! A client alone with a scheduler that the test answers for.
+
+use dask_client::testing::MockScheduler;
+use dask_client::transport::Transports;
+use dask_client::{Status, wait};
+use dask_proto::message::{ClientToScheduler, Request, SchedulerToClient};
+use support::cluster::within;
+use support::tasks::{add, inc};
+
+async fn mocks() -> [MockScheduler; 2] {
+    let tcp = MockScheduler::listen("tcp://127.0.0.1:0", Transports::default()).await;
+    [MockScheduler::start().await.unwrap(), tcp.unwrap()]
+}
+
+#[tokio::test]
+async fn a_task_is_answered_by_the_test() {
+    for mut scheduler in mocks().await {
+        let client = scheduler.client().await.unwrap();
+        let x = client.options().priority(7).retries(2).submit(inc, 10);
+        let y = client.submit(add, (&x, 5));
+        let first = scheduler.task().await.unwrap();
+        assert_eq!(
+            (first.function(), first.arg::<i64>(0).unwrap()),
+            ("inc", 10)
+        );
+        assert_eq!((first.options().priority, first.options().retries), (7, 2));
+        assert_eq!(first.key(), x.key());
+        let second = scheduler.task().await.unwrap();
+        assert_eq!(second.dependencies(), [first.future()]);
+        assert_eq!(second.arg::<i64>(1).unwrap(), 5);
+
+        scheduler.finish(&first, 99_i64).unwrap();
+        scheduler.fail(&second, "as the test wants it").unwrap();
+        assert_eq!(x.result().await.unwrap(), 99);
+        let error = y.result().await.unwrap_err();
+        assert_eq!(error.task_error().unwrap().message, "as the test wants it");
+        client.close().await.unwrap();
+        let gone = within("the client to leave", async {
+            while scheduler.next().await.is_ok() {}
+            scheduler.next().await.unwrap_err()
+        });
+        assert!(gone.await.is_disconnected());
+    }
+}
+
+#[tokio::test]
+async fn a_scheduler_that_goes_away_midway_cancels_what_is_pending() {
+    for mut scheduler in mocks().await {
+        let client = scheduler.client().await.unwrap();
+        let [finished, pending] = [1, 2].map(|x| client.submit(inc, x));
+        let task = scheduler.task().await.unwrap();
+        scheduler.task().await.unwrap();
+        scheduler.finish(&task, 2_i64).unwrap();
+        assert_eq!(finished.result().await.unwrap(), 2);
+        let asking = {
+            let client = client.clone();
+            tokio::spawn(async move { client.has_what().await })
+        };
+        loop {
+            let heard = within("the question", scheduler.next()).await.unwrap();
+            let has_what = |request: &Request| matches!(request, Request::HasWhat { .. });
+            if matches!(heard, ClientToScheduler::Request { request, .. } if has_what(&request)) {
+                break;
+            }
+        }
+        scheduler.disconnect();
+        let error = within("an error", pending.result()).await.unwrap_err();
+        assert!(error.is_disconnected(), "{error}");
+        assert!(error.to_string().contains(scheduler.address().as_str()));
+        assert_eq!(pending.status(), Status::Cancelled);
+        let answer = within("an answer", asking).await.unwrap();
+        assert!(answer.unwrap_err().is_disconnected());
+        let late = client.submit(inc, 3);
+        assert!(late.result().await.unwrap_err().is_disconnected());
+        assert!(client.nthreads().await.unwrap_err().is_disconnected());
+    }
+}
+
+#[tokio::test]
+async fn a_lost_result_is_pending_until_it_is_there_again() {
+    let mut scheduler = MockScheduler::start().await.unwrap();
+    let client = scheduler.client().await.unwrap();
+    let future = client.submit(inc, 1);
+    let task = scheduler.task().await.unwrap();
+    scheduler.finish(&task, 2_i64).unwrap();
+    future.wait().await;
+    let other = client.submit(inc, 2);
+    let other_task = scheduler.task().await.unwrap();
+    scheduler.cancel(&other_task, "the test says so").unwrap();
+    let error = other.result().await.unwrap_err();
+    assert!(error.is_cancelled());
+    assert!(error.to_string().contains("the test says so"), "{error}");
+    assert_eq!(future.status(), Status::Finished);
+    assert!(wait([&future, &other]).await.unwrap_err().is_cancelled());
+}
+
+#[tokio::test]
+async fn nonsense_from_a_scheduler_harms_nobody() {
+    let mut scheduler = MockScheduler::start().await.unwrap();
+    let client = scheduler.client().await.unwrap();
+    let future = client.submit(inc, 1);
+    let task = scheduler.task().await.unwrap();
+    let mut ghost = task.clone();
+    client.submit(inc, 2);
+    ghost = scheduler.task().await.unwrap_or(ghost);
+    // Of a future that was released, and results of the wrong type.
+    scheduler.finish(&ghost, 5_i64).unwrap();
+    let nobody = SchedulerToClient::Cancelled {
+        futures: vec![ghost.future()],
+        reason: "nobody".to_owned(),
+    };
+    scheduler.send(nobody).unwrap();
+    scheduler.finish(&task, "text".to_owned()).unwrap();
+    let error = future.result().await.unwrap_err();
+    assert!(!error.is_task_error(), "{error}");
+    assert!(error.to_string().contains(future.key().as_str()), "{error}");
+}
