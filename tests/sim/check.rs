@@ -1,0 +1,142 @@
+//! What holds between two events for the cluster as a whole, and how a run is judged.
+
+use std::time::Duration;
+
+use dask_proto::{TaskError, TaskErrorKind};
+
+use crate::book::Page;
+use crate::client::Status;
+use crate::desk::Told;
+use crate::sim::{PeerId, Sim};
+
+/// How long the wild part may take, if programs act for so long.
+const WILD: Duration = Duration::from_secs(120);
+
+/// How long everything may take to settle once the faults have stopped.
+const SETTLING: Duration = Duration::from_secs(1_200);
+
+impl Sim {
+    /// The whole run.
+    ///
+    /// # Panics
+    /// When something is not as it should be.
+    pub(crate) fn run(&mut self) {
+        let wild = self.dice.micros(1_000, 60_000_000).min(WILD);
+        self.run_until(wild, |_| false);
+        self.note(|| "no more faults".to_owned());
+        self.calm();
+        self.settle("after the faults");
+        let clients: Vec<PeerId> = self.programs.keys().copied().collect();
+        for client in clients {
+            self.retry_all(client);
+        }
+        self.settle("after a retry");
+        self.release_all();
+        let is_empty = self.run_until(SETTLING, |sim| sim.events % 16 == 0 && sim.is_empty());
+        assert!(is_empty, "something is left though nobody wants it");
+    }
+
+    fn settle(&mut self, when: &str) {
+        let is_settled = |sim: &Self| {
+            let mut programs = sim.programs.values();
+            programs.all(crate::client::Program::is_settled)
+        };
+        let settled = self.run_until(SETTLING, is_settled);
+        assert!(settled, "a key that is wanted does not resolve {when}");
+    }
+
+    fn release_all(&mut self) {
+        let clients: Vec<PeerId> = self.programs.keys().copied().collect();
+        for client in clients {
+            let futures = self.programs[&client].tickets.keys().copied();
+            for future in futures.collect::<Vec<_>>() {
+                self.release(client, future);
+            }
+            self.perform(client);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let at_work = |process: &crate::process::Process| {
+            let idle = process.state.as_ref().is_some_and(|state| {
+                state.stages().is_empty() && state.cancelled().next().is_none()
+            });
+            !idle || !process.store.is_empty() || !process.active.is_empty()
+        };
+        !self.processes.values().any(at_work) && self.desk.state.summary().is_empty()
+    }
+
+    /// What the scheduler knows agrees with itself, and with what its clients were told.
+    pub(crate) fn check_scheduler(&self) {
+        if let Err(violation) = self.desk.state.check_invariants() {
+            panic!("{violation}");
+        }
+        for ((client, future), (key, told)) in &self.desk.holds {
+            let state = self.desk.state.task_state(key.as_str());
+            let agrees = match told {
+                Told::Refused => true,
+                Told::InMemory => state == Some("memory"),
+                Told::Erred => state == Some("erred"),
+                Told::Pending => state.is_some_and(|state| {
+                    let is_data = key.as_str().starts_with("data");
+                    state != "memory" && state != "erred" && (state != "released" || is_data)
+                }),
+            };
+            assert!(
+                agrees,
+                "{client} holds {key} as {future}, heard that it is {told:?}, and it is {state:?}"
+            );
+        }
+    }
+
+    /// Every failure has a cause among the faults that were drawn.
+    pub(crate) fn explain_error(&self, page: Page, error: &TaskError) {
+        let closure = self.book.closure(page);
+        let mut causes = closure.iter().copied();
+        let cause = causes.find(|page| self.book.specs[*page].key == error.key);
+        let Some(cause) = cause else {
+            panic!("{} failed because of a stranger: {error}", self.book.specs[page].key);
+        };
+        let spec = &self.book.specs[cause];
+        let is_explained = match error.kind {
+            TaskErrorKind::Returned => self.failed.contains(&cause),
+            TaskErrorKind::KilledWorker => {
+                self.killers.contains(&cause) || self.deaths > self.desk.allowed_failures
+            }
+            TaskErrorKind::NoFunction => spec.function != 0,
+            TaskErrorKind::LostData => spec.is_data,
+            _ => false,
+        };
+        assert!(is_explained, "nothing explains this: {error}");
+    }
+
+    /// What is stuck, and why, as far as the states can tell.
+    pub(crate) fn report(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "at {}, after {} events; the scheduler has:",
+            self.now, self.events
+        )];
+        lines.extend(self.desk.state.summary().into_iter().map(|l| format!("  {l}")));
+        for (peer, program) in &self.programs {
+            for (future, ticket) in &program.tickets {
+                if matches!(ticket.status, Status::Pending | Status::Finished) {
+                    let key = &self.book.specs[ticket.page].key;
+                    lines.push(format!("client {peer} waits for {key} ({future}):"));
+                    let story = self.desk.state.story(key.as_str());
+                    lines.extend(story.into_iter().map(|line| format!("    {line}")));
+                }
+            }
+            if !program.is_settled() {
+                lines.push(format!("client {peer} is not settled: {program:?}"));
+            }
+        }
+        for (peer, process) in &self.processes {
+            let stages = process.state.as_ref().map(|state| state.stages());
+            lines.push(format!(
+                "{} is process {peer}: {stages:?}, runs {:?}, frozen: {}",
+                self.slots[process.slot].join.name, process.running, process.is_frozen
+            ));
+        }
+        lines
+    }
+}
