@@ -101,14 +101,19 @@ mod worker {
         config.program = program();
         config.report_stack_overflow = true;
         crate::default::is_worker_of(config.scheduler.clone());
+        // Values are also encoded and dropped outside of their tasks: what fits the stack of a task
+        // must fit there.
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_stack_size(config.stack_bytes)
             .enable_all()
             .build();
         let runtime = runtime.map_err(|error| describe(&error))?;
-        let served = runtime.block_on(serve(config));
+        // Not on this thread, whose stack is not ours to choose.
+        let serving = runtime.spawn(serve(config));
+        let served = runtime.block_on(serving);
         // Threads that still run a task do not keep the process.
         runtime.shutdown_background();
-        served
+        served.map_err(|error| describe(&error))?
     }
 
     async fn serve(config: Config) -> Result<(), String> {

@@ -20,6 +20,9 @@ use crate::error::Kind;
 use crate::{Client, Error, Result, role};
 use process::WorkerProcess;
 
+/// The stack of the cluster's threads, which handle values as tasks do.
+const STACK_BYTES: usize = 16 << 20;
+
 /// How long workers may take to join.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -181,6 +184,8 @@ impl LocalClusterBuilder {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("dask-local")
+            // As in the worker role: values are encoded and dropped outside of their tasks too.
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
