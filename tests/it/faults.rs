@@ -185,10 +185,10 @@ async fn a_deep_value_is_exchanged_between_workers() {
     bounded(async {
         let (_cluster, client) = cluster().await;
         let on = |name: &str| client.options().workers([name]);
-        let value = on("0").submit(nested, 10_000);
+        let value = on("0").submit(nested, 30_000);
         assert_eq!(
             on("1").submit(levels, &value).result().await.unwrap(),
-            10_000
+            30_000
         );
         drop(value);
         goes_on(&client).await;
