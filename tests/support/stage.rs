@@ -119,9 +119,8 @@ pub fn linger(stage: &str, name: &str) -> Result<i64, Failed> {
         socket.set_read_timeout(Some(Duration::from_millis(2)))?;
         while !is_cancelled() {
             // The end of the stream says that nobody is there any more.
-            match socket.read(&mut [0; 8]) {
-                Ok(0) => return Ok("fail it was left alone".to_owned()),
-                Ok(_) | Err(_) => {}
+            if let Ok(0) = socket.read(&mut [0; 8]) {
+                return Ok("fail it was left alone".to_owned());
             }
         }
         socket.write_all(b"cancelled\n")?;
