@@ -81,7 +81,7 @@ async fn a_function_that_no_worker_has_fails_and_names_what_they_offer() {
         task_says(&error, TaskErrorKind::NoFunction, &words);
 
         // What depends on it shares its fate.
-        let dependent = client.submit(double, &client.submit(only_here, 2));
+        let dependent = client.submit(double, client.submit(only_here, 2));
         let error = failure(&dependent).await;
         task_says(&error, TaskErrorKind::NoFunction, &["only_here"]);
         goes_on(&client).await;

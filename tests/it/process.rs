@@ -236,8 +236,7 @@ async fn a_killed_scheduler_ends_every_wait_by_its_name_and_the_workers() {
         wait(&large).await.unwrap();
         let pending: Future<i64> = client.submit(gated, (gate.address(), 3));
         let _waiting = gate.arrival().await;
-        let asking = client.wait_for_workers(3);
-        let mut asking = Box::pin(async { asking.await });
+        let mut asking = Box::pin(client.wait_for_workers(3));
         let early = tokio::time::timeout(Duration::ZERO, &mut asking).await;
         assert!(early.is_err());
         let mut done = as_completed([&pending]);
@@ -344,7 +343,7 @@ async fn tasks_wait_for_a_worker_to_come_and_come_back() {
         worker.kill();
         worker.ended().await;
         // All it held is gone, and is computed again by the next one.
-        let sum = client.submit(total, &client.submit(blob, LARGE));
+        let sum = client.submit(total, client.submit(blob, LARGE));
         let _worker = Program::worker(&address, "one");
         assert_eq!(sum.result().await.unwrap(), large_total());
         assert_eq!(client.gather(&first).await.unwrap()[9], 18);
