@@ -18,7 +18,7 @@ pub(crate) const SECONDS: Duration = Duration::from_secs(30);
 pub(crate) struct Program {
     child: Child,
     /// The end of its input would end it, and waiting for a child closes that.
-    _input: ChildStdin,
+    input: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -43,7 +43,7 @@ impl Program {
             .unwrap();
         let output = child.stdout.take().unwrap();
         Self {
-            _input: child.stdin.take().unwrap(),
+            input: child.stdin.take(),
             child,
             lines: BufReader::new(output).lines(),
         }
@@ -86,6 +86,11 @@ impl Program {
 
     pub(crate) fn kill(&self) {
         signal(self.pid(), libc::SIGKILL);
+    }
+
+    /// Closes its input, as the end of whoever started it does.
+    pub(crate) fn orphan(&mut self) {
+        self.input = None;
     }
 
     /// Waits until it has ended; how, and what it said on standard error.

@@ -402,6 +402,23 @@ async fn a_client_that_reads_from_a_worker_that_dies_gets_the_value_from_the_nex
 }
 
 #[tokio::test]
+async fn workers_end_with_who_started_them_joined_or_not() {
+    bounded(async {
+        let mut processes = Processes::start().await;
+        let [one, _] = &mut processes.workers;
+        one.orphan();
+        assert_eq!(one.ended().await.0.code(), Some(0));
+        processes.scheduler.kill();
+        processes.scheduler.ended().await;
+        let mut alone = Program::worker(&processes.address, "alone");
+        alone.orphan();
+        let ended = tokio::time::timeout(Duration::from_secs(20), alone.ended()).await;
+        assert_eq!(ended.unwrap().0.code(), Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_name_that_is_taken_is_refused_to_the_second_worker() {
     bounded(async {
         let processes = Processes::start().await;

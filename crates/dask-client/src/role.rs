@@ -118,14 +118,18 @@ mod worker {
 
     async fn serve(config: Config) -> Result<(), String> {
         let scheduler = config.scheduler.clone();
-        let worker = Worker::connect(config, Transports::default());
-        let worker = worker.await.map_err(|error| describe(&error))?;
+        let mut parent_gone = std::pin::pin!(parent_gone());
+        let worker = tokio::select! {
+            worker = Worker::connect(config, Transports::default()) => worker,
+            () = &mut parent_gone => return Ok(()),
+        };
+        let worker = worker.map_err(|error| describe(&error))?;
         let (name, threads) = (worker.name().to_owned(), worker.nthreads());
         let address = worker.address().clone();
         let line = format!("Worker at: {address} (name {name}, {threads} threads)\n");
         // Whoever started the process may not listen.
         let _ = std::io::stdout().write_all(line.as_bytes());
-        let ended = worker.run(parent_gone()).await;
+        let ended = worker.run(parent_gone).await;
         ended
             .map(drop)
             .map_err(|error| format!("{} ({scheduler})", describe(&error)))
