@@ -1,6 +1,6 @@
 //! A transport of one's own carries a whole cluster.
 
-use dask_client::transport::{Inproc, Tcp, Transports};
+use dask_client::transport::{Inproc, Tcp};
 use dask_client::{Client, LocalCluster};
 use support::cluster::within;
 use support::counting::Counting;
@@ -47,32 +47,26 @@ async fn everything_crosses_it() {
 #[tokio::test]
 async fn it_may_wrap_sockets() {
     let transport = Counting::new(Tcp);
-    let any = "counting://127.0.0.1:0";
-    let builder = LocalCluster::builder().workers(0);
-    let builder = builder.transport(transport.clone()).scheduler_address(any);
-    let cluster = builder.build().await.unwrap();
-    let transports = Transports::default().with(transport.clone());
-    let mut workers = tokio::task::JoinSet::new();
-    for name in ["0", "1"] {
-        let mut config = dask_worker::Config::new(cluster.address().clone());
-        config.listen = Some(any.parse().unwrap());
-        config.name = Some(name.to_owned());
-        let worker = dask_worker::Worker::connect(config, transports.clone()).await;
-        workers.spawn(worker.unwrap().run(std::future::pending()));
-    }
+    let builder = LocalCluster::builder().workers(2).threads_per_worker(1);
+    let builder = builder.transport(transport.clone());
+    let cluster = builder
+        .scheduler_address("counting://127.0.0.1:0")
+        .build()
+        .await
+        .unwrap();
     let builder = Client::builder().address(cluster.address());
-    let builder = builder.transports(transports).set_as_default(false);
-    let client = builder.connect().await.unwrap();
+    let client = builder
+        .transport(transport)
+        .set_as_default(false)
+        .connect()
+        .await
+        .unwrap();
     let made = client.options().workers(["0"]).submit(noise, (1 << 20, 1));
     let moved = client.options().workers(["1"]).submit(weigh, &made);
     assert_eq!(moved.await.unwrap(), weigh(&noise(1 << 20, 1)));
     assert_eq!(made.await.unwrap(), noise(1 << 20, 1));
-
-    // The workers end with their scheduler.
-    client.shutdown().await.unwrap();
-    let ended = within("the workers to end", workers.join_all()).await;
-    assert!(ended.iter().all(Result::is_ok), "{ended:?}");
-    cluster.close().await;
+    client.close().await.unwrap();
+    within("the cluster to end", cluster.close()).await;
 }
 
 #[tokio::test]

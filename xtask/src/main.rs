@@ -7,6 +7,7 @@ mod cluster;
 mod error;
 mod process;
 mod quickstart;
+mod sim;
 mod step;
 mod test;
 mod tidy;
@@ -33,6 +34,7 @@ enum Command {
     /// Checks the rules of the workspace that no other tool knows: layers, purity, sizes, names.
     Tidy,
     Bench(bench::Args),
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
+        Command::Sim(args) => sim::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

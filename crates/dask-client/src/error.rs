@@ -28,9 +28,9 @@ pub(crate) enum Kind {
     Closed,
     #[error("the connection to the scheduler at {address} is gone: {reason}")]
     Disconnected { address: Address, reason: Arc<str> },
-    #[error("cannot connect to the scheduler")]
+    #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("this is no address of a scheduler")]
+    #[error(transparent)]
     Address(#[from] ParseAddressError),
     #[error("the scheduler refused: {0}")]
     Refused(Refusal),
@@ -44,7 +44,7 @@ pub(crate) enum Kind {
         worker: Address,
         reason: String,
     },
-    #[error("data could not be moved")]
+    #[error(transparent)]
     Peer(#[from] PeerError),
     #[error(
         "the value of {key} was not where the scheduler said, {tries} times: workers are going \

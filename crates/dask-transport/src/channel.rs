@@ -18,8 +18,8 @@ const BATCH_MESSAGES: usize = 4096;
 const FIRST_MESSAGES: usize = 256;
 
 /// Makes typed messages of a connection that was welcomed. One task writes: what queues up while
-/// it writes a batch is the next batch, so a message on an idle link leaves at once, and a busy link
-/// has few and large batches, without a timer.
+/// it writes a batch is the next batch, so a message on an idle link leaves at once, and a busy
+/// link has few and large batches, without a timer.
 ///
 /// Must be called inside a tokio runtime, on which the writing task runs.
 pub fn channel<Out, In>(mut connection: Connection) -> (Outbox<Out>, Inbox<In>)

@@ -24,7 +24,7 @@ pub enum TransportError {
         expected: &'static str,
     },
     /// Nobody was reached at the address.
-    #[error("could not connect to {address}: {source}")]
+    #[error("could not connect to {address}")]
     Connect {
         /// The address.
         address: Address,
@@ -32,7 +32,7 @@ pub enum TransportError {
         source: io::Error,
     },
     /// The address cannot be listened at.
-    #[error("could not listen at {address}: {source}")]
+    #[error("could not listen at {address}")]
     Listen {
         /// The address.
         address: Address,
@@ -40,7 +40,7 @@ pub enum TransportError {
         source: io::Error,
     },
     /// The link broke.
-    #[error("the link to {peer} broke: {source}")]
+    #[error("the link to {peer} broke")]
     Broken {
         /// The peer.
         peer: Address,
@@ -48,7 +48,7 @@ pub enum TransportError {
         source: io::Error,
     },
     /// A batch breaks the rules of the link.
-    #[error("{0}")]
+    #[error(transparent)]
     Wire(#[from] WireError),
     /// The peer is gone, or this direction was closed before.
     #[error("the link is closed")]

@@ -47,9 +47,7 @@ pub enum ConnectError {
         timeout: Duration,
     },
     /// The peer is something else.
-    #[error(
-        "{address} is no scheduler, worker or client of this system: {source}; check the address"
-    )]
+    #[error("{address} is no scheduler, worker or client of this system: check the address")]
     NotDask {
         /// Where to.
         address: Address,
@@ -70,7 +68,7 @@ pub enum ConnectError {
         ours: VersionRange,
     },
     /// The peer ended the connection, and said why.
-    #[error("{address} rejected the connection: {rejection}")]
+    #[error("{address} rejected the connection")]
     Rejected {
         /// Where to.
         address: Address,
@@ -90,7 +88,7 @@ pub enum ConnectError {
         known: Vec<String>,
     },
     /// The link broke during the handshake, or the address makes no sense.
-    #[error("the connection to {address} failed: {source}; check the address and try again")]
+    #[error("the connection to {address} failed: check the address and try again")]
     Transport {
         /// Where to.
         address: Address,

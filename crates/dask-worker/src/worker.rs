@@ -173,8 +173,18 @@ impl std::fmt::Debug for Worker {
 
 /// An address of this host to which the scheduler's host finds the way, with a free port.
 async fn local_address(scheduler: &Address) -> Result<Address, Error> {
-    if scheduler.scheme() != "tcp" {
-        return Ok(format!("{}://0", scheduler.scheme()).parse()?);
+    let scheme = scheduler.scheme();
+    if scheme != "tcp" {
+        // A transport over sockets has hosts and ports in its addresses too.
+        let port = scheduler
+            .rest()
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
+        let free = match port {
+            Some(Ok(_)) => format!("{scheme}://{}:0", scheduler.host()),
+            _ => format!("{scheme}://0"),
+        };
+        return Ok(free.parse()?);
     }
     let no_route = |source| Error::NoRoute {
         scheduler: scheduler.clone(),

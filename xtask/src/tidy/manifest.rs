@@ -17,7 +17,7 @@ pub(super) fn check(path: &str, content: &str) -> Vec<Violation> {
         return reasons(path, content);
     }
     // A fuzz crate is a workspace of its own, for cargo-fuzz.
-    if path.contains("/fuzz/") {
+    if path.starts_with("fuzz/") || path.contains("/fuzz/") {
         return Vec::new();
     }
     versions(path, content)
@@ -104,6 +104,8 @@ mod tests {
         );
         assert!(lines(path, "[package]\nname = \"a\"\n").is_empty());
         assert!(lines(path, "[dependencies]\na.workspace = true\n").is_empty());
-        assert!(lines("crates/a/fuzz/Cargo.toml", "[dependencies]\na = \"1\"\n").is_empty());
+        for path in ["fuzz/Cargo.toml", "crates/a/fuzz/Cargo.toml"] {
+            assert!(lines(path, "[dependencies]\na = \"1\"\n").is_empty());
+        }
     }
 }
