@@ -27,12 +27,12 @@ use dask_proto::{Address, Key, TaskError};
 use dask_task::{TaskFn, Value};
 use tokio::runtime::Runtime;
 
-use crate::argument::IntoArgs;
-use crate::delayed::Collection;
 use crate::future::Status;
-use crate::gather::{Errors, Gather};
+use crate::future::gather::{Errors, Gather};
+use crate::future::wait::{DoneAndNotDone, Futures, Wait};
 use crate::graph::Graph;
-use crate::wait::{DoneAndNotDone, Futures, Wait};
+use crate::graph::delayed::Collection;
+use crate::submit::argument::IntoArgs;
 use crate::{ClientBuilder, Options, Result};
 
 pub use crate::as_completed;

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::error::Kind;
 use crate::future::Status;
-use crate::hold::{Hold, Outcome};
+use crate::future::hold::{Hold, Outcome};
 use crate::state::{ClientState, Event, Instruction, Instructions, Unanswered};
 use crate::{Error, Result};
 

@@ -37,55 +37,41 @@ pub mod state;
 pub mod testing;
 pub mod transport;
 
-mod argument;
-mod as_completed;
-#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
-mod builder;
 mod client;
-mod control;
 mod default;
-mod delayed;
 mod driver;
 mod error;
 mod future;
-mod gather;
 mod graph;
-mod hold;
 #[cfg(feature = "local")]
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 mod local;
-#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
-mod options;
-#[cfg(feature = "progress")]
-mod progress;
 mod role;
-mod scatter;
 mod submit;
-mod wait;
 
-pub use argument::{ArgumentError, IntoArg, IntoArgs};
-pub use as_completed::{AsCompleted, as_completed};
-pub use builder::ClientBuilder;
 pub use client::Client;
-pub use control::fire_and_forget;
+pub use client::builder::ClientBuilder;
+pub use client::control::fire_and_forget;
+pub use client::options::Options;
 pub use dask_macros::{main, task};
 pub use dask_proto::message::{SchedulerInfo, WorkerInfo};
 pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};
 pub use dask_task::context::is_cancelled;
 pub use dask_task::{TaskFn, Value};
 pub use default::default_client;
-pub use delayed::{Collection, Delayed, Persisted, delayed};
 pub use error::{Error, Result};
+pub use future::as_completed::{AsCompleted, as_completed};
+pub use future::gather::Errors::{self, Raise, Skip};
+pub use future::gather::{Gather, GatherBuilder};
+#[cfg(feature = "progress")]
+pub use future::progress::progress;
+pub use future::wait::{AnyFuture, DoneAndNotDone, Futures, Wait, wait};
 pub use future::{BoxFuture, Future, Status};
-pub use gather::Errors::{self, Raise, Skip};
-pub use gather::{Gather, GatherBuilder};
+pub use graph::delayed::{Collection, Delayed, Persisted, delayed};
 pub use graph::{Graph, KeyRef};
 #[cfg(feature = "local")]
 pub use local::{LocalCluster, LocalClusterBuilder};
-pub use options::Options;
-#[cfg(feature = "progress")]
-pub use progress::progress;
 /// What values of tasks are serialized with: `#[derive(Serialize, Deserialize)]` with
 /// `#[serde(crate = "dask_client::serde")]` needs no dependency of its own.
 pub use serde;
-pub use wait::{AnyFuture, DoneAndNotDone, Futures, Wait, wait};
+pub use submit::argument::{ArgumentError, IntoArg, IntoArgs};

@@ -78,7 +78,7 @@ mod worker {
     use dask_worker::{Config, Worker};
 
     use super::variable::{EXIT_ON_STDIN_CLOSE, LISTEN, NAME, NTHREADS, SCHEDULER_ADDRESS};
-    use crate::builder::program;
+    use crate::client::builder::program;
     use crate::driver::describe;
 
     pub(super) fn main() -> i32 {

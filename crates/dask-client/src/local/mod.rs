@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
-use crate::builder::program;
+use crate::client::builder::program;
 use crate::error::Kind;
 use crate::{Client, Error, Result, role};
 use process::WorkerProcess;

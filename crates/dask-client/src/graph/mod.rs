@@ -1,5 +1,7 @@
 //! Graphs of calls: raw graphs of the user, and what delayed calls depend on.
 
+pub(crate) mod delayed;
+
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -13,11 +15,11 @@ use dask_proto::{Key, Payload, TaskErrorKind};
 use dask_task::{TaskFn, registry};
 
 use crate::Result;
-use crate::argument::{CallBuilder, Dependency, IntoArgs};
-use crate::delayed::Node;
 use crate::driver::Link;
 use crate::error::Kind;
-use crate::hold::{Hold, Outcome};
+use crate::future::hold::{Hold, Outcome};
+use crate::graph::delayed::Node;
+use crate::submit::argument::{CallBuilder, Dependency, IntoArgs};
 use crate::submit::{refusal, tokenizer};
 
 /// A raw graph: keys and calls that refer to each other by key, as Dask's `get` takes it.

@@ -6,7 +6,7 @@ use dask_task::Value;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-use crate::wait::{AnyFuture, Futures, hold};
+use crate::future::wait::{AnyFuture, Futures, hold};
 use crate::{Future, blocking};
 
 /// Futures in the order in which they are done: Dask's `as_completed`.

@@ -1,3 +1,12 @@
+//! Futures, and what waits for them.
+
+pub(crate) mod as_completed;
+pub(crate) mod gather;
+pub(crate) mod hold;
+#[cfg(feature = "progress")]
+pub(crate) mod progress;
+pub(crate) mod wait;
+
 use std::fmt;
 use std::future::IntoFuture;
 use std::hash::{Hash, Hasher};
@@ -8,7 +17,7 @@ use std::time::Duration;
 use dask_proto::{Key, TaskError};
 use dask_task::Value;
 
-use crate::hold::{Hold, Outcome};
+use crate::future::hold::{Hold, Outcome};
 use crate::{Error, Result};
 
 /// A boxed future: what awaiting one of this crate's builders runs.
@@ -143,10 +152,10 @@ impl<T> Future<T> {
     /// # Errors
     /// When the scheduler is gone.
     pub async fn cancel(&self) -> Result<()> {
-        crate::control::cancel(
+        crate::client::control::cancel(
             &self.hold.client,
             std::slice::from_ref(&self.hold),
-            crate::control::Force::No,
+            crate::client::control::Force::No,
         )
         .await
     }
@@ -156,7 +165,7 @@ impl<T> Future<T> {
     /// # Errors
     /// When the scheduler is gone.
     pub async fn retry(&self) -> Result<()> {
-        crate::control::retry(&self.hold.client, std::slice::from_ref(&self.hold)).await
+        crate::client::control::retry(&self.hold.client, std::slice::from_ref(&self.hold)).await
     }
 
     /// Gives up this clone of the future; the same as dropping it.
@@ -185,7 +194,7 @@ impl<T: Value> Future<T> {
     /// # Errors
     /// When the task failed ([`Error::task_error`]), was cancelled, or the scheduler is gone.
     pub async fn result(&self) -> Result<T> {
-        crate::gather::value(&self.hold).await
+        crate::future::gather::value(&self.hold).await
     }
 
     /// Waits for the result, but not longer than `timeout`.

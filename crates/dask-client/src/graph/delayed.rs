@@ -9,10 +9,10 @@ use dask_proto::{Key, TaskErrorKind};
 use dask_task::{TaskDef, TaskFn, Value};
 use dask_tokenize::unique_key_name;
 
-use crate::argument::{ArgumentError, Call, CallBuilder, Dependency, IntoArgs};
 use crate::driver::Link;
+use crate::future::hold::Hold;
 use crate::graph::{Graph, Plan};
-use crate::hold::Hold;
+use crate::submit::argument::{ArgumentError, Call, CallBuilder, Dependency, IntoArgs};
 use crate::submit::{refusal, tokenizer};
 use crate::{Client, Future, Result};
 

@@ -1,5 +1,8 @@
 //! From a function and its arguments to a task on its way to the scheduler.
 
+pub(crate) mod argument;
+pub(crate) mod scatter;
+
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -11,9 +14,9 @@ use dask_proto::{Key, KeyTooLong, TaskError, TaskErrorKind};
 use dask_task::{TaskDef, TaskFn, registry};
 use dask_tokenize::{Token, Tokenizer, key_name, unique_key_name};
 
-use crate::argument::{Call, CallBuilder, Dependency, IntoArgs};
 use crate::driver::Link;
-use crate::hold::{Hold, Outcome};
+use crate::future::hold::{Hold, Outcome};
+use crate::submit::argument::{Call, CallBuilder, Dependency, IntoArgs};
 
 /// How the keys of new tasks are made.
 #[derive(Debug, Clone, Default)]

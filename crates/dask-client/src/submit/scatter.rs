@@ -12,8 +12,8 @@ use dask_tokenize::{key_name, tokenize, unique_key_name};
 
 use crate::driver::Link;
 use crate::error::Kind;
+use crate::future::hold::Hold;
 use crate::future::short_type_name;
-use crate::hold::Hold;
 use crate::{Error, Future, Result};
 
 /// How data are scattered.

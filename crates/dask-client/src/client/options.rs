@@ -3,10 +3,10 @@ use std::time::Duration;
 use dask_proto::graph::TaskOptions;
 use dask_task::{TaskFn, Value};
 
-use crate::argument::IntoArgs;
-use crate::delayed::Collection;
 use crate::graph::Graph;
-use crate::scatter::Scatter;
+use crate::graph::delayed::Collection;
+use crate::submit::argument::IntoArgs;
+use crate::submit::scatter::Scatter;
 use crate::submit::{MAP_BATCH, Naming, Submitter};
 use crate::{Client, Error, Future, Result};
 
@@ -166,7 +166,7 @@ impl Options {
 
     /// [`Client::persist`] with these options.
     pub fn persist<C: Collection>(&self, collection: &C) -> C {
-        crate::delayed::persist(collection, self.client.link(), &self.task)
+        crate::graph::delayed::persist(collection, self.client.link(), &self.task)
     }
 
     /// [`Client::get`] with these options.
@@ -201,7 +201,7 @@ impl Options {
         values: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Future<T>>> {
         let values = values.into_iter().collect();
-        crate::scatter::scatter(self.client.link(), &self.scatter, values).await
+        crate::submit::scatter::scatter(self.client.link(), &self.scatter, values).await
     }
 
     /// [`Client::wait_for_workers`] with these options.

@@ -7,8 +7,8 @@ use dask_task::Value;
 
 use crate::blocking::Future as Blocking;
 use crate::future::BoxFuture;
-use crate::gather::{Gather, Holds};
-use crate::hold::{Hold, Outcome};
+use crate::future::gather::{Gather, Holds};
+use crate::future::hold::{Hold, Outcome};
 use crate::{Error, Future, Result};
 
 /// A future of this crate, async or blocking.

@@ -6,9 +6,9 @@ use dask_tokenize::key_prefix;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::Result;
-use crate::as_completed::AsCompleted;
 use crate::future::Status;
-use crate::wait::{Futures, hold};
+use crate::future::as_completed::AsCompleted;
+use crate::future::wait::{Futures, hold};
 
 /// Draws how far futures are, one bar for each function, until all are done: Dask's `progress`.
 ///

@@ -9,9 +9,9 @@ use dask_proto::{Address, Key};
 
 use crate::driver::Link;
 use crate::error::Kind;
-use crate::hold::Hold;
+use crate::future::hold::Hold;
+use crate::future::wait::{Futures, holds};
 use crate::state::Event;
-use crate::wait::{Futures, holds};
 use crate::{Client, Result};
 
 /// Whether a cancellation overrules other clients that hold the same key.

@@ -1,14 +1,22 @@
+//! The client and its verbs.
+
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
+pub(crate) mod builder;
+pub(crate) mod control;
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
+pub(crate) mod options;
+
 use std::fmt;
 use std::sync::Arc;
 
 use dask_proto::Address;
 use dask_task::{TaskFn, Value};
 
-use crate::argument::IntoArgs;
-use crate::builder::ClientBuilder;
+use crate::client::builder::ClientBuilder;
+use crate::client::options::Options;
 use crate::driver::Link;
 use crate::graph::Graph;
-use crate::options::Options;
+use crate::submit::argument::IntoArgs;
 use crate::{Future, Result, default};
 
 /// A connection to a scheduler, and so to a cluster: Dask's `Client`.

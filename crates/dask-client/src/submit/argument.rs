@@ -9,9 +9,9 @@ use dask_task::{CallWriter, Value};
 use dask_tokenize::{Token, TokenizeError, Tokenizer};
 
 use crate::Future;
-use crate::delayed::{Delayed, Node};
+use crate::future::hold::Hold;
 use crate::graph::KeyRef;
-use crate::hold::Hold;
+use crate::graph::delayed::{Delayed, Node};
 
 /// What fits a parameter of type `P`: a value, a reference to one (it is cloned), a future of one;
 /// for a list also an array or a slice of its elements, or of futures of them; for text a `&str`.

@@ -14,8 +14,8 @@ use dask_task::Value;
 
 use crate::driver::Link;
 use crate::error::Kind;
+use crate::future::hold::{Hold, Outcome};
 use crate::future::{BoxFuture, Future};
-use crate::hold::{Hold, Outcome};
 use crate::state::Event;
 use crate::{Client, Error, Result, blocking};
 
