@@ -49,6 +49,7 @@ scripts! {
     joining,
     key_collision,
     killed_worker,
+    many_dependents,
     missing_dependencies,
     no_function,
     no_worker,

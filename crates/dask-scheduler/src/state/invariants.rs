@@ -112,7 +112,8 @@ impl SchedulerState {
         ensure!(live.len() == task.live_dependents as usize, rule, task)?;
         let depends = |d: &Row| self.tasks[*d].dependencies.contains(&row);
         ensure!(live.iter().all(depends), "dependents depend", task)?;
-        let few = task.dependents.len() <= 16.max(2 * live.len() + 1);
+        // Sixteen are not worth a sweep, and stay when others join them.
+        let few = task.dependents.len() <= 16 + 2 * live.len();
         ensure!(few, "forgotten dependents are swept out", task)
     }
 
