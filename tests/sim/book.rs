@@ -128,7 +128,10 @@ impl Book {
                 // Tree reduction: the second half of the tasks adds up pairs.
                 2 if i > n / 2 => {
                     let at = start + 2 * (i - n / 2 - 1);
-                    [at, at + 1].into_iter().filter(|p| *p < start + i).collect()
+                    [at, at + 1]
+                        .into_iter()
+                        .filter(|p| *p < start + i)
+                        .collect()
                 }
                 2 => Vec::new(),
                 // Fan-in, fan-out, and both.
@@ -176,7 +179,11 @@ impl Book {
         let options = Options {
             priority: i32::try_from(dice.below(3)).expect("small") - 1,
             retries: if dice.chance(30) { 2 } else { 0 },
-            slots: if dice.chance(odd) { some_slots(dice) } else { Vec::new() },
+            slots: if dice.chance(odd) {
+                some_slots(dice)
+            } else {
+                Vec::new()
+            },
             is_loose: dice.chance(50),
             needs_gpu: dice.chance(odd),
         };

@@ -22,7 +22,7 @@ impl Sim {
     /// When something is not as it should be.
     pub(crate) fn run(&mut self) {
         let wild = self.dice.micros(1_000, 60_000_000).min(WILD);
-        self.run_until(wild, |_| false);
+        self.run_until(wild, |sim| sim.events % 64 == 0 && sim.is_dull());
         self.note(|| "no more faults".to_owned());
         self.calm();
         self.settle("after the faults");
@@ -34,6 +34,12 @@ impl Sim {
         self.release_all();
         let is_empty = self.run_until(SETTLING, |sim| sim.events % 16 == 0 && sim.is_empty());
         assert!(is_empty, "something is left though nobody wants it");
+    }
+
+    /// Whether nothing more will be tried.
+    fn is_dull(&self) -> bool {
+        let mut programs = self.programs.values();
+        self.weather.faults == 0 && !self.programs.is_empty() && programs.all(|p| p.acts == 0)
     }
 
     fn settle(&mut self, when: &str) {
@@ -95,13 +101,16 @@ impl Sim {
         let mut causes = closure.iter().copied();
         let cause = causes.find(|page| self.book.specs[*page].key == error.key);
         let Some(cause) = cause else {
-            panic!("{} failed because of a stranger: {error}", self.book.specs[page].key);
+            panic!(
+                "{} failed because of a stranger: {error}",
+                self.book.specs[page].key
+            );
         };
         let spec = &self.book.specs[cause];
         let is_explained = match error.kind {
             TaskErrorKind::Returned => self.failed.contains(&cause),
             TaskErrorKind::KilledWorker => {
-                self.killers.contains(&cause) || self.deaths > self.desk.allowed_failures
+                self.killers.contains(&cause) || self.losses > self.desk.allowed_failures
             }
             TaskErrorKind::NoFunction => spec.function != 0,
             TaskErrorKind::LostData => spec.is_data,
@@ -116,7 +125,13 @@ impl Sim {
             "at {}, after {} events; the scheduler has:",
             self.now, self.events
         )];
-        lines.extend(self.desk.state.summary().into_iter().map(|l| format!("  {l}")));
+        lines.extend(
+            self.desk
+                .state
+                .summary()
+                .into_iter()
+                .map(|l| format!("  {l}")),
+        );
         for (peer, program) in &self.programs {
             for (future, ticket) in &program.tickets {
                 if matches!(ticket.status, Status::Pending | Status::Finished) {

@@ -168,15 +168,6 @@ impl Sim {
         }
     }
 
-    /// The futures of a scatter that the scheduler refused.
-    pub(crate) fn refused_scatter(&self, peer: PeerId, id: RequestId) -> Vec<FutureId> {
-        let asked = self.programs.get(&peer).and_then(|p| p.asked.get(&id));
-        match asked {
-            Some(Asked::Scatter(futures)) => futures.clone(),
-            _ => Vec::new(),
-        }
-    }
-
     /// Carries out what a client's state asked for.
     pub(crate) fn perform(&mut self, peer: PeerId) {
         let Some(program) = self.programs.get_mut(&peer) else {
@@ -226,7 +217,11 @@ impl Sim {
     }
 
     fn finish(&mut self, peer: PeerId, future: FutureId, value: Option<Payload>) {
-        let status = if value.is_some() { Status::Checked } else { Status::Finished };
+        let status = if value.is_some() {
+            Status::Checked
+        } else {
+            Status::Finished
+        };
         let Some(page) = self.set_status(peer, future, status) else {
             return;
         };
@@ -358,6 +353,15 @@ impl Sim {
         }
     }
 
+    /// A client does not wait for ever until what it scattered is there.
+    pub(crate) fn give_up(&mut self, peer: PeerId, future: FutureId) {
+        let ticket = self.programs.get(&peer).and_then(|p| p.tickets.get(&future));
+        if ticket.is_some_and(|ticket| ticket.status == Status::Pending) {
+            self.release(peer, future);
+            self.perform(peer);
+        }
+    }
+
     pub(crate) fn release(&mut self, peer: PeerId, future: FutureId) {
         if let Some(program) = self.programs.get_mut(&peer) {
             program.forget(future);
@@ -375,6 +379,8 @@ impl Sim {
             let is_explained = ticket.is_subscribed || !closure.is_disjoint(&self.cancelled);
             let key = &self.book.specs[ticket.page].key;
             assert!(is_explained, "nobody cancelled {key}: {reason}");
+            // What is submitted on a future of a key that was not there is cancelled too.
+            self.cancelled.insert(ticket.page);
         }
     }
 }

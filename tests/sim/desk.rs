@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dask_proto::Moment;
-use dask_proto::id::{ClientId, FutureId, WorkerId};
+use dask_proto::id::{ClientId, FutureId, RequestId, WorkerId};
 use dask_proto::message::{
     ClientToScheduler, Request, SchedulerToClient, SchedulerToWorker, Welcome,
 };
@@ -37,8 +37,8 @@ pub(crate) struct Desk {
     pub(crate) peers: BTreeSet<PeerId>,
     /// What each future that is held stands for, by what was said about it.
     pub(crate) holds: BTreeMap<(ClientId, FutureId), (Key, Told)>,
-    /// Keys that nobody's release ends.
-    pub(crate) fired: BTreeSet<Key>,
+    /// The futures of each scatter.
+    scattered: BTreeMap<(ClientId, RequestId), Vec<FutureId>>,
 }
 
 impl Desk {
@@ -61,7 +61,7 @@ impl Desk {
             timer: None,
             peers: BTreeSet::new(),
             holds: BTreeMap::new(),
-            fired: BTreeSet::new(),
+            scattered: BTreeMap::new(),
         }
     }
 }
@@ -96,6 +96,7 @@ impl Sim {
                 if is_client {
                     Event::ClientLost { client }
                 } else {
+                    self.losses += 1;
                     let reason = "its connection ended".to_owned();
                     Event::WorkerLost { worker, reason }
                 }
@@ -111,9 +112,7 @@ impl Sim {
 
     fn forget_peer(&mut self, peer: PeerId) {
         self.desk.peers.remove(&peer);
-        if let Some(link) = self.links.get_mut(&peer) {
-            link.down.cut(self.now);
-        }
+        self.cut_down(peer, self.now);
         self.desk.holds.retain(|(client, _), _| client.0 != peer);
     }
 
@@ -174,6 +173,7 @@ impl Sim {
 
     fn disconnect(&mut self, peer: Peer, reason: String) {
         let id = number(peer);
+        self.losses += 1;
         let close = match peer {
             Peer::Client(_) => Down::Client(vec![SchedulerToClient::Close { reason }]),
             Peer::Worker(_) => Down::Worker(vec![SchedulerToWorker::Close { reason }]),
@@ -189,7 +189,7 @@ impl Sim {
         if !self.desk.peers.contains(&client.0) {
             return;
         }
-        let holds = &mut self.desk.holds;
+        let (holds, scattered) = (&mut self.desk.holds, &mut self.desk.scattered);
         let mut hold = |future: FutureId, key: &Key| {
             holds.insert((client, future), (key.clone(), Told::Pending));
         };
@@ -202,20 +202,18 @@ impl Sim {
             ClientToScheduler::Subscribe { future, key } => hold(*future, key),
             ClientToScheduler::Request {
                 request: Request::Scatter { items, .. },
-                ..
+                id,
             } => {
                 for item in items {
                     hold(item.future, &item.key);
                 }
+                let futures = items.iter().map(|item| item.future);
+                scattered.insert((client, *id), futures.collect());
             }
             ClientToScheduler::Release { futures } => {
                 for future in futures {
                     holds.remove(&(client, *future));
                 }
-            }
-            ClientToScheduler::FireAndForget { futures } => {
-                let keys = futures.iter().filter_map(|f| holds.get(&(client, *f)));
-                self.desk.fired.extend(keys.map(|(key, _)| key.clone()));
             }
             _ => {}
         }
@@ -236,11 +234,17 @@ impl Sim {
                     error.kind,
                     TaskErrorKind::KeyCollision | TaskErrorKind::InvalidGraph
                 );
-                let told = if is_refused { Told::Refused } else { Told::Erred };
+                let told = if is_refused {
+                    Told::Refused
+                } else {
+                    Told::Erred
+                };
                 futures.iter().for_each(|future| note(*future, told));
             }
             SchedulerToClient::Pending { futures, .. } => {
-                futures.iter().for_each(|future| note(*future, Told::Pending));
+                futures
+                    .iter()
+                    .for_each(|future| note(*future, Told::Pending));
             }
             SchedulerToClient::Cancelled { futures, .. } => {
                 for future in futures {
@@ -251,7 +255,8 @@ impl Sim {
                 answer: dask_proto::message::Answer::Refused(_),
                 id,
             } => {
-                for future in self.refused_scatter(client.0, *id) {
+                let refused = self.desk.scattered.remove(&(client, *id));
+                for future in refused.unwrap_or_default() {
                     self.desk.holds.remove(&(client, future));
                 }
             }

@@ -15,11 +15,6 @@ impl Dice {
         usize::try_from(self.next() % end).expect("below a usize")
     }
 
-    /// A number of `least..=most`.
-    pub(crate) fn between(&mut self, least: usize, most: usize) -> usize {
-        least + self.below(most - least + 1)
-    }
-
     /// Whether something of so many percent happens.
     pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent

@@ -1,12 +1,10 @@
 //! Links: what is said arrives in order, later, or not at all.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use dask_proto::Moment;
 use dask_proto::message::{
-    ClientToScheduler, SchedulerToClient, SchedulerToWorker, Welcome, WorkerJoin,
-    WorkerToScheduler,
+    ClientToScheduler, SchedulerToClient, SchedulerToWorker, Welcome, WorkerJoin, WorkerToScheduler,
 };
 
 use crate::dice::Dice;
@@ -37,6 +35,8 @@ pub(crate) struct Lane<T> {
     last: Moment,
     slowest_us: u64,
     is_closed: bool,
+    /// Whether the receiver hears of the end, or has heard.
+    has_end: bool,
 }
 
 /// A connection between the scheduler and a peer.
@@ -62,6 +62,7 @@ impl<T> Lane<T> {
             last: Moment::default(),
             slowest_us,
             is_closed: false,
+            has_end: false,
         }
     }
 
@@ -75,18 +76,23 @@ impl<T> Lane<T> {
     pub(crate) fn finish(&mut self, now: Moment, end: T, dice: &mut Dice) -> Option<Moment> {
         let arrival = self.send(now, end, dice);
         self.is_closed = true;
+        self.has_end |= arrival.is_some();
         arrival
     }
 
     /// Loses what would arrive after `at`, and all that is sent from now on.
     pub(crate) fn cut(&mut self, at: Moment) {
-        self.under_way.retain(|(arrival, _)| *arrival <= at);
-        self.is_closed = true;
+        if !self.has_end {
+            self.under_way.retain(|(arrival, _)| *arrival <= at);
+            self.is_closed = true;
+        }
     }
 
-    /// What the receiver hears last of a lane that was cut.
-    pub(crate) fn hear_end(&mut self, now: Moment, after: Duration, end: T) -> Moment {
-        self.push(now + after, end)
+    /// What the receiver hears last of a lane that was cut; when, unless it heard before.
+    pub(crate) fn hear_end(&mut self, at: Moment, end: T) -> Option<Moment> {
+        let is_news = !self.has_end;
+        self.has_end = true;
+        is_news.then(|| self.push(at, end))
     }
 
     /// What arrives now.

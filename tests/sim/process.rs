@@ -356,7 +356,6 @@ impl Sim {
             return;
         };
         self.note(|| format!("{peer} has ended"));
-        self.deaths += 1;
         if let Some(link) = self.links.get_mut(&peer) {
             link.down.cut(Moment::default());
         }

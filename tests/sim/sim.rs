@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use dask_proto::Moment;
+use dask_proto::id::FutureId;
 use dask_proto::message::WorkerJoin;
 
 use crate::book::{self, Book, FUNCTIONS, Page, Taste};
@@ -32,7 +33,8 @@ pub(crate) enum Happening {
     Ask(CallId),
     Reply(CallId, Reply),
     Act(PeerId),
-    Fetch(PeerId, dask_proto::id::FutureId),
+    Fetch(PeerId, FutureId),
+    GiveUp(PeerId, FutureId),
     Fault,
     Break(PeerId),
     Thaw(PeerId),
@@ -67,8 +69,8 @@ pub(crate) struct Sim {
     pub(crate) killers: BTreeSet<Page>,
     /// Tasks that somebody cancelled.
     pub(crate) cancelled: BTreeSet<Page>,
-    /// Processes that ended.
-    pub(crate) deaths: u32,
+    /// Workers that the scheduler lost.
+    pub(crate) losses: u32,
     pub(crate) events: u64,
     pub(crate) trace: Trace,
 }
@@ -81,7 +83,11 @@ impl Sim {
         let slots = draw_slots(&mut dice, &weather);
         let taste = Taste {
             slots: slots.len(),
-            max_tasks: if dice.chance(10) { 120 } else { 4 << dice.below(4) },
+            max_tasks: if dice.chance(10) {
+                120
+            } else {
+                4 << dice.below(4)
+            },
             odd: if dice.chance(50) { 0 } else { 10 },
             longest_us: 100 << dice.below(15),
             largest: if dice.chance(50) { 11 } else { 28 },
@@ -108,7 +114,7 @@ impl Sim {
             failed: BTreeSet::new(),
             killers: BTreeSet::new(),
             cancelled: BTreeSet::new(),
-            deaths: 0,
+            losses: 0,
             events: 0,
             trace,
         };
@@ -118,7 +124,11 @@ impl Sim {
 
     fn open(&mut self) {
         for slot in 0..self.slots.len() {
-            let late = if self.dice.chance(20) { 5_000_000 } else { 1_000 };
+            let late = if self.dice.chance(20) {
+                5_000_000
+            } else {
+                1_000
+            };
             let at = self.now + self.dice.micros(1, late);
             self.schedule(at, Happening::Restart(slot));
         }
@@ -161,6 +171,7 @@ impl Sim {
             Happening::Reply(call, reply) => self.hear_reply(call, reply),
             Happening::Act(peer) => self.act(peer),
             Happening::Fetch(peer, future) => self.fetch_value(peer, future),
+            Happening::GiveUp(peer, future) => self.give_up(peer, future),
             Happening::Fault => self.fault(),
             Happening::Break(peer) => self.break_link(peer),
             Happening::Thaw(peer) => self.thaw(peer),
@@ -234,8 +245,9 @@ impl Sim {
         let after = self.dice.micros(100, 3_000_000);
         if let Some(link) = self.links.get_mut(&peer) {
             link.up.cut(cut);
-            let at = link.up.hear_end(self.now, after, Up::End);
-            self.schedule(at, Happening::ArriveUp(peer));
+            if let Some(at) = link.up.hear_end(self.now + after, Up::End) {
+                self.schedule(at, Happening::ArriveUp(peer));
+            }
         }
     }
 
@@ -244,8 +256,9 @@ impl Sim {
         let after = self.dice.micros(100, 3_000_000);
         if let Some(link) = self.links.get_mut(&peer) {
             link.down.cut(cut);
-            let at = link.down.hear_end(self.now, after, Down::End);
-            self.schedule(at, Happening::ArriveDown(peer));
+            if let Some(at) = link.down.hear_end(self.now + after, Down::End) {
+                self.schedule(at, Happening::ArriveDown(peer));
+            }
         }
     }
 
@@ -271,7 +284,11 @@ impl Sim {
 }
 
 fn draw_slots(dice: &mut Dice, weather: &Weather) -> Vec<Slot> {
-    let n = if dice.chance(5) { 50 } else { 1 + dice.below(6) };
+    let n = if dice.chance(5) {
+        50
+    } else {
+        1 + dice.below(6)
+    };
     (0..n)
         .map(|i| {
             let has_all = i == 0 || dice.chance(70);

@@ -174,9 +174,10 @@ impl Sim {
             let error = TaskError::new(TaskErrorKind::Returned, spec.key.clone(), message);
             return Outcome::Failed(Box::new(error));
         }
-        let inputs = job.inputs.iter().map(|input| {
-            input.unwrap_or_else(|| panic!("{} ran without a dependency", spec.key))
-        });
+        let inputs = job
+            .inputs
+            .iter()
+            .map(|input| input.unwrap_or_else(|| panic!("{} ran without a dependency", spec.key)));
         let value = book::value(spec.content, inputs);
         assert_eq!(
             value,

@@ -1,14 +1,19 @@
 //! What the people behind the programs do.
 
+use std::time::Duration;
+
 use dask_client::state::Event;
+use dask_proto::Payload;
 use dask_proto::graph::{TaskOptions, TaskSpec};
 use dask_proto::id::{FunctionId, FutureId};
 use dask_proto::message::{ClientToScheduler, Request, ScatterItem, Submit};
-use dask_proto::Payload;
 
 use crate::book::{Options, Page};
 use crate::client::Status;
 use crate::sim::{Happening, PeerId, Sim};
+
+/// How long a client waits until what it scatters is there.
+const SCATTERING: Duration = Duration::from_secs(30);
 
 impl Sim {
     /// A program does something, and will do more.
@@ -63,7 +68,11 @@ impl Sim {
             return;
         };
         let n = program.todo.len();
-        let part = if self.dice.chance(60) { n } else { self.dice.below(n + 1) };
+        let part = if self.dice.chance(60) {
+            n
+        } else {
+            self.dice.below(n + 1)
+        };
         let pages: Vec<Page> = program.todo.drain(..part).collect();
         self.submit(peer, &pages);
         if self.dice.chance(20) {
@@ -117,7 +126,12 @@ impl Sim {
         if spec.is_data || !is_needed {
             return None;
         }
-        let known = spec.dependencies.iter().map(|d| program.held.get(d).copied());
+        let known = spec.dependencies.iter().map(|page| {
+            let future = program.held.get(page).copied()?;
+            // A program has no future of data before the data is there.
+            let is_pending = program.tickets[&future].status == Status::Pending;
+            (!is_pending || !self.book.specs[*page].is_data).then_some(future)
+        });
         // Data that was let go of cannot be had again.
         let dependencies: Vec<FutureId> = known.collect::<Option<_>>()?;
         Some(TaskSpec {
@@ -220,17 +234,24 @@ impl Sim {
             .collect();
         let mut items = Vec::new();
         for _ in 0..count {
-            let again = self.dice.pick(&old).copied().filter(|_| self.dice.chance(30));
+            let again = self
+                .dice
+                .pick(&old)
+                .copied()
+                .filter(|_| self.dice.chance(30));
             let page = again.unwrap_or_else(|| self.book.draw_data(&mut self.dice));
             let Some(program) = self.programs.get_mut(&peer) else {
                 return;
             };
             let spec = &self.book.specs[page];
+            let future = program.new_future(page);
             items.push(ScatterItem {
-                future: program.new_future(page),
+                future,
                 key: spec.key.clone(),
                 nbytes: spec.nbytes,
             });
+            let at = self.now + SCATTERING;
+            self.schedule(at, Happening::GiveUp(peer, future));
         }
         let broadcast = self.dice.chance(20);
         let workers = Vec::new();

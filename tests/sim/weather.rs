@@ -2,6 +2,7 @@
 
 use dask_proto::message::Welcome;
 
+use crate::book::{self, FUNCTIONS};
 use crate::dice::Dice;
 use crate::link::Down;
 use crate::process::News;
@@ -118,8 +119,23 @@ impl Sim {
             self.submit_rest(client);
         }
         for slot in 0..self.slots.len() {
+            self.complete(slot);
             let at = self.now + self.dice.micros(1, 1_000_000);
             self.schedule(at, Happening::Restart(slot));
+        }
+    }
+
+    /// A worker that lacks something makes room for one that has all.
+    fn complete(&mut self, slot: usize) {
+        let functions: Vec<_> = (0..FUNCTIONS - 1).map(book::function).collect();
+        let slot = &mut self.slots[slot];
+        if slot.join.functions == functions && !slot.join.resources.is_empty() {
+            return;
+        }
+        slot.join.functions = functions;
+        slot.join.resources.insert("GPU".to_owned(), 1.0);
+        if let Some(peer) = slot.process {
+            self.tell_process(peer, News::Shutdown);
         }
     }
 
