@@ -2,8 +2,9 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::build::{cargo, metadata, run as run_command};
+use crate::build::{Profile, cargo, metadata, run as run_command};
 use crate::error::{Error, Result};
+use crate::quickstart;
 use crate::step::{Outcome, Steps};
 use crate::test::{self, Summary};
 use crate::tidy;
@@ -40,6 +41,10 @@ fn checks(steps: &mut Steps) -> Result<()> {
         Ok(Outcome::Passed)
     })?;
     steps.check("benches", benches)?;
+    // What the README promises first, as the tests' build has it.
+    steps.check("quickstart", || {
+        quickstart::run_with(Profile::Debug).map(|()| Outcome::Passed)
+    })?;
     steps.check("deny", deny)
 }
 

@@ -19,14 +19,19 @@ pub(crate) struct Args {
 
 /// `cargo xtask quickstart`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let root = build::root();
-    // Examples and workers find the flights from the root of the workspace.
-    std::env::set_current_dir(&root).map_err(|source| Error::Read { path: root, source })?;
     let profile = if args.debug {
         Profile::Debug
     } else {
         Profile::Release
     };
+    run_with(profile)
+}
+
+/// The whole of it, with programs of this profile.
+pub(crate) fn run_with(profile: Profile) -> Result<()> {
+    let root = build::root();
+    // Examples and workers find the flights from the root of the workspace.
+    std::env::set_current_dir(&root).map_err(|source| Error::Read { path: root, source })?;
     let mut steps = Steps::default();
     let shown = show(&mut steps, profile);
     println!("\n{steps}");
