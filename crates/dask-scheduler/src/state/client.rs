@@ -186,7 +186,7 @@ impl SchedulerState {
         let held = entry.and_then(|entry| entry.futures.remove(&future));
         if let Some(Held::Task(row)) = held {
             self.tasks[row].holds.remove((client, future));
-            self.scatterer_let_go(row, client);
+            self.scatterer_let_go(row, (client, future));
             self.reconsider(row);
         }
     }
@@ -205,28 +205,30 @@ impl SchedulerState {
         }
     }
 
-    /// Notes which client is to put data on a worker: the last that said so; none once it is there
-    /// or of no use.
-    pub(super) fn set_scatterer(&mut self, row: Row, client: Option<ClientId>) {
-        if let Source::Data { client: old } = &mut self.tasks[row].source {
-            if let Some(entry) = self.clients.get_mut(old) {
+    /// Notes for which future a client is to put data on a worker: the last that said so; none
+    /// once it is there or of no use.
+    pub(super) fn set_scatterer(&mut self, row: Row, hold: Option<Hold>) {
+        if let Source::Data { by } = &mut self.tasks[row].source {
+            if let Some(entry) = self.clients.get_mut(&by.0) {
                 entry.scattering.remove(&row);
             }
-            if let Some(client) = client {
-                *old = client;
-                if let Some(entry) = self.clients.get_mut(&client) {
+            if let Some(hold) = hold {
+                *by = hold;
+                if let Some(entry) = self.clients.get_mut(&hold.0) {
                     entry.scattering.insert(row);
                 }
             }
         }
     }
 
-    /// Gives up scattered data that its client let go of before it arrived. The client holds it
-    /// until it hears that the data is in memory, so it does not put it anywhere any more.
-    fn scatterer_let_go(&mut self, row: Row, client: ClientId) {
-        let entry = self.clients.get(&client);
+    /// Gives up scattered data whose announcing future was released before it arrived. A client
+    /// keeps that future until it hears that the data is in memory, so it does not put it anywhere
+    /// any more, whatever other futures it has on the key.
+    fn scatterer_let_go(&mut self, row: Row, hold: Hold) {
+        let entry = self.clients.get(&hold.0);
         let is_awaited = entry.is_some_and(|entry| entry.scattering.contains(&row));
-        if is_awaited && !self.tasks[row].holds.iter().any(|hold| hold.0 == client) {
+        let announced = matches!(self.tasks[row].source, Source::Data { by } if by == hold);
+        if is_awaited && announced {
             self.abandon_scatter(row);
         }
     }
@@ -260,7 +262,7 @@ impl SchedulerState {
             for hold in holds {
                 self.tasks[row].holds.remove(hold);
                 self.cancel_future(hold, &reason);
-                self.scatterer_let_go(row, hold.0);
+                self.scatterer_let_go(row, hold);
             }
             if force == Force::Yes {
                 self.tasks[row].fired = false;

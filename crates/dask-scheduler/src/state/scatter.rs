@@ -103,19 +103,20 @@ impl SchedulerState {
 
     /// Makes scattered data known and holds it; whether it is already there.
     fn await_data(&mut self, client: ClientId, item: ScatterItem) -> (TaskId, bool) {
+        let hold = (client, item.future);
         let row = match self.tasks.find(item.key.as_str()) {
             Some(row) => row,
-            None => self.add_task(item.key, Source::Data { client }, Box::default()),
+            None => self.add_task(item.key, Source::Data { by: hold }, Box::default()),
         };
         let state = self.tasks[row].state.name();
         if state != StateName::Memory {
-            self.set_scatterer(row, Some(client));
+            self.set_scatterer(row, Some(hold));
         }
         if state == StateName::Erred {
             self.recommend(row, Goal::Released);
             self.settle_agenda();
         }
-        self.hold((client, item.future), row);
+        self.hold(hold, row);
         (self.tasks.id(row), state == StateName::Memory)
     }
 

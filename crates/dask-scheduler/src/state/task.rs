@@ -49,8 +49,8 @@ pub(super) enum Source {
     Spec(Spec),
     /// A client puts it on a worker.
     Data {
-        /// The client that announced it last.
-        client: ClientId,
+        /// The client that announced it last, and for which future.
+        by: Hold,
     },
 }
 
@@ -344,10 +344,10 @@ mod tests {
     #[test]
     fn a_row_is_used_again_under_another_id() {
         let mut tasks = TaskTable::default();
-        let client = ClientId(1);
+        let by = (ClientId(1), FutureId(1));
         let insert = |tasks: &mut TaskTable, key: &str| {
             let key = Key::new(key).expect("a short key");
-            let source = Source::Data { client };
+            let source = Source::Data { by };
             let row = tasks.insert(TaskEntry::new(key, source, Priority::default()));
             (row, tasks.id(row))
         };
