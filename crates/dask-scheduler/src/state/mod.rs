@@ -31,7 +31,7 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use dask_proto::graph::Priority;
-use dask_proto::id::{ClientId, StimulusId, WorkerId};
+use dask_proto::id::{ClientId, StimulusId, TaskId, WorkerId};
 use dask_proto::message::{Rejection, Welcome};
 use dask_proto::{Address, Moment};
 
@@ -138,6 +138,15 @@ impl SchedulerState {
     pub fn task_state(&self, key: &str) -> Option<&'static str> {
         let row = self.tasks.find(key)?;
         Some(self.tasks[row].state.name().as_str())
+    }
+
+    /// Every copy of a result that it counts on, by task, with the worker that has it. For tests
+    /// and simulations.
+    pub fn replicas(&self) -> impl Iterator<Item = (TaskId, WorkerId)> + '_ {
+        self.tasks.iter().flat_map(move |(row, task)| {
+            let holders = task.holders().into_iter().flat_map(|holders| holders.iter());
+            holders.map(move |worker| (self.tasks.id(row), worker))
+        })
     }
 
     /// One line for every task, in the order of their keys: its key, its state and where it is.
