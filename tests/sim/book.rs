@@ -156,6 +156,12 @@ impl Book {
         (start..start + n).collect()
     }
 
+    /// How many tasks kill their workers without a word: each takes many workers with it.
+    fn killers(&self) -> usize {
+        let mishaps = self.specs.iter().map(|spec| spec.mishap);
+        mishaps.filter(|mishap| *mishap == Mishap::Kills).count()
+    }
+
     fn draw_spec(&self, dice: &mut Dice, taste: &Taste, dependencies: Vec<Page>) -> Spec {
         let page = self.specs.len();
         let odd = taste.odd;
@@ -163,7 +169,7 @@ impl Book {
             _ if !dice.chance(odd) => Mishap::None,
             0..=2 => Mishap::Fails(1 + u32::try_from(dice.below(3)).expect("small")),
             3 => Mishap::AlwaysFails,
-            4 => Mishap::Kills,
+            4 if self.killers() < 3 => Mishap::Kills,
             5 => Mishap::Dies,
             _ => Mishap::Secedes,
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dask_proto::{TaskError, TaskErrorKind};
+use dask_worker::state::Stage;
 
 use crate::book::Page;
 use crate::client::Status;
@@ -77,6 +78,9 @@ impl Sim {
         if let Err(violation) = self.desk.state.check_invariants() {
             panic!("{violation}");
         }
+        if self.events % 16 == 0 {
+            self.check_replicas();
+        }
         for ((client, future), (key, told)) in &self.desk.holds {
             let state = self.desk.state.task_state(key.as_str());
             let agrees = match told {
@@ -91,6 +95,23 @@ impl Sim {
             assert!(
                 agrees,
                 "{client} holds {key} as {future}, heard that it is {told:?}, and it is {state:?}"
+            );
+        }
+    }
+
+    /// A copy that the scheduler counts on is there, unless its worker is out of reach.
+    fn check_replicas(&self) {
+        for (task, worker) in self.desk.state.replicas() {
+            let link = &self.links[&worker.0];
+            let process = self.processes.get(&worker.0);
+            let Some(state) = process.and_then(|process| process.state.as_ref()) else {
+                continue;
+            };
+            let is_reached = !link.up.is_closed() && !link.down.is_closed();
+            assert!(
+                !is_reached || state.stage(task) == Stage::Memory,
+                "the scheduler counts on {task} at {worker}, where it is {}",
+                state.stage(task)
             );
         }
     }

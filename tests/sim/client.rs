@@ -34,8 +34,6 @@ pub(crate) struct Ticket {
     pub(crate) status: Status,
     /// Whether the value is on its way.
     is_fetching: bool,
-    /// Whether the key was somebody else's.
-    pub(crate) is_subscribed: bool,
 }
 
 /// A question that waits for its answer.
@@ -73,7 +71,6 @@ impl Program {
             page,
             status: Status::Pending,
             is_fetching: false,
-            is_subscribed: false,
         };
         self.tickets.insert(future, ticket);
         self.held.insert(page, future);
@@ -376,11 +373,9 @@ impl Sim {
         };
         if let Unanswered::Cancelled(reason) = why {
             let closure: BTreeSet<Page> = self.book.closure(ticket.page);
-            let is_explained = ticket.is_subscribed || !closure.is_disjoint(&self.cancelled);
+            let is_explained = !closure.is_disjoint(&self.cancelled);
             let key = &self.book.specs[ticket.page].key;
             assert!(is_explained, "nobody cancelled {key}: {reason}");
-            // What is submitted on a future of a key that was not there is cancelled too.
-            self.cancelled.insert(ticket.page);
         }
     }
 }

@@ -104,11 +104,6 @@ impl<T> Lane<T> {
         self.under_way.pop_front().map(|(_, item)| item)
     }
 
-    /// What is under way, the next to arrive first.
-    pub(crate) fn under_way(&self) -> impl Iterator<Item = &T> {
-        self.under_way.iter().map(|(_, item)| item)
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }

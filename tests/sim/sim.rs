@@ -242,7 +242,7 @@ impl Sim {
 
     /// What the peer says is lost from some time on, and the scheduler hears of it later.
     pub(crate) fn cut_up(&mut self, peer: PeerId, cut: Moment) {
-        let after = self.dice.micros(100, 3_000_000);
+        let after = self.dice.micros(100, self.weather.longest_silence_us);
         if let Some(link) = self.links.get_mut(&peer) {
             link.up.cut(cut);
             if let Some(at) = link.up.hear_end(self.now + after, Up::End) {
@@ -253,7 +253,7 @@ impl Sim {
 
     /// The same in the other direction.
     pub(crate) fn cut_down(&mut self, peer: PeerId, cut: Moment) {
-        let after = self.dice.micros(100, 3_000_000);
+        let after = self.dice.micros(100, self.weather.longest_silence_us);
         if let Some(link) = self.links.get_mut(&peer) {
             link.down.cut(cut);
             if let Some(at) = link.down.hear_end(self.now + after, Down::End) {

@@ -219,9 +219,8 @@ impl Sim {
             return;
         };
         let future = program.new_future(page);
-        if let Some(ticket) = program.tickets.get_mut(&future) {
-            ticket.is_subscribed = true;
-        }
+        // If it is not there, the future is cancelled, and what is submitted on it.
+        self.cancelled.insert(page);
         let key = self.book.specs[page].key.clone();
         self.tell_client(peer, Event::Subscribed { future, key });
     }

@@ -14,6 +14,8 @@ pub(crate) struct Weather {
     /// How many faults there are at most.
     pub(crate) faults: usize,
     pub(crate) longest_absence_us: u64,
+    /// Until a lost link is heard of.
+    pub(crate) longest_silence_us: u64,
     longest_calm_us: u64,
     /// In percent: questions to workers whose connection breaks.
     pub(crate) broken_calls: usize,
@@ -33,6 +35,7 @@ impl Weather {
         Self {
             faults,
             longest_absence_us: 10_000 << dice.below(11),
+            longest_silence_us: 3_000_000,
             longest_calm_us: 1_000 << dice.below(12),
             broken_calls: if is_fair || dice.chance(50) { 0 } else { 15 },
             slow_links: if dice.chance(30) { 30 } else { 0 },
@@ -104,6 +107,7 @@ impl Sim {
     pub(crate) fn calm(&mut self) {
         self.is_wild = false;
         self.weather.longest_absence_us = 100_000;
+        self.weather.longest_silence_us = 10_000;
         let workers: Vec<PeerId> = self.processes.keys().copied().collect();
         let clients: Vec<PeerId> = self.programs.keys().copied().collect();
         for peer in workers.iter().chain(&clients) {
