@@ -11,7 +11,11 @@ use dask_proto::id::{FunctionId, FutureId, RequestId};
 use dask_proto::message::{Answer, ClientToScheduler, Request, SchedulerToClient, Submit};
 use dask_task::TaskDef;
 use dask_transport::{Connection, Inbox, Outbox, Peers};
+use tokio::runtime::Handle;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::error::Kind;
 use crate::future::Status;
@@ -34,6 +38,10 @@ pub(crate) struct Link {
     next_request: AtomicU64,
     functions: Mutex<HashMap<(&'static str, &'static str), FunctionId>>,
     closed: watch::Receiver<bool>,
+    /// Rings when futures failed, were cancelled or are pending again.
+    trouble: Arc<Notify>,
+    /// Where callbacks run.
+    runtime: Handle,
     /// A cluster that lives as long as this client.
     #[cfg(feature = "local")]
     cluster: Mutex<Option<crate::LocalCluster>>,
@@ -58,6 +66,8 @@ enum Command {
     /// Holds that the driver keeps track of, and the event that starts them.
     Register(Vec<Weak<Hold>>, Event),
     Ask(RequestId, Request, Reply, Vec<Weak<Hold>>),
+    /// The last clone of the client and the last future are gone.
+    Abandoned(Closing),
 }
 
 type Reply = oneshot::Sender<Result<Answer, Unanswered>>;
@@ -74,14 +84,19 @@ impl Link {
         let (outbox, inbox) = dask_transport::channel(connection);
         let (ended, closed) = watch::channel(false);
         let carriage = Outbox::carriage(&outbox);
+        let trouble = Arc::new(Notify::new());
         let driver = Driver {
+            queue: queue.clone(),
             state: ClientState::default(),
             holds: HashMap::new(),
             replies: HashMap::new(),
             outbox,
             out: Instructions::new(),
+            trouble: trouble.clone(),
+            ended,
+            closing: None,
         };
-        tokio::spawn(driver.run(queue.clone(), inbox, ended));
+        tokio::spawn(driver.run(inbox));
         Arc::new(Self {
             address,
             name,
@@ -92,6 +107,8 @@ impl Link {
             next_request: AtomicU64::new(1),
             functions: Mutex::default(),
             closed,
+            trouble,
+            runtime: Handle::current(),
             #[cfg(feature = "local")]
             cluster: Mutex::default(),
         })
@@ -101,6 +118,16 @@ impl Link {
     #[cfg(feature = "local")]
     pub(crate) fn own(&self, cluster: crate::LocalCluster) {
         *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
+    }
+
+    /// Rings from now on when futures of this client failed, were cancelled or are pending again.
+    pub(crate) fn trouble(&self) -> Notified<'_> {
+        self.trouble.notified()
+    }
+
+    /// Runs code of the user away from the driver, which must neither block nor panic.
+    pub(crate) fn run_callback(&self, callback: impl FnOnce() + Send + 'static) {
+        self.runtime.spawn_blocking(callback);
     }
 
     pub(crate) fn next_future(&self) -> FutureId {
@@ -237,10 +264,10 @@ fn track<'a>(holds: impl IntoIterator<Item = &'a Arc<Hold>>) -> Vec<Weak<Hold>> 
         .collect()
 }
 
-/// The last clone of the client and the last future are gone.
 impl Drop for Link {
     fn drop(&mut self) {
-        self.tell(Event::Closed);
+        // Without a driver there is nothing left to send.
+        let _ = self.queue.push(Command::Abandoned(Closing::new()));
     }
 }
 
@@ -290,29 +317,32 @@ impl Queue {
 }
 
 struct Driver {
+    queue: Arc<Queue>,
     state: ClientState,
     holds: HashMap<FutureId, Weak<Hold>>,
     replies: HashMap<RequestId, Reply>,
     outbox: Outbox<ClientToScheduler>,
     out: Instructions,
+    trouble: Arc<Notify>,
+    ended: watch::Sender<bool>,
+    closing: Option<Closing>,
 }
 
 /// Batches from the scheduler that wait for the driver; more stay with the transport.
 const INBOX_BATCHES: usize = 16;
 
+/// How long the last messages to the scheduler may take.
+const FLUSH: Duration = Duration::from_secs(5);
+
 type Batch = Result<Vec<SchedulerToClient>, Arc<str>>;
 
 impl Driver {
-    async fn run(
-        mut self,
-        queue: Arc<Queue>,
-        inbox: Inbox<SchedulerToClient>,
-        ended: watch::Sender<bool>,
-    ) {
+    async fn run(mut self, inbox: Inbox<SchedulerToClient>) {
         let (sender, mut batches) = mpsc::channel(INBOX_BATCHES);
-        let reader = tokio::spawn(read(inbox, sender));
-        LIVE.send_modify(|live| *live += 1);
-        let why = loop {
+        let mut reader = JoinSet::new();
+        reader.spawn(read(inbox, sender));
+        let queue = self.queue.clone();
+        while self.state.over().is_none() {
             tokio::select! {
                 () = queue.filled.notified() => self.commands(queue.take()),
                 batch = batches.recv() => {
@@ -320,17 +350,27 @@ impl Driver {
                 }
             }
             self.perform();
-            if let Some(why) = self.state.over() {
-                break why;
-            }
-        };
-        self.commands(queue.finish(why));
-        self.perform();
+        }
+        self.finish();
         self.outbox.close();
-        self.outbox.closed().await;
-        reader.abort();
-        ended.send_replace(true);
-        LIVE.send_modify(|live| *live -= 1);
+        if timeout(FLUSH, self.outbox.closed()).await.is_err() {
+            // A scheduler that does not read any more cannot keep the client.
+            self.outbox.abort();
+        }
+    }
+
+    /// From now on nobody is told anything: whoever waits hears why, now and later.
+    fn finish(&mut self) {
+        let reason = || Unanswered::Disconnected("the runtime that drove it has ended".into());
+        let why = self.state.over().unwrap_or_else(reason);
+        if let Unanswered::Disconnected(reason) = &why {
+            let reason = reason.clone();
+            self.state
+                .handle(Event::SchedulerLost { reason }, &mut self.out);
+        }
+        let commands = self.queue.finish(why);
+        self.commands(commands);
+        self.perform();
     }
 
     fn heard(&mut self, batch: Batch) {
@@ -354,8 +394,10 @@ impl Driver {
                     self.state.handle(event, &mut self.out);
                 }
                 Command::Event(event) => {
-                    if let Event::Released(future) = &event {
-                        self.holds.remove(future);
+                    match &event {
+                        Event::Released(future) => drop(self.holds.remove(future)),
+                        Event::Forgot(id) => drop(self.replies.remove(id)),
+                        _ => {}
                     }
                     self.state.handle(event, &mut self.out);
                 }
@@ -364,6 +406,10 @@ impl Driver {
                     self.replies.insert(id, reply);
                     self.state
                         .handle(Event::Asked { id, request }, &mut self.out);
+                }
+                Command::Abandoned(closing) => {
+                    self.closing = Some(closing);
+                    self.state.handle(Event::Closed, &mut self.out);
                 }
             }
         }
@@ -379,17 +425,23 @@ impl Driver {
 
     fn perform(&mut self) {
         let mut messages = Vec::new();
+        let mut trouble = false;
         for instruction in std::mem::take(&mut self.out) {
             match instruction {
                 Instruction::Send(message) => messages.push(message),
                 Instruction::Finish { future, value } => {
                     self.settle(future, Outcome::Finished(value));
                 }
-                Instruction::Fail { future, error } => self.settle(future, Outcome::Failed(error)),
+                Instruction::Fail { future, error } => {
+                    trouble = true;
+                    self.settle(future, Outcome::Failed(error));
+                }
                 Instruction::Abandon { future, why } => {
+                    trouble = true;
                     self.settle(future, Outcome::Cancelled(why));
                 }
                 Instruction::Reopen { future, lost } => {
+                    trouble = true;
                     if let Some(hold) = self.holds.get(&future).and_then(Weak::upgrade) {
                         hold.reopen(if lost { Status::Lost } else { Status::Pending });
                     }
@@ -397,6 +449,9 @@ impl Driver {
                 Instruction::Answer { id, answer } => self.reply(id, Ok(answer)),
                 Instruction::Unanswered { id, why } => self.reply(id, Err(why)),
             }
+        }
+        if trouble {
+            self.trouble.notify_waiters();
         }
         // A dead link is heard of by the reader, and in the same words for everybody.
         let _ = self.outbox.send(messages);
@@ -416,16 +471,40 @@ impl Driver {
     }
 }
 
-/// Drivers that have not sent everything yet.
-static LIVE: LazyLock<watch::Sender<usize>> = LazyLock::new(watch::Sender::default);
+/// The runtime may end before the connection does.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.finish();
+        self.ended.send_replace(true);
+    }
+}
 
-/// Waits until clients that are dropped or closed have sent what the program told them, so that a
+/// Clients that the program let go of and that have not sent everything yet.
+static CLOSING: LazyLock<watch::Sender<usize>> = LazyLock::new(watch::Sender::default);
+
+/// One of them.
+struct Closing;
+
+impl Closing {
+    fn new() -> Self {
+        CLOSING.send_modify(|closing| *closing += 1);
+        Self
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        CLOSING.send_modify(|closing| *closing -= 1);
+    }
+}
+
+/// Waits until the clients that the program let go of have sent what it told them, so that a
 /// program may end behind a `fire_and_forget`; at most a second.
 pub(crate) async fn flush() {
-    let mut live = LIVE.subscribe();
-    let flushed = live.wait_for(|live| *live == 0);
-    // Clients that still live, in statics say, have nothing more to say.
-    let _ = tokio::time::timeout(Duration::from_secs(1), flushed).await;
+    let mut closing = CLOSING.subscribe();
+    let flushed = closing.wait_for(|closing| *closing == 0);
+    // A scheduler that does not read any more cannot keep the program.
+    let _ = timeout(Duration::from_secs(1), flushed).await;
 }
 
 /// Receiving is not to be interrupted, so it has a task of its own.

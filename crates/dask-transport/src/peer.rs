@@ -211,7 +211,13 @@ impl Shared {
         }
         let (outbox, inbox) = channel(connection);
         let waiting = Arc::new(Mutex::default());
-        let receiving = tokio::spawn(receive(inbox, address.clone(), Arc::clone(&waiting)));
+        let receiving = receive(inbox, address.clone(), Arc::clone(&waiting));
+        let sending = outbox.clone();
+        let receiving = tokio::spawn(async move {
+            receiving.await;
+            // Nothing is asked on it any more: its descriptor and its writer go with it.
+            sending.abort();
+        });
         Ok(Arc::new(Link {
             address: address.clone(),
             outbox,

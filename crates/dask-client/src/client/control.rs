@@ -11,7 +11,7 @@ use crate::driver::Link;
 use crate::error::Kind;
 use crate::future::hold::Hold;
 use crate::future::wait::{Futures, holds};
-use crate::state::Event;
+use crate::state::{Event, NAMED_AT_ONCE};
 use crate::{Client, Result};
 
 /// Whether a cancellation overrules other clients that hold the same key.
@@ -24,20 +24,20 @@ pub(crate) enum Force {
 }
 
 pub(crate) async fn cancel(link: &Arc<Link>, holds: &[Arc<Hold>], force: Force) -> Result<()> {
-    let request = Request::Cancel {
-        futures: ids(holds),
-        force: force == Force::Yes,
-    };
-    done(link.ask(request).await?)
+    for holds in holds.chunks(NAMED_AT_ONCE) {
+        let force = force == Force::Yes;
+        let futures = ids(holds);
+        done(link.ask(Request::Cancel { futures, force }).await?)?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn retry(link: &Arc<Link>, holds: &[Arc<Hold>]) -> Result<()> {
-    done(
-        link.ask(Request::Retry {
-            futures: ids(holds),
-        })
-        .await?,
-    )
+    for holds in holds.chunks(NAMED_AT_ONCE) {
+        let futures = ids(holds);
+        done(link.ask(Request::Retry { futures }).await?)?;
+    }
+    Ok(())
 }
 
 fn ids(holds: &[Arc<Hold>]) -> Vec<FutureId> {
@@ -51,6 +51,9 @@ fn done(answer: Answer) -> Result<()> {
         Err(Kind::Answer.into())
     }
 }
+
+/// How many keys one message names: keys may be long.
+pub(crate) const KEYS_AT_ONCE: usize = 2048;
 
 impl Client {
     /// Stops tasks and those that depend on them: Dask's `Client.cancel`. Their futures are
@@ -116,14 +119,21 @@ impl Client {
     /// # Errors
     /// When the scheduler is gone.
     pub async fn who_has(&self, futures: impl Futures) -> Result<HashMap<Key, Vec<Address>>> {
-        let keys = holds(futures)
-            .into_iter()
-            .map(|hold| hold.key.clone())
-            .collect();
-        match self.link().ask(Request::WhoHas { keys }).await? {
-            Answer::WhoHas(holders) => Ok(holders.into_iter().collect()),
-            _ => Err(Kind::Answer.into()),
+        let holds = holds(futures);
+        let mut found = HashMap::new();
+        // Nothing to ask for asks for everything, so that is one question too.
+        let mut parts: Vec<_> = holds.chunks(KEYS_AT_ONCE).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
         }
+        for part in parts {
+            let keys = part.iter().map(|hold| hold.key.clone()).collect();
+            match self.link().ask(Request::WhoHas { keys }).await? {
+                Answer::WhoHas(holders) => found.extend(holders),
+                _ => return Err(Kind::Answer.into()),
+            }
+        }
+        Ok(found)
     }
 
     /// The keys that each worker holds: Dask's `Client.has_what`.

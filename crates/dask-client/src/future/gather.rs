@@ -1,26 +1,19 @@
 //! Values back from the cluster.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::future::IntoFuture;
 use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use dask_proto::id::TaskId;
-use dask_proto::limits::SUBMIT_TASKS;
-use dask_proto::message::{Answer, ClientToScheduler, Request, ValueAt};
-use dask_proto::{Address, Payload};
+use dask_proto::Payload;
 use dask_task::Value;
 
-use crate::driver::Link;
 use crate::error::Kind;
-use crate::future::hold::{Hold, Outcome};
+use crate::future::fetch::fetch;
+use crate::future::hold::Hold;
 use crate::future::{BoxFuture, Future};
-use crate::state::Event;
 use crate::{Client, Error, Result, blocking};
-
-/// How often a value that is not where it was said to be is looked for again.
-const TRIES: u32 = 20;
 
 /// What [`Client::gather`] takes: futures in any nesting of slices, vectors, arrays, tuples and
 /// maps. The values come back in the same nesting.
@@ -80,7 +73,14 @@ impl<'a, G: Gather + Send + 'a> IntoFuture for GatherBuilder<'a, G> {
         let mut holds = Holds::default();
         self.futures.holds(&mut holds);
         Box::pin(async move {
-            let payloads = fetch(self.client.link(), &holds.0, self.errors).await?;
+            let link = self.client.link();
+            // What another client holds is held by this one too, under an id of its own.
+            let own = holds
+                .0
+                .iter()
+                .map(|hold| hold.on(link).unwrap_or_else(|_| hold.clone()));
+            let own: Vec<_> = own.collect();
+            let payloads = fetch(link, &own, self.errors).await?;
             let pairs: Vec<_> = holds.0.into_iter().zip(payloads).collect();
             let values = self.futures.values(&mut Values(pairs.into_iter()))?;
             values.ok_or_else(|| Kind::Skipped.into())
@@ -120,133 +120,12 @@ pub(crate) async fn value<T: Value>(hold: &Arc<Hold>) -> Result<T> {
     let holds = [hold.clone()];
     let mut payloads = fetch(&hold.client, &holds, Errors::Raise).await?;
     let payload = payloads.pop().flatten();
-    decode(
-        hold,
-        payload.expect("a future that is not skipped has a value"),
-    )
+    decode(hold, payload.ok_or(Error::from(Kind::Answer))?)
 }
 
 fn decode<T: Value>(hold: &Hold, payload: Payload) -> Result<T> {
-    dask_task::take(payload).map_err(|source| {
-        Kind::Value {
-            key: hold.key.clone(),
-            source,
-        }
-        .into()
-    })
-}
-
-/// The payloads of these futures, `None` for those that are skipped.
-async fn fetch(
-    link: &Arc<Link>,
-    holds: &[Arc<Hold>],
-    errors: Errors,
-) -> Result<Vec<Option<Payload>>> {
-    let mut payloads: Vec<Option<Payload>> = vec![None; holds.len()];
-    let mut absent: Vec<usize> = (0..holds.len()).collect();
-    for _ in 0..TRIES {
-        let mut remote = Vec::new();
-        for &index in &absent {
-            match holds[index].done().await {
-                Outcome::Finished(Some(value)) => payloads[index] = Some(value),
-                Outcome::Finished(None) => remote.push(index),
-                _ if errors == Errors::Skip => {}
-                outcome => return Err(holds[index].error(&outcome).unwrap_or(Kind::Answer.into())),
-            }
-        }
-        // Fetched last: a future that fails while others are waited for is heard of at once.
-        if remote.is_empty() {
-            return Ok(payloads);
-        }
-        absent = remote_values(link, holds, &remote, &mut payloads).await?;
-        if absent.is_empty() {
-            return Ok(payloads);
-        }
-    }
-    let key = holds[absent[0]].key.clone();
-    Err(Kind::Unavailable { key, tries: TRIES }.into())
-}
-
-/// Fetches values from the workers that hold them; the positions of those that were not there.
-async fn remote_values(
-    link: &Arc<Link>,
-    holds: &[Arc<Hold>],
-    wanted: &[usize],
-    payloads: &mut [Option<Payload>],
-) -> Result<Vec<usize>> {
-    let mut absent = Vec::new();
-    for chunk in wanted.chunks(SUBMIT_TASKS) {
-        let mut by_worker: BTreeMap<Address, Vec<(usize, TaskId)>> = BTreeMap::new();
-        for (&index, (task, holder)) in chunk.iter().zip(locate(link, holds, chunk).await?) {
-            match holder {
-                Some(worker) => by_worker.entry(worker).or_default().push((index, task)),
-                None => absent.push(index),
-            }
-        }
-        let fetches = by_worker.into_iter().map(|(worker, wanted)| {
-            let link = link.clone();
-            tokio::spawn(async move {
-                // A future that is gathered twice is fetched once.
-                let tasks: BTreeSet<_> = wanted.iter().map(|(_, task)| *task).collect();
-                let values = link.peers.get(&worker, tasks.into_iter().collect()).await;
-                (worker, wanted, values)
-            })
-        });
-        for fetch in fetches.collect::<Vec<_>>() {
-            let Ok((worker, wanted, values)) = fetch.await else {
-                continue;
-            };
-            let values: HashMap<_, _> = values.unwrap_or_default().into_iter().collect();
-            for (index, task) in wanted {
-                match values.get(&task).cloned() {
-                    Some(ValueAt::Found(value)) => payloads[index] = Some(value),
-                    Some(ValueAt::Failed(reason)) => {
-                        let (key, worker) = (holds[index].key.clone(), worker.clone());
-                        return Err(Kind::Unserializable {
-                            key,
-                            worker,
-                            reason,
-                        }
-                        .into());
-                    }
-                    _ => {
-                        let (future, worker) = (holds[index].id, worker.clone());
-                        link.tell(Event::Told(ClientToScheduler::MissingData {
-                            future,
-                            worker,
-                        }));
-                        absent.push(index);
-                    }
-                }
-            }
-        }
-    }
-    Ok(absent)
-}
-
-/// For each future its task and one worker that holds its value.
-async fn locate(
-    link: &Arc<Link>,
-    holds: &[Arc<Hold>],
-    wanted: &[usize],
-) -> Result<Vec<(TaskId, Option<Address>)>> {
-    let futures = wanted.iter().map(|&index| holds[index].id).collect();
-    let Answer::Located { workers, items } = link.ask(Request::Locate { futures }).await? else {
-        return Err(Kind::Answer.into());
-    };
-    if items.len() != wanted.len() {
-        return Err(Kind::Answer.into());
-    }
-    // Replicas share the load: which holder is asked depends on the position.
-    let holder = |(position, item): (usize, &dask_proto::message::Located)| {
-        let count = item.workers.len().max(1);
-        let chosen = item
-            .workers
-            .get(position % count)
-            .and_then(|&w| workers.get(w as usize));
-        (item.task, chosen.cloned())
-    };
-    Ok(items.iter().enumerate().map(holder).collect())
+    let key = || hold.key.clone();
+    dask_task::take(payload).map_err(|source| Kind::Value { key: key(), source }.into())
 }
 
 impl<T: Value> Gather for Future<T> {

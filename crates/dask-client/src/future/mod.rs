@@ -1,6 +1,7 @@
 //! Futures, and what waits for them.
 
 pub(crate) mod as_completed;
+pub(crate) mod fetch;
 pub(crate) mod gather;
 pub(crate) mod hold;
 #[cfg(feature = "progress")]
@@ -171,19 +172,16 @@ impl<T> Future<T> {
     /// Gives up this clone of the future; the same as dropping it.
     pub fn release(self) {}
 
-    /// Calls `callback` with this future as soon as it is done, at once if it is.
-    ///
-    /// It runs on the thread that hears of the end: it must not block.
+    /// Calls `callback` with this future as soon as it is done, at once if it is: on a thread where
+    /// it may block, as in Dask. Until then the callback holds the future.
     pub fn add_done_callback(&self, callback: impl FnOnce(Self) + Send + 'static)
     where
         T: 'static,
     {
-        // The hold must not own itself through its callback, or it would never be released.
-        let weak = Arc::downgrade(&self.hold);
+        let future = self.clone();
         self.hold.when_done(Box::new(move || {
-            if let Some(hold) = weak.upgrade() {
-                callback(Self::new(hold));
-            }
+            let link = future.hold.client.clone();
+            link.run_callback(move || callback(future));
         }));
     }
 }

@@ -135,7 +135,9 @@ impl ClientState {
             return;
         }
         // Futures are dropped one by one and mostly many at a time: one message for a run of them.
-        if let Some(Instruction::Send(ClientToScheduler::Release { futures })) = out.last_mut() {
+        if let Some(Instruction::Send(ClientToScheduler::Release { futures })) = out.last_mut()
+            && futures.len() < NAMED_AT_ONCE
+        {
             return futures.push(future);
         }
         self.send(
@@ -240,6 +242,9 @@ impl ClientState {
         }
     }
 }
+
+/// How many futures one message names: far from the limit for the bytes of a message.
+pub(crate) const NAMED_AT_ONCE: usize = 1 << 16;
 
 /// About how many bytes a task takes in a message, its body left out.
 fn header_bytes(task: &TaskSpec) -> usize {

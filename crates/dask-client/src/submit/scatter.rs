@@ -9,7 +9,9 @@ use dask_proto::message::{Answer, Request, ScatterItem, StoredValue};
 use dask_proto::{Address, Key, Payload};
 use dask_task::Value;
 use dask_tokenize::{key_name, tokenize, unique_key_name};
+use tokio::task::JoinSet;
 
+use crate::client::control::KEYS_AT_ONCE;
 use crate::driver::Link;
 use crate::error::Kind;
 use crate::future::hold::Hold;
@@ -43,13 +45,37 @@ pub(crate) async fn scatter<T: Value>(
     how: &Scatter,
     values: Vec<T>,
 ) -> Result<Vec<Future<T>>> {
-    let mut holds = Vec::with_capacity(values.len());
-    let mut items = Vec::with_capacity(values.len());
-    let mut payloads = Vec::with_capacity(values.len());
+    let mut data = Vec::with_capacity(values.len());
     for value in values {
+        data.push(Datum::new(link, how, value)?);
+    }
+    if data.is_empty() {
+        return Ok(Vec::new());
+    }
+    let workers = link.ask(Request::WaitForWorkers { n: 1 });
+    let waited = tokio::time::timeout(how.timeout, workers).await;
+    waited.unwrap_or_else(|_| Err(Error::timeout("waiting for a worker", how.timeout)))?;
+    for part in data.chunks(KEYS_AT_ONCE) {
+        place(link, how, part).await?;
+    }
+    Ok(data
+        .into_iter()
+        .map(|datum| Future::new(datum.hold))
+        .collect())
+}
+
+/// One value on its way.
+struct Datum {
+    hold: Arc<Hold>,
+    nbytes: u64,
+    value: Payload,
+}
+
+impl Datum {
+    fn new<T: Value>(link: &Arc<Link>, how: &Scatter, value: T) -> Result<Self> {
         let key = name(&value, how)?;
         let nbytes = dask_task::nbytes(&value);
-        let payload = match link.carriage {
+        let value = match link.carriage {
             Carriage::Objects => dask_task::live(value),
             Carriage::Bytes => {
                 let bytes = dask_task::encode(&value);
@@ -59,61 +85,50 @@ pub(crate) async fn scatter<T: Value>(
                 })?)
             }
         };
-        let hold = Hold::new(link, key.clone());
-        items.push(ScatterItem {
-            future: hold.id,
-            key,
+        Ok(Self {
+            hold: Hold::new(link, key),
             nbytes,
-        });
-        holds.push(hold);
-        payloads.push(payload);
+            value,
+        })
     }
-    if holds.is_empty() {
-        return Ok(Vec::new());
-    }
+}
+
+async fn place(link: &Arc<Link>, how: &Scatter, data: &[Datum]) -> Result<()> {
+    let item = |datum: &Datum| ScatterItem {
+        future: datum.hold.id,
+        key: datum.hold.key.clone(),
+        nbytes: datum.nbytes,
+    };
     let request = Request::Scatter {
-        items,
+        items: data.iter().map(item).collect(),
         workers: how.workers.clone(),
         broadcast: how.broadcast,
     };
-    let placed = tokio::time::timeout(how.timeout, place(link, request, &holds, payloads)).await;
-    placed.unwrap_or_else(|_| Err(Error::timeout("scattering data", how.timeout)))?;
-    Ok(holds.into_iter().map(Future::new).collect())
-}
-
-async fn place(
-    link: &Arc<Link>,
-    request: Request,
-    holds: &[Arc<Hold>],
-    payloads: Vec<Payload>,
-) -> Result<()> {
-    let Answer::Targets { workers, items } = link.ask_holding(request, holds).await? else {
+    let holds: Vec<_> = data.iter().map(|datum| datum.hold.clone()).collect();
+    let Answer::Targets { workers, items } = link.ask_holding(request, &holds).await? else {
         return Err(Kind::Answer.into());
     };
-    if items.len() != holds.len() {
+    if items.len() != data.len() {
         return Err(Kind::Answer.into());
     }
     let mut by_worker: BTreeMap<Address, Vec<StoredValue>> = BTreeMap::new();
-    for ((hold, item), value) in holds.iter().zip(items).zip(payloads) {
+    for (datum, item) in data.iter().zip(items) {
         for worker in item.workers {
             let worker = workers
                 .get(worker as usize)
                 .ok_or(Error::from(Kind::Answer))?;
-            let (key, value) = (hold.key.clone(), value.clone());
-            let stored = StoredValue {
-                task: item.task,
-                key,
-                value,
-            };
+            let (task, key, value) = (item.task, datum.hold.key.clone(), datum.value.clone());
+            let stored = StoredValue { task, key, value };
             by_worker.entry(worker.clone()).or_default().push(stored);
         }
     }
-    let puts = by_worker.into_iter().map(|(worker, values)| {
+    let mut puts = JoinSet::new();
+    for (worker, values) in by_worker {
         let link = link.clone();
-        tokio::spawn(async move { link.peers.put(&worker, values).await })
-    });
-    for put in puts.collect::<Vec<_>>() {
-        put.await.map_err(|_| Error::from(Kind::Closed))??;
+        puts.spawn(async move { link.peers.put(&worker, values).await });
+    }
+    while let Some(put) = puts.join_next().await {
+        put.map_err(|_| Error::from(Kind::Closed))??;
     }
     // The workers told the scheduler before they answered, so this wait is short.
     for hold in holds {
