@@ -61,6 +61,7 @@ scripts! {
     queued_with_dependency,
     queued_without_worker,
     release,
+    released_data,
     restrictions,
     resubmission,
     retries,

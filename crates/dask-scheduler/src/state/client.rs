@@ -225,12 +225,19 @@ impl SchedulerState {
     /// keeps that future until it hears that the data is in memory, so it does not put it anywhere
     /// any more, whatever other futures it has on the key.
     fn scatterer_let_go(&mut self, row: Row, hold: Hold) {
-        let entry = self.clients.get(&hold.0);
-        let is_awaited = entry.is_some_and(|entry| entry.scattering.contains(&row));
-        let announced = matches!(self.tasks[row].source, Source::Data { by } if by == hold);
-        if is_awaited && announced {
+        let is_its_own = matches!(self.tasks[row].source, Source::Data { by } if by == hold);
+        if is_its_own && self.is_announced(row) {
             self.abandon_scatter(row);
         }
+    }
+
+    /// Whether a client is about to put this data on a worker.
+    pub(super) fn is_announced(&self, row: Row) -> bool {
+        let Source::Data { by } = self.tasks[row].source else {
+            return false;
+        };
+        let client = self.clients.get(&by.0);
+        client.is_some_and(|client| client.scattering.contains(&row))
     }
 
     fn abandon_scatter(&mut self, row: Row) {

@@ -76,6 +76,15 @@ impl SchedulerState {
         TaskError::new(TaskErrorKind::LostData, key, message)
     }
 
+    /// Why scattered data cannot be had that is wanted again.
+    pub(super) fn let_go(&self, row: Row) -> TaskError {
+        self.lost_data(
+            row,
+            "the scattered data was dropped when nobody held it any more, and it cannot be \
+             computed again",
+        )
+    }
+
     /// Gives up workers that have been silent for too long.
     pub(super) fn remove_silent_workers(&mut self) {
         while let Some((at, worker)) = self.deadlines.first().copied() {

@@ -62,7 +62,7 @@ impl SchedulerState {
     /// The first one that does not hold.
     pub fn check_invariants(&self) -> Result<(), Violation> {
         for (row, task) in self.tasks.iter() {
-            self.a_task_at_rest_has_a_reason_to_be(task)?;
+            self.a_task_at_rest_has_a_reason_to_be(row, task)?;
             self.waiters_are_counted(task)?;
             self.dependents_are_counted(row, task)?;
             self.waiting_tasks_miss_something(task)?;
@@ -86,10 +86,10 @@ impl SchedulerState {
         debug_assert_eq!(checked, Ok(()));
     }
 
-    fn a_task_at_rest_has_a_reason_to_be(&self, task: &TaskEntry) -> Check {
+    fn a_task_at_rest_has_a_reason_to_be(&self, row: Row, task: &TaskEntry) -> Check {
         let has_reason = match &task.state {
             TaskState::Released => {
-                (task.is_wanted() && task.spec().is_none())
+                (task.is_wanted() && self.is_announced(row))
                     || (!task.is_wanted() && task.live_dependents > 0)
             }
             TaskState::Erred { .. } => task.is_wanted() || task.live_dependents > 0,

@@ -79,6 +79,7 @@ impl SchedulerState {
         }
         let goal = match goal {
             Goal::Ready => self.judge(row),
+            Goal::Waiting if entry.spec().is_none() => Goal::Erred(Arc::new(self.let_go(row))),
             goal => goal,
         };
         match (from, goal) {
@@ -125,7 +126,7 @@ impl SchedulerState {
             }
             (Goal::Released, TaskState::Erred { .. }) => false,
             (Goal::Released, _) => task.is_wanted(),
-            (Goal::Waiting, TaskState::Released) => !task.is_wanted() || task.spec().is_none(),
+            (Goal::Waiting, TaskState::Released) => !task.is_wanted() || self.is_announced(row),
             (Goal::Waiting, state) => !state.is_active() || state.name() == StateName::Waiting,
             (Goal::Ready, TaskState::Waiting { missing }) => *missing > 0,
             (Goal::Ready, TaskState::Queued | TaskState::NoWorker) => false,
