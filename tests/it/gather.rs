@@ -134,7 +134,7 @@ async fn a_callback_is_called_when_it_is_done(cluster: &Cluster) {
     let expected = (Status::Finished, future.key().clone());
     assert_eq!(before.await.unwrap(), expected);
     // At once when it is done already.
-    assert_eq!(report(&future).try_recv().unwrap(), expected);
+    assert_eq!(report(&future).await.unwrap(), expected);
     let failed = cluster.client.submit(panics, "a");
     assert_eq!(report(&failed).await.unwrap().0, Status::Error);
 }
