@@ -352,7 +352,10 @@ impl Sim {
 
     /// A client does not wait for ever until what it scattered is there.
     pub(crate) fn give_up(&mut self, peer: PeerId, future: FutureId) {
-        let ticket = self.programs.get(&peer).and_then(|p| p.tickets.get(&future));
+        let ticket = self
+            .programs
+            .get(&peer)
+            .and_then(|p| p.tickets.get(&future));
         if ticket.is_some_and(|ticket| ticket.status == Status::Pending) {
             self.release(peer, future);
             self.perform(peer);

@@ -131,7 +131,8 @@ impl Sim {
         let is_cancelled = process.running.get(&run).copied().unwrap_or(true);
         let mishap = self.book.specs[job.page].mishap;
         match mishap {
-            Mishap::Kills if !is_cancelled => return self.kill(peer),
+            // What it said before still arrives, as from the buffers of its system.
+            Mishap::Kills if !is_cancelled => return self.end_process(peer),
             Mishap::Dies if !is_cancelled => {
                 self.killers.insert(job.page);
                 return self.die(peer, run);
