@@ -11,13 +11,13 @@ use dask_scheduler::Scheduler;
 use dask_tokenize::unique_key_name;
 use dask_transport::{Transport, Transports};
 use dask_worker::Worker;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
 use crate::client::builder::program;
 use crate::error::Kind;
-use crate::{Client, Error, Result, role};
+use crate::{Client, Result, role};
 use process::WorkerProcess;
 
 /// The stack of the cluster's threads, which handle values as tasks do.
@@ -52,6 +52,14 @@ pub struct LocalCluster {
     transports: Transports,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    /// Set as soon as it has started.
+    threads: Option<Threads>,
+}
+
+/// A runtime of its own. Dropping it waits for nothing, so that it may be dropped on any thread.
+#[derive(Debug)]
+struct Threads {
+    handle: Handle,
     runtime: Option<Runtime>,
 }
 
@@ -101,6 +109,20 @@ impl LocalCluster {
         builder.transports(self.transports.clone()).connect().await
     }
 
+    /// A client that the cluster lives as long as. The cluster's threads drive it: they are there
+    /// when the runtime of whoever asked for the client has ended.
+    async fn into_client(self, set_as_default: bool) -> Result<Client> {
+        let threads = self.threads.as_ref().map(|threads| threads.handle.clone());
+        let threads = threads.unwrap_or_else(Handle::current);
+        let cluster = self;
+        let connected = threads.spawn(async move {
+            let client = cluster.connect(set_as_default).await?;
+            client.link().own(cluster);
+            Ok(client)
+        });
+        connected.await.map_err(std::io::Error::other)?
+    }
+
     /// Stops the workers and the scheduler and waits until they have ended.
     pub async fn close(mut self) {
         self.stop.send_replace(true);
@@ -115,20 +137,43 @@ impl LocalCluster {
 impl Drop for LocalCluster {
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(threads) = self.threads.take() {
             let tasks = std::mem::take(&mut self.tasks);
             if tasks.iter().all(JoinHandle::is_finished) {
-                return runtime.shutdown_background();
+                return;
             }
             // Not on this thread, which may be one of a runtime and must not block.
             std::thread::spawn(move || {
-                runtime.block_on(async {
+                threads.handle.block_on(async {
                     for task in tasks {
                         let _ = task.await;
                     }
                 });
-                runtime.shutdown_background();
             });
+        }
+    }
+}
+
+impl Threads {
+    fn start() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("dask-local")
+            // As in the worker role: values are encoded and dropped outside of their tasks too.
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }
@@ -181,19 +226,14 @@ impl LocalClusterBuilder {
         if self.processes && self.program.is_none() && !role::has_roles() {
             return Err(Kind::NoRole.into());
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("dask-local")
-            // As in the worker role: values are encoded and dropped outside of their tasks too.
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build()?;
-        let handle = runtime.handle().clone();
-        let started = handle.spawn(self.start(runtime)).await;
-        started.map_err(|error| Error::from(std::io::Error::other(error)))?
+        let threads = Threads::start()?;
+        let started = threads.handle.spawn(self.start()).await;
+        let mut cluster = started.map_err(std::io::Error::other)??;
+        cluster.threads = Some(threads);
+        Ok(cluster)
     }
 
-    async fn start(self, runtime: Runtime) -> Result<LocalCluster> {
+    async fn start(self) -> Result<LocalCluster> {
         dask_task::registry::check()?;
         let default = if self.processes {
             "tcp://127.0.0.1:0"
@@ -216,7 +256,7 @@ impl LocalClusterBuilder {
             transports: self.transports.clone(),
             stop,
             tasks: Vec::new(),
-            runtime: Some(runtime),
+            threads: None,
         };
         cluster.tasks.push(tokio::spawn({
             let stopped = until(stopped.clone());
@@ -296,10 +336,11 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 
 /// A client of a cluster of its own: [`Client::local`].
 pub(crate) async fn client() -> Result<Client> {
-    let cluster = LocalCluster::builder().build().await?;
-    let client = cluster.client().await?;
-    client.link().own(cluster);
-    Ok(client)
+    LocalCluster::builder()
+        .build()
+        .await?
+        .into_client(true)
+        .await
 }
 
 /// The cluster in which collections are computed where no client is connected: Dask's threaded
@@ -308,9 +349,7 @@ pub(crate) async fn in_process() -> Result<Client> {
     static CLIENT: OnceCell<Client> = OnceCell::const_new();
     let start = || async {
         let cluster = LocalCluster::builder().build().await?;
-        let client = cluster.connect(false).await?;
-        client.link().own(cluster);
-        Ok(client)
+        cluster.into_client(false).await
     };
     CLIENT.get_or_try_init(start).await.cloned()
 }
