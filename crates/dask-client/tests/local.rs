@@ -2,7 +2,30 @@
 
 use std::time::Duration;
 
-use dask_client::{Client, LocalCluster, delayed, task};
+use dask_client::{Client, LocalCluster, Result, delayed, task};
+use serde::de::{Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+
+/// A value whose `Serialize` panics.
+#[derive(Debug, Clone)]
+struct Fragile;
+
+impl Serialize for Fragile {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("handle with care")
+    }
+}
+
+impl<'de> Deserialize<'de> for Fragile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u8::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+#[task]
+fn fragile() -> Fragile {
+    Fragile
+}
 
 #[task]
 fn inc(x: i64) -> i64 {
@@ -48,4 +71,25 @@ async fn a_cluster_that_cannot_listen_says_where() {
         let text = format!("{error:?}");
         assert!(text.contains(&address), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_result_that_panics_when_it_is_serialized_says_what_and_where() -> Result<()> {
+    let builder = LocalCluster::builder().scheduler_address("tcp://127.0.0.1:0");
+    let cluster = builder.build().await?;
+    let client = Client::builder().address(cluster.address());
+    let client = client.set_as_default(false).connect().await?;
+    let error = client.submit(fragile, ()).result().await;
+    let error = error.expect_err("it cannot leave the worker");
+    let error = error.task_error().expect("a task failed");
+    assert!(error.message.contains("handle with care"), "{error:?}");
+    assert!(error.function.ends_with("::fragile"), "{error:?}");
+    let location = error.location.as_deref();
+    assert!(
+        location.is_some_and(|place| place.contains("local.rs:")),
+        "{error:?}"
+    );
+    client.close().await?;
+    cluster.close().await;
+    Ok(())
 }

@@ -314,14 +314,11 @@ fn a_task_that_returns_an_error_fails_with_it() {
 #[test]
 fn a_panic_is_a_failure_that_names_its_place_in_the_users_code() {
     let failure = run::<i64>(definition(fall), |w| put(w, 3_i64)).expect_err("it panics");
-    let Failure::Panicked {
-        message, location, ..
-    } = failure
-    else {
+    let Failure::Panicked(panic) = failure else {
         panic!("{failure:?}")
     };
-    assert_eq!(message, "fell at 3");
-    assert!(location.expect("a location").contains("task.rs:"));
+    assert_eq!(panic.message, "fell at 3");
+    assert!(panic.location.expect("a location").contains("task.rs:"));
 }
 
 #[test]

@@ -1,13 +1,11 @@
-use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 
 use dask_proto::graph::Function;
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
 
 use crate::input::{InputError, Inputs};
-use crate::panic::{self, Place};
+use crate::panic::{Panic, catch};
 use crate::value::Value;
 
 /// A function marked `#[task]`: the bound of `submit` and of everything that takes a task.
@@ -48,14 +46,7 @@ pub enum Failure {
     /// The function returned `Err`.
     Returned(Box<dyn Error + Send + Sync>),
     /// The function panicked.
-    Panicked {
-        /// The message of the panic.
-        message: String,
-        /// Where it panicked, `file:line:column`.
-        location: Option<String>,
-        /// The stack at the panic, when `RUST_BACKTRACE` asks for one.
-        backtrace: Option<String>,
-    },
+    Panicked(Panic),
     /// An argument could not be had.
     Input(InputError),
 }
@@ -81,19 +72,7 @@ impl TaskDef {
     /// # Errors
     /// When the function fails, panics, or an argument does not fit.
     pub fn run(&self, inputs: &mut Inputs) -> Result<Payload, Failure> {
-        panic::watch();
-        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| (self.body)(inputs)));
-        outcome.unwrap_or_else(|cause| {
-            let Place {
-                location,
-                backtrace,
-            } = panic::place().unwrap_or_default();
-            Err(Failure::Panicked {
-                message: text(&*cause),
-                location,
-                backtrace,
-            })
-        })
+        catch(|| (self.body)(inputs)).unwrap_or_else(|panic| Err(Failure::Panicked(panic)))
     }
 }
 
@@ -116,14 +95,10 @@ impl Failure {
         let error = match self {
             Self::Returned(error) => TaskError::from_error(TaskErrorKind::Returned, key, &*error),
             Self::Input(error) => TaskError::from_error(TaskErrorKind::Serialization, key, &error),
-            Self::Panicked {
-                message,
-                location,
-                backtrace,
-            } => TaskError {
-                location,
-                backtrace,
-                ..TaskError::new(TaskErrorKind::Panicked, key, message)
+            Self::Panicked(panic) => TaskError {
+                location: panic.location,
+                backtrace: panic.backtrace,
+                ..TaskError::new(TaskErrorKind::Panicked, key, panic.message)
             },
         };
         TaskError {
@@ -149,12 +124,6 @@ pub fn failure(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
 /// Outside of a tokio runtime, and on a thread that drives one.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Handle::current().block_on(future)
-}
-
-fn text(cause: &(dyn Any + Send)) -> String {
-    let text = cause.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| cause.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "the panic has no message".to_owned())
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -13,10 +12,10 @@ use dask_proto::graph::Priority;
 use dask_proto::id::{RunId, TaskId};
 use dask_proto::limits::INLINE_RESULT_BYTES;
 use dask_proto::message::Compute;
-use dask_proto::{Address, Payload, TaskError, TaskErrorKind, ValueError};
+use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind, ValueError};
 use dask_task::context::Context;
 use dask_task::registry::RegistryError;
-use dask_task::{Inputs, TaskDef};
+use dask_task::{Inputs, Panic, TaskDef, catch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -204,7 +203,7 @@ impl Shared {
 
     fn run_job(&self, job: Job) -> RunEnded {
         let (task, run) = (job.compute.task, job.compute.run);
-        let key = job.compute.key.clone();
+        let (key, def) = (job.compute.key.clone(), job.def.as_ref().ok().copied());
         let cancelled = Arc::clone(&job.cancelled);
         let started = Instant::now();
         let mut outcome = if cancelled.load(Ordering::Relaxed) {
@@ -214,13 +213,9 @@ impl Shared {
             overflow::enter_task(task, run);
             // The call itself catches panics. What is around it also runs code of the user: the
             // value's `Serialize`, and the `Drop` of its arguments.
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.call(job)));
+            let outcome = catch(|| self.call(job));
             overflow::leave_task();
-            outcome.unwrap_or_else(|_| {
-                let kind = TaskErrorKind::Serialization;
-                let what = "it panicked while its values were serialized or dropped";
-                Outcome::Failed(self.error(TaskError::new(kind, key, what), None))
-            })
+            outcome.unwrap_or_else(|panic| Outcome::Failed(self.error(around(panic, key), def)))
         };
         if cancelled.load(Ordering::Relaxed) {
             // Nobody wants it: its `drop` runs here, where it may panic or take its time.
@@ -312,5 +307,16 @@ impl Shared {
             worker: Some(self.setup.worker.clone()),
             ..error
         })
+    }
+}
+
+/// The failure of a task whose values panicked.
+fn around(panic: Panic, key: Key) -> TaskError {
+    let message = panic.message;
+    let what = format!("it panicked while its values were serialized or dropped: {message}");
+    TaskError {
+        location: panic.location,
+        backtrace: panic.backtrace,
+        ..TaskError::new(TaskErrorKind::Serialization, key, what)
     }
 }
