@@ -2,6 +2,8 @@
 //! main function in place of the test harness.
 
 use std::collections::HashSet;
+use std::io::Write;
+use std::time::Duration;
 
 use dask_client::{Client, Future, LocalCluster, Result, as_completed, blocking, task};
 
@@ -28,6 +30,24 @@ fn die(_x: i64) -> i64 {
     std::process::abort()
 }
 
+/// Prints a line that is no text, and then more than fits into a pipe that nobody reads. The start
+/// of the lines keeps them from the output of this test.
+#[task]
+fn print_bytes() -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(b"Worker at: \xff\n")?;
+    let line = "Worker at: ".to_owned() + &" ".repeat(1 << 20) + "\n";
+    out.write_all(line.as_bytes())
+}
+
+/// Starts a process that holds the worker's output for longer than anybody waits.
+#[task]
+fn hold_output() -> std::io::Result<u32> {
+    let mut command = std::process::Command::new("sleep");
+    command.arg("600").stdin(std::process::Stdio::null());
+    Ok(command.spawn()?.id())
+}
+
 #[dask_client::main]
 async fn main() -> Result<()> {
     let builder = LocalCluster::builder().workers(2).threads_per_worker(1);
@@ -36,7 +56,10 @@ async fn main() -> Result<()> {
     data_moves_between_processes(&cluster).await?;
     futures_travel_inside_other_values(&cluster).await?;
     blocking_clients_connect_over_tcp(&cluster).await?;
+    workers_print_what_is_no_text(&cluster).await?;
     a_worker_that_dies_fails_its_task_and_is_replaced(&cluster).await?;
+    #[cfg(unix)]
+    a_worker_is_replaced_while_others_hold_its_output(&cluster).await?;
     cluster.close().await;
     println!("processes: ok");
     Ok(())
@@ -94,5 +117,26 @@ async fn a_worker_that_dies_fails_its_task_and_is_replaced(cluster: &LocalCluste
     assert!(error.is_task_error(), "{error}");
     client.wait_for_workers(2).await?;
     assert_eq!(client.submit(total, [1, 2]).await?, 3);
+    client.close().await
+}
+
+async fn workers_print_what_is_no_text(cluster: &LocalCluster) -> Result<()> {
+    let client = cluster.client().await?;
+    client.submit(print_bytes, ()).await?;
+    client.close().await
+}
+
+#[cfg(unix)]
+async fn a_worker_is_replaced_while_others_hold_its_output(cluster: &LocalCluster) -> Result<()> {
+    let client = cluster.client().await?;
+    let on_one = client.options().workers(["0"]);
+    let holder = on_one.submit(hold_output, ()).await?;
+    let fatal = on_one.submit(die, 2);
+    // It is tried on one successor after the other.
+    let death = tokio::time::timeout(Duration::from_secs(60), fatal.result()).await;
+    let mut kill = std::process::Command::new("kill");
+    kill.arg(holder.to_string()).status()?;
+    assert!(death.expect("it is replaced").is_err());
+    client.wait_for_workers(2).await?;
     client.close().await
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dask_proto::Address;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -17,8 +17,13 @@ use crate::{Error, Result, role};
 /// How long a process may take to end once it is told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long its output is waited for once a process has ended. What it printed is in the pipe, but
+/// a process that it started may hold the pipe open for ever.
+const PRINT_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// How long a process that died waits for its successor: doubled from the first to the second each
-/// time, as a program that dies at start would take the machine with it.
+/// time, as a program that dies at start would take the machine with it. One that ran for longer
+/// than the second did not die at start.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// How to start one worker process.
@@ -30,7 +35,7 @@ pub(super) struct WorkerProcess {
     pub(super) threads: u32,
 }
 
-type Output = tokio::io::Lines<BufReader<ChildStdout>>;
+type Output = BufReader<ChildStdout>;
 
 /// Starts the processes, all at once; returns when every one has joined the scheduler. Each is
 /// watched by a task that replaces it when it dies, as Dask's nanny does.
@@ -73,13 +78,14 @@ impl WorkerProcess {
             .kill_on_drop(true)
             .spawn()?;
         let output = child.stdout.take().expect("standard output is piped");
-        Ok((child, BufReader::new(output).lines()))
+        Ok((child, BufReader::new(output)))
     }
 
     async fn watch(self, child: Child, output: Output, stopped: watch::Receiver<bool>) {
-        let mut back_off = BACK_OFF.0;
+        let mut waited = None;
         let mut running = Some((child, output));
         loop {
+            let started = Instant::now();
             if let Some((child, output)) = running {
                 let status = serve(child, output, until(stopped.clone())).await;
                 if *stopped.borrow() {
@@ -88,16 +94,25 @@ impl WorkerProcess {
                 let (name, status) = (&self.name, status.map(|status| status.to_string()));
                 tracing::warn!(name, ?status, "a worker process died and is started again");
             }
+            let wait = back_off(waited, started.elapsed());
             tokio::select! {
-                () = tokio::time::sleep(back_off) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = until(stopped.clone()) => return,
             }
-            back_off = (back_off * 2).min(BACK_OFF.1);
+            waited = Some(wait);
             running = self
                 .spawn()
                 .map_err(|error| tracing::error!(%error, "it cannot"))
                 .ok();
         }
+    }
+}
+
+/// How long to wait for the successor of a process that ran for so long, and that waited itself.
+fn back_off(waited: Option<Duration>, ran: Duration) -> Duration {
+    match waited {
+        Some(waited) if ran <= BACK_OFF.1 => (waited * 2).min(BACK_OFF.1),
+        _ => BACK_OFF.0,
     }
 }
 
@@ -117,8 +132,8 @@ async fn serve(
             stop(&mut child).await
         }
     };
-    // It ends with the process, which closes the pipe.
-    let _ = printing.await;
+    // Left to itself after that, it passes on what the holders of the pipe still print.
+    let _ = tokio::time::timeout(PRINT_TIMEOUT, printing).await;
     status
 }
 
@@ -135,7 +150,7 @@ async fn stop(child: &mut Child) -> std::io::Result<ExitStatus> {
 
 /// Waits for the line that a worker prints when it has joined; `false` when it ended before.
 async fn joined(output: &mut Output) -> bool {
-    while let Ok(Some(line)) = output.next_line().await {
+    while let Some(line) = next_line(output).await {
         if line.starts_with("Worker at: ") {
             return true;
         }
@@ -145,9 +160,41 @@ async fn joined(output: &mut Output) -> bool {
 }
 
 async fn print(mut output: Output) {
-    while let Ok(Some(line)) = output.next_line().await {
+    while let Some(line) = next_line(&mut output).await {
         if !line.starts_with("Worker at: ") {
             println!("{line}");
         }
+    }
+}
+
+/// The next line, of which what is not UTF-8 is replaced; `None` at the end.
+async fn next_line(output: &mut Output) -> Option<String> {
+    let mut line = Vec::new();
+    let read = output.read_until(b'\n', &mut line).await;
+    if line.is_empty() || read.is_err() {
+        return None;
+    }
+    let text = line.strip_suffix(b"\n").unwrap_or(&line);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_that_die_at_start_wait_ever_longer_and_those_that_ran_do_not() {
+        let waits = |ran: &[u64]| {
+            let mut waited = None;
+            let wait = |ran: &u64| {
+                waited = Some(back_off(waited, Duration::from_secs(*ran)));
+                waited.expect("set").as_millis()
+            };
+            ran.iter().map(wait).collect::<Vec<_>>()
+        };
+        assert_eq!(waits(&[0; 4]), [100, 200, 400, 800]);
+        assert_eq!(waits(&[0; 9])[7..], [10_000, 10_000]);
+        assert_eq!(waits(&[0, 0, 11, 0]), [100, 200, 100, 200]);
     }
 }
