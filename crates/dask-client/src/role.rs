@@ -1,6 +1,7 @@
 //! The roles of a program marked `#[dask_client::main]`: the user's main, or a worker.
 //!
-//! The environment says which, and the user's command line is left alone:
+//! The environment says which, and the user's command line is left alone. A worker takes the
+//! variables out of its environment, so that programs which its tasks start are no workers:
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -69,7 +70,7 @@ mod worker {
 
 #[cfg(feature = "worker")]
 mod worker {
-    use std::io::{Read, Write};
+    use std::io::{Read, Stdin, Write};
     use std::num::NonZero;
     use std::str::FromStr;
 
@@ -77,6 +78,7 @@ mod worker {
     use dask_transport::Transports;
     use dask_worker::{Config, Worker};
 
+    use super::ROLE;
     use super::variable::{EXIT_ON_STDIN_CLOSE, LISTEN, NAME, NTHREADS, SCHEDULER_ADDRESS};
     use crate::client::builder::program;
     use crate::driver::describe;
@@ -98,6 +100,9 @@ mod worker {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
         config.nthreads = optional(NTHREADS)?.unwrap_or(cores).max(1);
+        let ends_with_input = take(EXIT_ON_STDIN_CLOSE).as_deref() == Some("1");
+        let parent = ends_with_input.then(std::io::stdin);
+        take(ROLE);
         config.program = program();
         config.report_stack_overflow = true;
         crate::default::is_worker_of(config.scheduler.clone());
@@ -109,16 +114,16 @@ mod worker {
             .build();
         let runtime = runtime.map_err(|error| describe(&error))?;
         // Not on this thread, whose stack is not ours to choose.
-        let serving = runtime.spawn(serve(config));
+        let serving = runtime.spawn(serve(config, parent));
         let served = runtime.block_on(serving);
         // Threads that still run a task do not keep the process.
         runtime.shutdown_background();
         served.map_err(|error| describe(&error))?
     }
 
-    async fn serve(config: Config) -> Result<(), String> {
+    async fn serve(config: Config, parent: Option<Stdin>) -> Result<(), String> {
         let scheduler = config.scheduler.clone();
-        let mut parent_gone = std::pin::pin!(parent_gone());
+        let mut parent_gone = std::pin::pin!(parent_gone(parent));
         let worker = tokio::select! {
             worker = Worker::connect(config, Transports::default()) => worker,
             () = &mut parent_gone => return Ok(()),
@@ -135,15 +140,15 @@ mod worker {
             .map_err(|error| format!("{} ({scheduler})", describe(&error)))
     }
 
-    /// Resolves when standard input ends, if the environment asks for that.
-    async fn parent_gone() {
-        if std::env::var(EXIT_ON_STDIN_CLOSE).as_deref() != Ok("1") {
+    /// Resolves when this input ends, if there is one.
+    async fn parent_gone(parent: Option<Stdin>) {
+        let Some(input) = parent else {
             return std::future::pending().await;
-        }
+        };
         let (sender, gone) = tokio::sync::oneshot::channel::<()>();
         std::thread::spawn(move || {
             let _sender = sender;
-            let mut input = std::io::stdin().lock();
+            let mut input = input.lock();
             let mut buffer = [0; 64];
             while matches!(input.read(&mut buffer), Ok(1..)) {}
         });
@@ -156,11 +161,20 @@ mod worker {
     }
 
     fn optional<T: FromStr<Err: std::fmt::Display>>(name: &str) -> Result<Option<T>, String> {
-        let Ok(text) = std::env::var(name) else {
+        let Some(text) = take(name) else {
             return Ok(None);
         };
         text.parse()
             .map(Some)
             .map_err(|error| format!("{name}={text:?}: {error}"))
+    }
+
+    /// Takes a variable out of the environment.
+    fn take(name: &str) -> Option<String> {
+        let value = std::env::var(name).ok();
+        // SAFETY: nobody else reads the environment. The role comes before anything else in the
+        // program's main function, and a worker starts its threads after this.
+        unsafe { std::env::remove_var(name) };
+        value
     }
 }

@@ -48,6 +48,12 @@ fn hold_output() -> std::io::Result<u32> {
     Ok(command.spawn()?.id())
 }
 
+#[task]
+fn variables() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| name.starts_with("DASK_")).collect()
+}
+
 #[dask_client::main]
 async fn main() -> Result<()> {
     let builder = LocalCluster::builder().workers(2).threads_per_worker(1);
@@ -57,6 +63,7 @@ async fn main() -> Result<()> {
     futures_travel_inside_other_values(&cluster).await?;
     blocking_clients_connect_over_tcp(&cluster).await?;
     workers_print_what_is_no_text(&cluster).await?;
+    programs_that_a_task_starts_are_no_workers(&cluster).await?;
     a_worker_that_dies_fails_its_task_and_is_replaced(&cluster).await?;
     #[cfg(unix)]
     a_worker_is_replaced_while_others_hold_its_output(&cluster).await?;
@@ -123,6 +130,12 @@ async fn a_worker_that_dies_fails_its_task_and_is_replaced(cluster: &LocalCluste
 async fn workers_print_what_is_no_text(cluster: &LocalCluster) -> Result<()> {
     let client = cluster.client().await?;
     client.submit(print_bytes, ()).await?;
+    client.close().await
+}
+
+async fn programs_that_a_task_starts_are_no_workers(cluster: &LocalCluster) -> Result<()> {
+    let client = cluster.client().await?;
+    assert!(client.submit(variables, ()).await?.is_empty());
     client.close().await
 }
 
