@@ -13,6 +13,7 @@ on_every_transport! {
     an_impure_call_is_computed_each_time,
     a_key_of_ones_own_names_the_task,
     a_key_of_ones_own_is_the_start_of_the_keys_of_a_map,
+    a_key_of_ones_own_stays_when_a_call_is_impure,
     a_key_stands_for_one_call_only,
 }
 
@@ -89,6 +90,21 @@ async fn a_key_of_ones_own_is_the_start_of_the_keys_of_a_map(cluster: &Cluster) 
     let named = |key: &str| key.starts_with("row-") && key.len() == 36;
     assert!(futures.iter().all(|future| named(future.key().as_str())));
     assert_eq!(cluster.client.gather(futures).await.unwrap(), [1, 2, 3]);
+}
+
+async fn a_key_of_ones_own_stays_when_a_call_is_impure(cluster: &Cluster) {
+    let options = cluster.client.options();
+    for options in [
+        options.clone().key("mine").pure(false),
+        options.pure(false).key("mine"),
+    ] {
+        assert_eq!(options.submit(inc, 1).key().as_str(), "mine");
+        let futures = options.map(inc, [1, 1]);
+        assert_ne!(futures[0].key(), futures[1].key());
+        let named = |key: &str| key.starts_with("mine-");
+        assert!(futures.iter().all(|future| named(future.key().as_str())));
+        assert_eq!(cluster.client.gather(futures).await.unwrap(), [2, 2]);
+    }
 }
 
 async fn a_key_stands_for_one_call_only(cluster: &Cluster) {

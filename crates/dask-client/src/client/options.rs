@@ -7,7 +7,7 @@ use crate::graph::Graph;
 use crate::graph::delayed::Collection;
 use crate::submit::argument::IntoArgs;
 use crate::submit::scatter::Scatter;
-use crate::submit::{MAP_BATCH, Naming, Submitter};
+use crate::submit::{MAP_BATCH, Name, Naming, Submitter};
 use crate::{Client, Error, Future, Result};
 
 /// What Dask takes as keyword arguments, for any verb: [`Client::options`].
@@ -16,7 +16,8 @@ use crate::{Client, Error, Future, Result};
 pub struct Options<C = Client> {
     pub(crate) client: C,
     task: TaskOptions,
-    naming: Naming,
+    key: Option<String>,
+    pure: bool,
     batch_size: usize,
     scatter: Scatter,
     timeout: Option<Duration>,
@@ -27,7 +28,8 @@ impl<C> Options<C> {
         Self {
             client,
             task: TaskOptions::default(),
-            naming: Naming::Pure,
+            key: None,
+            pure: true,
             batch_size: MAP_BATCH,
             scatter: Scatter::default(),
             timeout: None,
@@ -35,15 +37,16 @@ impl<C> Options<C> {
     }
 
     /// Whether the function gives the same result for the same arguments, as it is taken to do.
-    /// An impure call gets a key of its own, and is computed however often it was before.
+    /// An impure call gets a key of its own, and is computed however often it was before, unless
+    /// [`Options::key`] names it.
     pub fn pure(mut self, pure: bool) -> Self {
-        self.naming = if pure { Naming::Pure } else { Naming::Impure };
+        self.pure = pure;
         self
     }
 
     /// The key of the task; for `map`, what the keys start with.
     pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.naming = Naming::Key(key.into());
+        self.key = Some(key.into());
         self
     }
 
@@ -115,10 +118,19 @@ impl<C> Options<C> {
         Options {
             client,
             task: self.task.clone(),
-            naming: self.naming.clone(),
+            key: self.key.clone(),
+            pure: self.pure,
             batch_size: self.batch_size,
             scatter: self.scatter.clone(),
             timeout: self.timeout,
+        }
+    }
+
+    /// How tasks are named, with what a key of the user's stands for.
+    fn naming<'a>(&'a self, key: fn(&'a str) -> Name<'a>) -> Naming<'a> {
+        Naming {
+            name: self.key.as_deref().map_or(Name::Function, key),
+            pure: self.pure,
         }
     }
 }
@@ -130,8 +142,8 @@ impl Options {
         function: F,
         args: impl IntoArgs<F::Params>,
     ) -> Future<F::Output> {
-        let mut submitter =
-            Submitter::new(self.client.link(), &self.task, &self.naming, function.def());
+        let naming = self.naming(Name::Key);
+        let mut submitter = Submitter::new(self.client.link(), &self.task, naming, function.def());
         let hold = submitter.add::<F>(args);
         submitter.flush();
         Future::new(hold)
@@ -142,13 +154,10 @@ impl Options {
     where
         I: IntoIterator<Item: IntoArgs<F::Params>>,
     {
-        let naming = match &self.naming {
-            Naming::Key(key) => Naming::Prefix(key.clone()),
-            other => other.clone(),
-        };
+        let naming = self.naming(Name::Prefix);
         let items = items.into_iter();
         let mut futures = Vec::with_capacity(items.size_hint().0.min(1 << 20));
-        let mut submitter = Submitter::new(self.client.link(), &self.task, &naming, function.def());
+        let mut submitter = Submitter::new(self.client.link(), &self.task, naming, function.def());
         for args in items {
             futures.push(Future::new(submitter.add::<F>(args)));
             if submitter.waiting() >= self.batch_size {

@@ -19,24 +19,29 @@ use crate::future::hold::{Hold, Outcome};
 use crate::submit::argument::{Call, CallBuilder, Dependency, IntoArgs};
 
 /// How the keys of new tasks are made.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum Naming {
-    /// From the function and its arguments: the same call is the same task.
-    #[default]
-    Pure,
-    /// Never twice the same.
-    Impure,
-    /// As the user says.
-    Key(String),
-    /// As the user says, with the token of each call: the keys of a `map`.
-    Prefix(String),
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Naming<'a> {
+    pub(crate) name: Name<'a>,
+    /// Whether the same call is the same task; otherwise no key is made twice.
+    pub(crate) pure: bool,
+}
+
+/// What the key of a task is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Name<'a> {
+    /// The function's name and what tells its calls apart.
+    Function,
+    /// What the user says, and what tells the calls of a `map` apart.
+    Prefix(&'a str),
+    /// What the user says.
+    Key(&'a str),
 }
 
 /// Submits calls of one function, a batch at a time.
 pub(crate) struct Submitter<'a> {
     link: &'a Arc<Link>,
     options: &'a TaskOptions,
-    naming: &'a Naming,
+    naming: Naming<'a>,
     def: &'static TaskDef,
     tokenizer: Option<Tokenizer>,
     function: Result<FunctionId, registry::RegistryError>,
@@ -51,11 +56,11 @@ impl<'a> Submitter<'a> {
     pub(crate) fn new(
         link: &'a Arc<Link>,
         options: &'a TaskOptions,
-        naming: &'a Naming,
+        naming: Naming<'a>,
         def: &'static TaskDef,
     ) -> Self {
         let function = registry::find(def.path, def.signature).map(|_| link.function(def));
-        let tokenizer = (!matches!(naming, Naming::Impure)).then(|| tokenizer(def));
+        let tokenizer = naming.pure.then(|| tokenizer(def));
         let (buffer, batch, holds, needed) = Default::default();
         Self {
             link,
@@ -123,7 +128,7 @@ impl<'a> Submitter<'a> {
         call: Call,
         dependencies: Vec<FutureId>,
     ) {
-        let explicit = matches!(self.naming, Naming::Key(_));
+        let explicit = matches!(self.naming.name, Name::Key(_));
         self.batch.push(TaskSpec {
             future: hold.id,
             key: hold.key.clone(),
@@ -139,13 +144,14 @@ impl<'a> Submitter<'a> {
     }
 
     fn key(&self, token: Option<Token>) -> Result<Key, KeyTooLong> {
-        let name = self.def.name();
-        Key::new(match (self.naming, token) {
-            (Naming::Key(key), _) => key.clone(),
-            (Naming::Prefix(prefix), Some(token)) => key_name(prefix, token),
-            (Naming::Pure, Some(token)) => key_name(name, token),
-            (Naming::Prefix(prefix), None) => unique_key_name(prefix),
-            (Naming::Pure | Naming::Impure, _) => unique_key_name(name),
+        let prefix = match self.naming.name {
+            Name::Key(key) => return Key::new(key),
+            Name::Prefix(prefix) => prefix,
+            Name::Function => self.def.name(),
+        };
+        Key::new(match token {
+            Some(token) => key_name(prefix, token),
+            None => unique_key_name(prefix),
         })
     }
 
