@@ -17,6 +17,7 @@ on_every_transport! {
     only_what_the_keys_need_is_computed,
     a_raw_graph_with_a_cycle_is_refused,
     a_key_that_the_graph_does_not_have_is_refused,
+    a_key_that_the_graph_does_not_have_may_be_on_the_cluster,
     a_raw_graph_that_says_something_else_for_a_key_fails,
 }
 
@@ -134,11 +135,29 @@ async fn a_key_that_the_graph_does_not_have_is_refused(cluster: &Cluster) {
     assert!(error.to_string().starts_with("z has no task"), "{error}");
     let mut graph = graph();
     let missing = Graph::key::<i64>("missing").unwrap();
-    graph.insert("w", inc, missing).unwrap();
+    graph.insert("w", inc, &missing).unwrap();
     let error = client.get::<i64, _>(&graph, ["w"]).await.unwrap_err();
-    assert!(error.to_string().starts_with("missing has"), "{error}");
+    assert!(
+        error.to_string().contains("w depends on a cancelled key"),
+        "{error}"
+    );
+    let error = client.compute(&delayed(inc, missing)).await.unwrap_err();
+    assert!(error.is_cancelled(), "{error}");
     let apart: Vec<i64> = client.get(&graph, ["apart"]).await.unwrap();
     assert_eq!(apart, [101]);
+}
+
+async fn a_key_that_the_graph_does_not_have_may_be_on_the_cluster(cluster: &Cluster) {
+    let client = &cluster.client;
+    let there = client.options().key("there").submit(inc, 1);
+    let reference = Graph::key::<i64>("there").unwrap();
+    let mut graph = Graph::new();
+    graph.insert("on it", inc, &reference).unwrap();
+    let values: Vec<i64> = client.get(&graph, ["on it"]).await.unwrap();
+    assert_eq!(values, [3]);
+    let twice = delayed(add, (&reference, &reference));
+    assert_eq!(client.compute(&twice).await.unwrap(), 4);
+    assert_eq!(there.await.unwrap(), 2);
 }
 
 async fn a_raw_graph_that_says_something_else_for_a_key_fails(cluster: &Cluster) {

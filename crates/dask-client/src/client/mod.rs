@@ -152,8 +152,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// When the graph depends on itself or on a key that it does not have, a task fails, or the
-    /// scheduler is gone.
+    /// When the graph depends on itself, or does not have a key that is asked for, a task fails, or
+    /// the scheduler is gone.
     pub async fn get<T: Value, K: AsRef<str>>(
         &self,
         graph: &Graph,

@@ -158,7 +158,7 @@ impl Plan {
     /// What these calls need.
     ///
     /// # Errors
-    /// When a call depends on itself, or on a key that the graph does not have.
+    /// When a call depends on itself.
     pub(crate) fn new(outputs: Vec<Arc<Node>>, graph: &Graph) -> Result<Self> {
         let mut order = Vec::new();
         let mut visited: HashMap<Key, Visit> = HashMap::new();
@@ -182,7 +182,8 @@ impl Plan {
                     Dependency::Delayed(node) => node.clone(),
                     Dependency::Key(key) => match graph.nodes.get(key) {
                         Some(node) => node.clone(),
-                        None => return Err(Kind::UnknownKey(key.clone()).into()),
+                        // It may be on the cluster.
+                        None => continue,
                     },
                 };
                 match visited.get(&needed.key) {
