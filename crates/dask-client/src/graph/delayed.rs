@@ -13,7 +13,7 @@ use crate::driver::Link;
 use crate::future::hold::Hold;
 use crate::graph::{Graph, Plan};
 use crate::submit::argument::{ArgumentError, Call, CallBuilder, Dependency, IntoArgs};
-use crate::submit::{refusal, tokenizer};
+use crate::submit::refusal;
 use crate::{Client, Future, Result};
 
 /// A call that is not made yet: Dask's `Delayed`. [`delayed`] makes one.
@@ -57,13 +57,12 @@ pub(crate) struct Node {
 pub fn delayed<F: TaskFn>(function: F, args: impl IntoArgs<F::Params>) -> Delayed<F::Output> {
     let def = function.def();
     let key = Key::new(unique_key_name(def.name())).expect("a function's name fits a key");
-    let mut call = CallBuilder::new(Carriage::Objects, Some(tokenizer(def)), BytesMut::new());
+    // The key is unique, so that nothing need be known about the arguments.
+    let mut call = CallBuilder::new(Carriage::Objects, None, BytesMut::new());
     let invalid = args.write(&mut call).err();
     let (call, _) = call.finish();
-    let node = Node {
-        invalid,
-        ..Node::new(key, def, call)
-    };
+    let mut node = Node::new(key, def, call);
+    node.invalid = invalid;
     Delayed::new(Dependency::Delayed(Arc::new(node)))
 }
 
@@ -232,6 +231,20 @@ impl Node {
         let key = Some(self.key.clone());
         let error = self.invalid.as_ref()?;
         Some(refusal(TaskErrorKind::Serialization, key, self.def, error))
+    }
+}
+
+/// A chain of calls may be longer than a thread's stack, so that one does not drop the next.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut dependencies = std::mem::take(&mut self.call.dependencies);
+        while let Some(dependency) = dependencies.pop() {
+            if let Dependency::Delayed(node) = dependency
+                && let Some(mut node) = Arc::into_inner(node)
+            {
+                dependencies.append(&mut node.call.dependencies);
+            }
+        }
     }
 }
 

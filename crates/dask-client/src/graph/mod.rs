@@ -9,10 +9,11 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use dask_proto::codec::Carriage;
 use dask_proto::graph::{TaskOptions, TaskSpec};
-use dask_proto::id::FutureId;
+use dask_proto::id::{FunctionId, FutureId};
 use dask_proto::message::Submit;
 use dask_proto::{Key, Payload, TaskErrorKind};
-use dask_task::{TaskFn, registry};
+use dask_task::registry::{self, RegistryError};
+use dask_task::{TaskDef, TaskFn};
 
 use crate::Result;
 use crate::driver::Link;
@@ -202,20 +203,24 @@ impl Plan {
     /// Sends all calls and gives a hold on each. Those that are no outputs may be dropped when this
     /// returns: by then they are on their way together with what needs them.
     pub(crate) fn send(self, link: &Arc<Link>, options: &TaskOptions) -> HashMap<Key, Arc<Hold>> {
-        let mut holds: HashMap<Key, Arc<Hold>> = HashMap::with_capacity(self.order.len());
-        let mut foreign = Vec::new();
+        let mut known = Known {
+            link,
+            holds: HashMap::with_capacity(self.order.len()),
+            subscribed: HashMap::new(),
+            functions: HashMap::new(),
+        };
         let mut sent = Vec::new();
         let mut tasks = Vec::new();
         for node in &self.order {
             let hold = Hold::new(link, node.key.clone());
-            match specify(node, &hold, &holds, &mut foreign) {
+            match known.specify(node, &hold) {
                 Ok(task) => {
                     tasks.push(task);
                     sent.push(hold.clone());
                 }
                 Err(outcome) => hold.settle(outcome),
             }
-            holds.insert(node.key.clone(), hold);
+            known.holds.insert(node.key.clone(), hold);
         }
         link.submit(
             &sent,
@@ -224,7 +229,7 @@ impl Plan {
                 tasks,
             },
         );
-        holds
+        known.holds
     }
 }
 
@@ -247,50 +252,75 @@ fn cycle(path: &[(Arc<Node>, usize)], key: &Key) -> crate::Error {
     .into()
 }
 
-/// The task of a call, or why it cannot be one.
-fn specify(
-    node: &Node,
-    hold: &Hold,
-    holds: &HashMap<Key, Arc<Hold>>,
-    foreign: &mut Vec<Arc<Hold>>,
-) -> Result<TaskSpec, Outcome> {
-    let link = &hold.client;
-    let failed = |kind, error: &dyn std::error::Error| {
-        Outcome::Failed(Arc::new(refusal(
-            kind,
-            Some(node.key.clone()),
-            node.def,
-            error,
-        )))
-    };
-    if let Some(failure) = node.failure() {
-        return Err(Outcome::Failed(Arc::new(failure)));
-    }
-    registry::find(node.def.path, node.def.signature)
-        .map_err(|error| failed(TaskErrorKind::NoFunction, &error))?;
-    let mut dependencies: Vec<FutureId> = Vec::with_capacity(node.call.dependencies.len());
-    for dependency in &node.call.dependencies {
-        let needed = match (dependency, holds.get(dependency.key())) {
-            (Dependency::Future(future), _) => future.on(link)?,
-            (_, Some(known)) => known.on(link)?,
-            (_, None) => Hold::subscribe(link, dependency.key().clone()),
+/// What the tasks of a plan refer to, each looked up once.
+struct Known<'a> {
+    link: &'a Arc<Link>,
+    /// The calls of the plan.
+    holds: HashMap<Key, Arc<Hold>>,
+    /// What others have put on the cluster.
+    subscribed: HashMap<Key, Arc<Hold>>,
+    functions: HashMap<*const TaskDef, Result<FunctionId, RegistryError>>,
+}
+
+impl Known<'_> {
+    /// The task of a call, or why it cannot be one.
+    fn specify(&mut self, node: &Node, hold: &Hold) -> Result<TaskSpec, Outcome> {
+        let failed = |kind, error: &dyn std::error::Error| {
+            Outcome::Failed(Arc::new(refusal(
+                kind,
+                Some(node.key.clone()),
+                node.def,
+                error,
+            )))
         };
-        dependencies.push(needed.id);
-        foreign.push(needed);
-    }
-    let body = match link.carriage {
-        Carriage::Objects => node.call.body.clone(),
-        Carriage::Bytes => {
-            let bytes = node.call.body.to_bytes();
-            Payload::Bytes(bytes.map_err(|error| failed(TaskErrorKind::Serialization, &error))?)
+        if let Some(failure) = node.failure() {
+            return Err(Outcome::Failed(Arc::new(failure)));
         }
-    };
-    Ok(TaskSpec {
-        future: hold.id,
-        key: node.key.clone(),
-        function: link.function(node.def),
-        content: node.call.token.map(|token| *token.as_bytes()),
-        dependencies,
-        body,
-    })
+        let function = self
+            .function(node.def)
+            .map_err(|error| failed(TaskErrorKind::NoFunction, &error))?;
+        let needed = node.call.dependencies.iter();
+        let dependencies: Vec<FutureId> = needed
+            .map(|dependency| self.dependency(dependency))
+            .collect::<Result<_, _>>()?;
+        let body = match self.link.carriage {
+            Carriage::Objects => node.call.body.clone(),
+            Carriage::Bytes => {
+                let bytes = node.call.body.to_bytes();
+                Payload::Bytes(bytes.map_err(|error| failed(TaskErrorKind::Serialization, &error))?)
+            }
+        };
+        Ok(TaskSpec {
+            future: hold.id,
+            key: node.key.clone(),
+            function,
+            content: node.call.token.map(|token| *token.as_bytes()),
+            dependencies,
+            body,
+        })
+    }
+
+    fn function(&mut self, def: &'static TaskDef) -> Result<FunctionId, RegistryError> {
+        let find = || registry::find(def.path, def.signature).map(|_| self.link.function(def));
+        let function = self.functions.entry(std::ptr::from_ref(def));
+        function.or_insert_with(find).clone()
+    }
+
+    fn dependency(&mut self, dependency: &Dependency) -> Result<FutureId, Outcome> {
+        let key = dependency.key();
+        let here = match dependency {
+            Dependency::Future(hold) => Some(hold).filter(|h| Arc::ptr_eq(&h.client, self.link)),
+            Dependency::Delayed(_) | Dependency::Key(_) => self.holds.get(key),
+        };
+        if let Some(hold) = here.or_else(|| self.subscribed.get(key)) {
+            return Ok(hold.on(self.link)?.id);
+        }
+        let hold = match dependency {
+            Dependency::Future(hold) => hold.on(self.link)?,
+            Dependency::Delayed(_) | Dependency::Key(_) => Hold::subscribe(self.link, key.clone()),
+        };
+        let id = hold.id;
+        self.subscribed.insert(key.clone(), hold);
+        Ok(id)
+    }
 }
