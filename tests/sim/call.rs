@@ -148,10 +148,8 @@ impl Sim {
                 let address = self.slots[call.slot].join.address.clone();
                 self.client_got(peer, future, value, address);
             }
-            (Caller::Putter(peer, future), reply) => {
-                let is_stored = matches!(reply, Reply::Stored);
-                self.client_put(peer, future, is_stored);
-            }
+            (Caller::Putter(..), Reply::Stored) => {}
+            (Caller::Putter(peer, future), _) => self.put_failed(peer, future),
         }
     }
 

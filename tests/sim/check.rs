@@ -23,7 +23,7 @@ impl Sim {
     /// When something is not as it should be.
     pub(crate) fn run(&mut self) {
         let wild = self.dice.micros(1_000, 60_000_000).min(WILD);
-        self.run_until(wild, |sim| sim.events % 64 == 0 && sim.is_dull());
+        self.run_until(wild, |sim| sim.events.is_multiple_of(64) && sim.is_dull());
         self.note(|| "no more faults".to_owned());
         self.calm();
         self.settle("after the faults");
@@ -33,7 +33,9 @@ impl Sim {
         }
         self.settle("after a retry");
         self.release_all();
-        let is_empty = self.run_until(SETTLING, |sim| sim.events % 16 == 0 && sim.is_empty());
+        let is_empty = self.run_until(SETTLING, |sim| {
+            sim.events.is_multiple_of(16) && sim.is_empty()
+        });
         assert!(is_empty, "something is left though nobody wants it");
     }
 
@@ -78,7 +80,7 @@ impl Sim {
         if let Err(violation) = self.desk.state.check_invariants() {
             panic!("{violation}");
         }
-        if self.events % 16 == 0 {
+        if self.events.is_multiple_of(16) {
             self.check_replicas();
         }
         for ((client, future), (key, told)) in &self.desk.holds {

@@ -341,13 +341,10 @@ impl Sim {
         }
     }
 
-    /// A value that a client scattered is there, or could not be put there: then the client gives
-    /// the future up.
-    pub(crate) fn client_put(&mut self, peer: PeerId, future: FutureId, is_stored: bool) {
-        if !is_stored {
-            self.release(peer, future);
-            self.perform(peer);
-        }
+    /// A value could not be put where a client wanted to scatter it: it gives the future up.
+    pub(crate) fn put_failed(&mut self, peer: PeerId, future: FutureId) {
+        self.release(peer, future);
+        self.perform(peer);
     }
 
     /// A client does not wait for ever until what it scattered is there.

@@ -9,7 +9,7 @@ use crate::sim::Sim;
 use crate::trace::Trace;
 
 /// How many seeds an ordinary test run tries.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 60;
 
 /// How many failures are told of before a run gives up.
 const FAILURES: usize = 5;

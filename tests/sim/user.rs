@@ -103,7 +103,8 @@ impl Sim {
         let mut parts: Vec<(Options, Vec<TaskSpec>)> = Vec::new();
         for page in pages {
             for page in self.book.closure(*page) {
-                let Some(task) = self.task(peer, page, pages.contains(&page)) else {
+                let again = if pages.contains(&page) { 10 } else { 0 };
+                let Some(task) = self.task(peer, page, again) else {
                     continue;
                 };
                 let options = &self.book.specs[page].options;
@@ -119,10 +120,11 @@ impl Sim {
         }
     }
 
-    fn task(&mut self, peer: PeerId, page: Page, is_asked_for: bool) -> Option<TaskSpec> {
+    /// A task to submit, unless a future stands for it: then only with a chance of `again` percent.
+    fn task(&mut self, peer: PeerId, page: Page, again: usize) -> Option<TaskSpec> {
         let spec = &self.book.specs[page];
         let program = self.programs.get_mut(&peer)?;
-        let is_needed = !program.held.contains_key(&page) || is_asked_for && self.dice.chance(10);
+        let is_needed = !program.held.contains_key(&page) || self.dice.chance(again);
         if spec.is_data || !is_needed {
             return None;
         }
