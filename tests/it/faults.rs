@@ -353,7 +353,7 @@ async fn a_cancelled_future_says_so_wherever_it_is_used() {
 
 /// A future whose key everybody released, read from where it was written down.
 #[tokio::test]
-async fn a_future_whose_key_is_released_is_cancelled_and_names_it() {
+async fn what_depends_on_a_key_that_was_released_is_cancelled() {
     bounded(async {
         let (cluster, client) = cluster().await;
         let future = client.options().key("gone").submit(double, 4);
