@@ -19,19 +19,14 @@ fn submission() -> Vec<ClientToScheduler> {
         body: Payload::Bytes(vec![0; 17].into()),
     };
     let tasks = (0..TASKS).map(task).collect();
-    vec![ClientToScheduler::Submit(Submit {
-        options: TaskOptions::default(),
-        tasks,
-    })]
+    vec![ClientToScheduler::Submit(Submit { options: TaskOptions::default(), tasks })]
 }
 
 fn codec(c: &mut Criterion) {
     let mut group = c.benchmark_group("codec");
     group.throughput(Throughput::Elements(TASKS));
     let messages = submission();
-    group.bench_function("encode tasks", |b| {
-        b.iter(|| encode(&messages, Carriage::Bytes))
-    });
+    group.bench_function("encode tasks", |b| b.iter(|| encode(&messages, Carriage::Bytes)));
     let frames = encode(&messages, Carriage::Bytes).expect("the submission is small");
     group.bench_function("decode tasks", |b| {
         b.iter_batched(

@@ -26,46 +26,26 @@ struct Cluster {
 impl Cluster {
     fn new() -> Self {
         let state = SchedulerState::new(Config::default(), address(0));
-        let mut cluster = Self {
-            state,
-            out: Instructions::new(),
-            now: 0,
-        };
-        cluster.handle(Event::ClientJoined {
-            client: CLIENT,
-            name: "client".to_owned(),
-        });
+        let mut cluster = Self { state, out: Instructions::new(), now: 0 };
+        cluster.handle(Event::ClientJoined { client: CLIENT, name: "client".to_owned() });
         for id in 1..3 {
             let join = Box::new(join(id));
-            cluster.handle(Event::WorkerJoined {
-                worker: WorkerId(id),
-                join,
-            });
+            cluster.handle(Event::WorkerJoined { worker: WorkerId(id), join });
         }
-        let define = ClientToScheduler::Define {
-            id: FunctionId(0),
-            function: function(),
-        };
-        cluster.handle(Event::ClientSaid {
-            client: CLIENT,
-            messages: vec![define],
-        });
+        let define = ClientToScheduler::Define { id: FunctionId(0), function: function() };
+        cluster.handle(Event::ClientSaid { client: CLIENT, messages: vec![define] });
         cluster
     }
 
     fn handle(&mut self, event: Event) {
         self.now += 1000;
-        self.state
-            .handle(Moment::from_nanos(self.now), event, &mut self.out);
+        self.state.handle(Moment::from_nanos(self.now), event, &mut self.out);
     }
 
     /// Submits, and answers for the workers until nothing is left to compute.
     fn run(&mut self, submits: Vec<Submit>) -> usize {
         let messages = submits.into_iter().map(ClientToScheduler::Submit).collect();
-        self.handle(Event::ClientSaid {
-            client: CLIENT,
-            messages,
-        });
+        self.handle(Event::ClientSaid { client: CLIENT, messages });
         let mut computed = 0;
         loop {
             let mut answers: Vec<(WorkerId, Vec<WorkerToScheduler>)> = Vec::new();
@@ -92,26 +72,15 @@ fn answer(message: SchedulerToWorker) -> Option<WorkerToScheduler> {
     };
     let (task, run) = (compute.task, compute.run);
     let value = None;
-    Some(WorkerToScheduler::Finished {
-        task,
-        run,
-        nbytes: 8,
-        duration_ns: 1000,
-        value,
-    })
+    Some(WorkerToScheduler::Finished { task, run, nbytes: 8, duration_ns: 1000, value })
 }
 
 fn address(port: u32) -> Address {
-    format!("tcp://127.0.0.1:{port}")
-        .parse()
-        .expect("an address")
+    format!("tcp://127.0.0.1:{port}").parse().expect("an address")
 }
 
 fn function() -> Function {
-    Function {
-        path: "bench::inc".to_owned(),
-        signature: "fn(i64) -> i64".to_owned(),
-    }
+    Function { path: "bench::inc".to_owned(), signature: "fn(i64) -> i64".to_owned() }
 }
 
 fn join(id: u32) -> WorkerJoin {
@@ -138,27 +107,14 @@ fn submit(dependencies: impl Fn(u64) -> Vec<u64>) -> Vec<Submit> {
     };
     let tasks: Vec<TaskSpec> = (0..TASKS).map(task).collect();
     let messages = tasks.chunks(SUBMIT_TASKS);
-    messages
-        .map(|part| Submit {
-            options: TaskOptions::default(),
-            tasks: part.to_vec(),
-        })
-        .collect()
+    messages.map(|part| Submit { options: TaskOptions::default(), tasks: part.to_vec() }).collect()
 }
 
 fn scheduler_state(c: &mut Criterion) {
     let mut group = c.benchmark_group("scheduler state");
-    group
-        .throughput(Throughput::Elements(TASKS))
-        .sample_size(10);
+    group.throughput(Throughput::Elements(TASKS)).sample_size(10);
     let independent = submit(|_| Vec::new());
-    let merge = submit(|i| {
-        if i + 1 == TASKS {
-            (0..TASKS - 1).collect()
-        } else {
-            Vec::new()
-        }
-    });
+    let merge = submit(|i| if i + 1 == TASKS { (0..TASKS - 1).collect() } else { Vec::new() });
     let tree = submit(|i| {
         let half = TASKS / 2;
         if i < half || i + 1 == TASKS {
@@ -167,11 +123,7 @@ fn scheduler_state(c: &mut Criterion) {
             vec![2 * (i - half), 2 * (i - half) + 1]
         }
     });
-    for (name, graph) in [
-        ("independent", independent),
-        ("merge", merge),
-        ("tree", tree),
-    ] {
+    for (name, graph) in [("independent", independent), ("merge", merge), ("tree", tree)] {
         group.bench_function(name, |b| {
             b.iter_batched(
                 || (Cluster::new(), graph.clone()),

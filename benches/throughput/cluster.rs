@@ -40,10 +40,7 @@ impl Cluster {
                 .spawn()?;
             processes.push(worker);
         }
-        Ok(Self {
-            address,
-            _processes: processes,
-        })
+        Ok(Self { address, _processes: processes })
     }
 }
 
@@ -58,9 +55,6 @@ pub(crate) async fn scheduler() -> Result<()> {
         // An error ends it as well.
         let _ = tokio::io::stdin().read_to_end(&mut rest).await;
     };
-    scheduler
-        .run(parent_gone)
-        .await
-        .map_err(std::io::Error::other)?;
+    scheduler.run(parent_gone).await.map_err(std::io::Error::other)?;
     Ok(())
 }

@@ -61,10 +61,7 @@ async fn main() -> Result<()> {
 }
 
 async fn measure(client: Client) -> Result<()> {
-    println!(
-        "{:<34} {:>12} {:>12} {:>12}",
-        "workload", "min", "median", "max"
-    );
+    println!("{:<34} {:>12} {:>12} {:>12}", "workload", "min", "median", "max");
     let mut offset = 0;
     for tasks in [100_000, 1_000_000] {
         let mut rates = Vec::new();
@@ -108,10 +105,7 @@ async fn map(client: &Client, offset: i64, tasks: i64) -> Result<Duration> {
     let futures: Vec<Future<i64>> = client.map(inc, offset..offset + tasks);
     let values = client.gather(&futures).await?;
     let elapsed = start.elapsed();
-    assert!(
-        values.into_iter().eq(offset + 1..=offset + tasks),
-        "the results are right"
-    );
+    assert!(values.into_iter().eq(offset + 1..=offset + tasks), "the results are right");
     Ok(elapsed)
 }
 
@@ -157,10 +151,7 @@ async fn one_to_many(client: &Client, run: i64) -> Result<Duration> {
     let futures: Vec<Future<i64>> = client.map(nth, (0..20_000).map(|n: i64| (&one, n)));
     let values = client.gather(&futures).await?;
     let elapsed = start.elapsed();
-    assert!(
-        values.into_iter().eq(base + 1..=base + 20_000),
-        "the results are right"
-    );
+    assert!(values.into_iter().eq(base + 1..=base + 20_000), "the results are right");
     Ok(elapsed)
 }
 
@@ -194,10 +185,6 @@ fn millis(elapsed: Duration) -> f64 {
 
 fn print(what: &str, mut values: Vec<f64>) {
     values.sort_by(f64::total_cmp);
-    let (min, median, max) = (
-        values[0],
-        values[values.len() / 2],
-        values[values.len() - 1],
-    );
+    let (min, median, max) = (values[0], values[values.len() / 2], values[values.len() - 1]);
     println!("{what:<34} {min:>12.0} {median:>12.0} {max:>12.0}");
 }

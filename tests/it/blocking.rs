@@ -60,23 +60,14 @@ fn run(over: Over, body: fn(&Client, &Runtime)) {
 fn calls_and_their_futures(client: &Client, runtime: &Runtime) {
     let x: Future<i64> = client.submit(inc, 10);
     assert_eq!(x.result().unwrap(), 11);
-    assert_eq!(
-        (x.status(), x.done(), x.cancelled()),
-        (Status::Finished, true, false)
-    );
+    assert_eq!((x.status(), x.done(), x.cancelled()), (Status::Finished, true, false));
     assert!(x.key().as_str().starts_with("inc-"));
     assert_eq!(x.type_name(), "i64");
-    assert_eq!(
-        format!("{x:?}"),
-        format!("<Future: finished, type: i64, key: {}>", x.key())
-    );
+    assert_eq!(format!("{x:?}"), format!("<Future: finished, type: i64, key: {}>", x.key()));
     let futures = client.map(inc, 0..100);
     assert_eq!(client.submit(sum, &futures).result().unwrap(), 5050);
     assert_eq!(client.gather(&futures).unwrap().len(), 100);
-    assert_eq!(
-        client.gather((&x, &futures[..2])).unwrap(),
-        (11, vec![1, 2])
-    );
+    assert_eq!(client.gather((&x, &futures[..2])).unwrap(), (11, vec![1, 2]));
     let own = client.options().key("own").submit(add, (&x, 1));
     assert_eq!((own.key().as_str(), own.result().unwrap()), ("own", 12));
     let impure = client.options().pure(false).map(inc, [1, 1]);
@@ -87,20 +78,11 @@ fn calls_and_their_futures(client: &Client, runtime: &Runtime) {
     let stage = runtime.block_on(Stage::new());
     let slow = client.submit(perform, (stage.address(), "slow"));
     let performer = runtime.block_on(stage.entrance());
-    let first = dask_client::wait([&slow, &x])
-        .first_completed()
-        .block()
-        .unwrap();
+    let first = dask_client::wait([&slow, &x]).first_completed().block().unwrap();
     assert_eq!(first.done.len(), 1);
     let short = Duration::from_millis(1);
     assert!(slow.try_result(short).unwrap_err().is_timeout());
-    assert!(
-        dask_client::wait(&slow)
-            .timeout(short)
-            .block()
-            .unwrap_err()
-            .is_timeout()
-    );
+    assert!(dask_client::wait(&slow).timeout(short).block().unwrap_err().is_timeout());
     let (sender, receiver) = mpsc::channel();
     slow.add_done_callback(move |done| sender.send(done.status()).unwrap());
     runtime.block_on(performer.give(3));
@@ -145,11 +127,7 @@ fn what_the_cluster_says_of_itself(client: &Client, runtime: &Runtime) {
     let future = client.submit(perform, (stage.address(), "a"));
     let performer = runtime.block_on(stage.entrance());
     let processing = client.processing().unwrap();
-    assert!(
-        processing
-            .values()
-            .any(|keys| keys == &[future.key().clone()])
-    );
+    assert!(processing.values().any(|keys| keys == &[future.key().clone()]));
     runtime.block_on(performer.give(1));
     assert_eq!(future.result().unwrap(), 1);
     let held = client.has_what().unwrap();
@@ -168,10 +146,7 @@ fn failures_and_cancelling(client: &Client, runtime: &Runtime) {
     let stage = runtime.block_on(Stage::new());
     let lucky = client.submit(perform, (stage.address(), "a"));
     type Verb = fn(&Future<i64>, &Client) -> dask_client::Result<()>;
-    let retries: [Verb; 2] = [
-        |future, _| future.retry(),
-        |future, client| client.retry(future),
-    ];
+    let retries: [Verb; 2] = [|future, _| future.retry(), |future, client| client.retry(future)];
     for retry in retries {
         runtime.block_on(async { stage.entrance().await.fail("not yet").await });
         assert!(lucky.exception().unwrap().is_some());
@@ -180,10 +155,7 @@ fn failures_and_cancelling(client: &Client, runtime: &Runtime) {
     runtime.block_on(async { stage.entrance().await.give(1).await });
     assert_eq!(lucky.result().unwrap(), 1);
 
-    let cancels: [Verb; 2] = [
-        |future, _| future.cancel(),
-        |future, client| client.cancel(future),
-    ];
+    let cancels: [Verb; 2] = [|future, _| future.cancel(), |future, client| client.cancel(future)];
     for cancel in cancels {
         let future = client.submit(linger, (stage.address(), "b"));
         let performer = runtime.block_on(stage.entrance());
@@ -204,9 +176,8 @@ fn futures_in_the_order_in_which_they_are_done(client: &Client, runtime: &Runtim
     runtime.block_on(one.give(1));
     assert_eq!(Iterator::next(&mut done).unwrap().result().unwrap(), 1);
     assert!(Iterator::next(&mut done).is_none());
-    let all: HashSet<i64> = as_completed(client.map(inc, 0..20))
-        .map(|future| future.result().unwrap())
-        .collect();
+    let all: HashSet<i64> =
+        as_completed(client.map(inc, 0..20)).map(|future| future.result().unwrap()).collect();
     assert_eq!(all, (1..=20).collect());
 }
 

@@ -31,10 +31,7 @@ async fn a_task_that_waits_is_cancelled_and_never_runs(cluster: &Cluster) {
     waiting.cancel().await.unwrap();
     let error = waiting.result().await.unwrap_err();
     assert!(error.is_cancelled() && !error.is_task_error(), "{error}");
-    assert!(
-        error.to_string().contains(waiting.key().as_str()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(waiting.key().as_str()), "{error}");
     assert_eq!(waiting.status(), Status::Cancelled);
     assert!(waiting.cancelled() && waiting.done());
     assert!(waiting.exception().await.unwrap_err().is_cancelled());

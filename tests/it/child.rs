@@ -42,11 +42,7 @@ impl Program {
             .spawn()
             .unwrap();
         let output = child.stdout.take().unwrap();
-        Self {
-            input: child.stdin.take(),
-            child,
-            lines: BufReader::new(output).lines(),
-        }
+        Self { input: child.stdin.take(), child, lines: BufReader::new(output).lines() }
     }
 
     /// A scheduler, and its address.
@@ -109,11 +105,7 @@ impl Processes {
         for worker in &mut workers {
             worker.says("Worker at: ").await;
         }
-        Self {
-            scheduler,
-            address,
-            workers,
-        }
+        Self { scheduler, address, workers }
     }
 
     pub(crate) async fn client(&self) -> Client {

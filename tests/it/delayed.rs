@@ -75,10 +75,7 @@ async fn a_delayed_failure_names_the_call_that_failed(cluster: &Cluster) {
     let top = delayed(add, (&bad, delayed(inc, 1)));
     let error = cluster.client.compute(&top).await.unwrap_err();
     let error = error.task_error().unwrap();
-    assert_eq!(
-        (&error.key, error.message.as_str()),
-        (bad.key(), "in the middle")
-    );
+    assert_eq!((&error.key, error.message.as_str()), (bad.key(), "in the middle"));
 }
 
 async fn a_long_delayed_chain_is_computed(cluster: &Cluster) {
@@ -137,10 +134,7 @@ async fn a_key_that_the_graph_does_not_have_is_refused(cluster: &Cluster) {
     let missing = Graph::key::<i64>("missing").unwrap();
     graph.insert("w", inc, &missing).unwrap();
     let error = client.get::<i64, _>(&graph, ["w"]).await.unwrap_err();
-    assert!(
-        error.to_string().contains("w depends on a cancelled key"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("w depends on a cancelled key"), "{error}");
     let error = client.compute(&delayed(inc, missing)).await.unwrap_err();
     assert!(error.is_cancelled(), "{error}");
     let apart: Vec<i64> = client.get(&graph, ["apart"]).await.unwrap();

@@ -75,10 +75,7 @@ async fn what_is_submitted_on_a_failed_task_fails_at_once(cluster: &Cluster) {
     let after = cluster.client.submit(inc, &failed);
     let error = after.result().await.unwrap_err();
     let error = error.task_error().unwrap();
-    assert_eq!(
-        (error.message.as_str(), &error.key),
-        ("too early", failed.key())
-    );
+    assert_eq!((error.message.as_str(), &error.key), ("too early", failed.key()));
 }
 
 async fn a_task_that_depends_on_several_fails_with_the_first(cluster: &Cluster) {

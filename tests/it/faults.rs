@@ -65,11 +65,7 @@ async fn a_function_that_no_worker_has_fails_and_names_what_they_offer() {
     bounded(async {
         let (_cluster, client) = cluster().await;
         let error = failure(&client.submit(only_here, 1)).await;
-        let words = [
-            "no worker has the function it::faults::only_here",
-            "they have",
-            "such as",
-        ];
+        let words = ["no worker has the function it::faults::only_here", "they have", "such as"];
         task_says(&error, TaskErrorKind::NoFunction, &words);
         assert_eq!(error.function, "it::faults::only_here");
 
@@ -117,10 +113,7 @@ async fn results_that_fail_to_travel_say_why() {
         // Small, and large when it fails.
         for bytes in [0, 100_000] {
             let error = failure(&client.submit(unserializable, bytes)).await;
-            let words = [
-                "its result cannot leave the worker",
-                "a lock cannot be sent",
-            ];
+            let words = ["its result cannot leave the worker", "a lock cannot be sent"];
             task_says(&error, TaskErrorKind::Serialization, &words);
             assert!(error.worker.is_some());
         }
@@ -186,10 +179,7 @@ async fn a_deep_value_is_exchanged_between_workers() {
         let (_cluster, client) = cluster().await;
         let on = |name: &str| client.options().workers([name]);
         let value = on("0").submit(nested, 30_000);
-        assert_eq!(
-            on("1").submit(levels, &value).result().await.unwrap(),
-            30_000
-        );
+        assert_eq!(on("1").submit(levels, &value).result().await.unwrap(), 30_000);
         drop(value);
         goes_on(&client).await;
     })
@@ -234,9 +224,8 @@ async fn a_panic_says_what_and_where_and_the_worker_lives() {
 async fn a_returned_error_keeps_its_causes() {
     bounded(async {
         let (_cluster, client) = cluster().await;
-        let futures: Vec<Future<i64>> = ["1", "two", "3"]
-            .map(|text| client.submit(parse, text.to_owned()))
-            .to_vec();
+        let futures: Vec<Future<i64>> =
+            ["1", "two", "3"].map(|text| client.submit(parse, text.to_owned())).to_vec();
         let error = failure(&futures[1]).await;
         let words = ["failed", "the meter \"two\" cannot be read"];
         task_says(&error, TaskErrorKind::Returned, &words);
@@ -292,10 +281,7 @@ async fn a_key_with_other_content_is_refused_to_the_same_and_to_another_client()
             let words = ["mine", "already on the cluster with other content"];
             task_says(&arguments, TaskErrorKind::KeyCollision, &words);
             let function = failure(&mine().submit(parse, "1".to_owned())).await;
-            let words = [
-                "support::fault_tasks::double",
-                "support::fault_tasks::parse",
-            ];
+            let words = ["support::fault_tasks::double", "support::fault_tasks::parse"];
             task_says(&function, TaskErrorKind::KeyCollision, &words);
             // The same content is the same task.
             assert_eq!(mine().submit(double, 1).result().await.unwrap(), 2);
@@ -371,13 +357,7 @@ async fn what_depends_on_a_key_that_was_released_is_cancelled() {
         graph.insert("next", double, gone).unwrap();
         let error = elsewhere.get::<i64, _>(&graph, ["next"]).await.unwrap_err();
         says(&error, &["next depends on a cancelled key"]);
-        assert!(
-            client
-                .who_has(Vec::<Future<i64>>::new())
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        assert!(client.who_has(Vec::<Future<i64>>::new()).await.unwrap().is_empty());
         goes_on(&client).await;
     })
     .await;

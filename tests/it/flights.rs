@@ -19,10 +19,7 @@ async fn the_flights_table_is_that_of_a_plain_pass(cluster: &Cluster) {
     assert_eq!(table.values().map(|row| row.0).sum::<u64>(), 336_776);
     assert_eq!(table.values().map(|row| row.4).sum::<u64>(), 350_217_607);
     let frontier = &table["F9"];
-    assert_eq!(
-        (frontier.1, frontier.5),
-        (681, Some(21.920_704_845_814_978))
-    );
+    assert_eq!((frontier.1, frontier.5), (681, Some(21.920_704_845_814_978)));
 }
 
 /// Reads the rows by the names of their columns, one after the other.

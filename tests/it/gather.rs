@@ -27,19 +27,13 @@ async fn futures_are_gathered_in_their_nesting(cluster: &Cluster) {
     let list = client.submit(range, 3);
     assert_eq!(client.gather(&a).await.unwrap(), 2);
     assert_eq!(client.gather([&a, &b]).await.unwrap(), [2, 3]);
-    assert_eq!(
-        client.gather((&a, &list)).await.unwrap(),
-        (2, vec![0, 1, 2])
-    );
+    assert_eq!(client.gather((&a, &list)).await.unwrap(), (2, vec![0, 1, 2]));
     let map = HashMap::from([("a", a.clone()), ("c", c.clone())]);
     let values = client.gather(&map).await.unwrap();
     assert_eq!(values, HashMap::from([("a", 2), ("c", 4)]));
     let nested = BTreeMap::from([(1, (vec![a.clone(), b], c)), (2, (vec![], a))]);
     let values = client.gather(nested).await.unwrap();
-    assert_eq!(
-        values,
-        BTreeMap::from([(1, (vec![2, 3], 4)), (2, (vec![], 2))])
-    );
+    assert_eq!(values, BTreeMap::from([(1, (vec![2, 3], 4)), (2, (vec![], 2))]));
     let nothing: Vec<Future<i64>> = Vec::new();
     assert!(client.gather(nothing).await.unwrap().is_empty());
 }
@@ -48,15 +42,10 @@ async fn failures_are_skipped_in_lists_and_maps(cluster: &Cluster) {
     let client = &cluster.client;
     let good = client.submit(inc, 1);
     let bad = client.submit(panics, "skip me");
-    let map = BTreeMap::from([
-        ("good", vec![good.clone(), bad.clone()]),
-        ("bad", vec![bad.clone()]),
-    ]);
+    let map =
+        BTreeMap::from([("good", vec![good.clone(), bad.clone()]), ("bad", vec![bad.clone()])]);
     let values = client.gather(&map).errors(Errors::Skip).await.unwrap();
-    assert_eq!(
-        values,
-        BTreeMap::from([("good", vec![2]), ("bad", Vec::new())])
-    );
+    assert_eq!(values, BTreeMap::from([("good", vec![2]), ("bad", Vec::new())]));
     let pairs = vec![(&good, &bad), (&good, &good)];
     let pairs = client.gather(pairs).errors(Errors::Skip).await.unwrap();
     assert_eq!(pairs, [(2, 2)]);

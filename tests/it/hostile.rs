@@ -61,17 +61,11 @@ fn bytes_of(frames: &Frames) -> Vec<u8> {
 }
 
 fn client_hello() -> Hello {
-    hello(Role::Client {
-        name: "stranger".to_owned(),
-    })
+    hello(Role::Client { name: "stranger".to_owned() })
 }
 
 fn hello(role: Role) -> Hello {
-    Hello {
-        role,
-        program: About::default(),
-        token: None,
-    }
+    Hello { role, program: About::default(), token: None }
 }
 
 #[tokio::test]
@@ -93,10 +87,7 @@ async fn another_server_at_the_address_is_quoted_to_clients_and_workers() {
         let address = foreign(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()).await;
         let error = refused(&address, SECONDS).await;
         assert!(error.is_disconnected() && !error.is_timeout(), "{error:?}");
-        says(
-            &error,
-            &[&address, "is no scheduler", "HTTP/1.1 400 Bad Request"],
-        );
+        says(&error, &[&address, "is no scheduler", "HTTP/1.1 400 Bad Request"]);
         let errors = worker_refused(&address).await;
         assert!(errors.contains("HTTP/1.1 400 Bad Request"), "{errors}");
     })
@@ -108,10 +99,7 @@ async fn a_server_that_hangs_up_or_says_nothing_is_named() {
     bounded(async {
         let address = foreign(Vec::new()).await;
         let error = refused(&address, SECONDS).await;
-        says(
-            &error,
-            &[&address, "closed the connection without an answer"],
-        );
+        says(&error, &[&address, "closed the connection without an answer"]);
         worker_refused(&address).await;
 
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -137,10 +125,7 @@ async fn a_worker_is_no_scheduler_and_says_so() {
     .await;
 }
 
-const FUTURE: VersionRange = VersionRange {
-    oldest: 7000,
-    newest: 7001,
-};
+const FUTURE: VersionRange = VersionRange { oldest: 7000, newest: 7001 };
 
 #[tokio::test]
 async fn a_scheduler_of_another_version_is_named_with_both_versions() {
@@ -148,10 +133,7 @@ async fn a_scheduler_of_another_version_is_named_with_both_versions() {
         let answer = encode_welcome(FUTURE, &Welcome::Peer).unwrap();
         let address = foreign(bytes_of(&answer)).await;
         let error = refused(&address, SECONDS).await;
-        says(
-            &error,
-            &[&address, "versions 7000 to 7001", "1 to 1", "update"],
-        );
+        says(&error, &[&address, "versions 7000 to 7001", "1 to 1", "update"]);
         let errors = worker_refused(&address).await;
         assert!(errors.contains("versions 7000 to 7001"), "{errors}");
     })
@@ -172,10 +154,7 @@ async fn a_client_of_another_version_is_told_both_versions() {
             panic!("{welcome:?}");
         };
         let text = rejection.to_string();
-        assert!(
-            text.contains("1 to 1") && text.contains("7000 to 7001"),
-            "{text}"
-        );
+        assert!(text.contains("1 to 1") && text.contains("7000 to 7001"), "{text}");
         assert!(connection.receiver.receive().await.unwrap().is_none());
         goes_on(&processes.client().await).await;
     })
@@ -232,10 +211,7 @@ async fn garbage_and_half_frames_disturb_nobody() {
         let running: Future<i64> = client.submit(gated, (gate.address(), 5));
         let waiting = gate.arrival().await;
         let info = client.scheduler_info().await.unwrap();
-        let workers = info
-            .workers
-            .into_iter()
-            .map(|worker| worker.address.to_string());
+        let workers = info.workers.into_iter().map(|worker| worker.address.to_string());
         let mut silent = Vec::new();
         for address in workers.chain([processes.address.clone()]) {
             for attack in attacks() {
@@ -301,16 +277,11 @@ fn nonsense_task(key: &str) -> ClientToScheduler {
 async fn a_client_that_breaks_the_rules_is_told_which_and_cut_off() {
     bounded(async {
         let processes = Processes::start().await;
-        let role = || Role::Client {
-            name: "impostor".to_owned(),
-        };
+        let role = || Role::Client { name: "impostor".to_owned() };
         let (outbox, inbox) = impostor(&processes.address, role()).await;
         outbox.send([nonsense_task("nonsense")]).unwrap();
         let reason = farewell(inbox).await;
-        assert!(
-            reason.contains("function fn77 without defining it"),
-            "{reason}"
-        );
+        assert!(reason.contains("function fn77 without defining it"), "{reason}");
         goes_on(&processes.client().await).await;
     })
     .await;
@@ -340,13 +311,7 @@ async fn computed(inbox: &mut Inbox<SchedulerToWorker>) -> Compute {
 }
 
 fn finished(task: &Compute, nbytes: u64, value: Option<Payload>) -> WorkerToScheduler {
-    WorkerToScheduler::Finished {
-        task: task.task,
-        run: task.run,
-        nbytes,
-        duration_ns: 1,
-        value,
-    }
+    WorkerToScheduler::Finished { task: task.task, run: task.run, nbytes, duration_ns: 1, value }
 }
 
 #[tokio::test]
@@ -368,10 +333,7 @@ async fn a_worker_that_lies_about_results_is_found_out_by_who_asks_for_them() {
         let garbage = on_it().submit(double, 1);
         let task = computed(&mut inbox).await;
         let never = RunId(task.run.0 + 1);
-        let stray = Compute {
-            run: never,
-            ..task.clone()
-        };
+        let stray = Compute { run: never, ..task.clone() };
         let value = |bytes: &'static [u8]| Some(Payload::from(Bytes::from_static(bytes)));
         outbox.send([finished(&stray, 8, value(&[9; 8]))]).unwrap();
         outbox.send([finished(&task, 3, value(b"???"))]).unwrap();
@@ -414,9 +376,7 @@ async fn a_worker_that_talks_of_unknown_tasks_disturbs_nobody() {
                     duration_ns: u64::MAX,
                     value: None,
                 },
-                WorkerToScheduler::Added {
-                    tasks: vec![(task, u64::MAX)],
-                },
+                WorkerToScheduler::Added { tasks: vec![(task, u64::MAX)] },
                 WorkerToScheduler::LongRunning { task, run },
             ])
             .unwrap();

@@ -140,14 +140,8 @@ async fn a_client_says_where_it_is_connected() {
     let client = builder.name("me").set_as_default(false).connect().await;
     let client = client.unwrap();
     assert_eq!(client.name(), "me");
-    assert_eq!(
-        format!("{client:?}"),
-        format!("<Client: {}>", client.address())
-    );
+    assert_eq!(format!("{client:?}"), format!("<Client: {}>", client.address()));
     client.close().await.unwrap();
-    assert_eq!(
-        format!("{client:?}"),
-        format!("<Client: {}, closed>", client.address())
-    );
+    assert_eq!(format!("{client:?}"), format!("<Client: {}, closed>", client.address()));
     cluster.stop().await;
 }

@@ -121,15 +121,7 @@ async fn a_fired_task_runs_though_its_future_is_dropped(cluster: &Cluster) {
     let finished = async || (cluster.finished("perform_after").await == 1).then_some(());
     eventually("the task to finish", finished).await;
     // Nobody wants the result.
-    let tasks = async || {
-        client
-            .scheduler_info()
-            .await
-            .unwrap()
-            .tasks
-            .is_empty()
-            .then_some(())
-    };
+    let tasks = async || client.scheduler_info().await.unwrap().tasks.is_empty().then_some(());
     eventually("the scheduler to forget it", tasks).await;
 }
 

@@ -19,10 +19,7 @@ async fn a_task_is_answered_by_the_test() {
         let x = client.options().priority(7).retries(2).submit(inc, 10);
         let y = client.submit(add, (&x, 5));
         let first = scheduler.task().await.unwrap();
-        assert_eq!(
-            (first.function(), first.arg::<i64>(0).unwrap()),
-            ("inc", 10)
-        );
+        assert_eq!((first.function(), first.arg::<i64>(0).unwrap()), ("inc", 10));
         assert_eq!((first.options().priority, first.options().retries), (7, 2));
         assert_eq!(first.key(), x.key());
         let second = scheduler.task().await.unwrap();
@@ -105,10 +102,8 @@ async fn nonsense_from_a_scheduler_harms_nobody() {
     ghost = scheduler.task().await.unwrap_or(ghost);
     // Of a future that was released, and results of the wrong type.
     scheduler.finish(&ghost, 5_i64).unwrap();
-    let nobody = SchedulerToClient::Cancelled {
-        futures: vec![ghost.future()],
-        reason: "nobody".to_owned(),
-    };
+    let nobody =
+        SchedulerToClient::Cancelled { futures: vec![ghost.future()], reason: "nobody".to_owned() };
     scheduler.send(nobody).unwrap();
     scheduler.finish(&task, "text".to_owned()).unwrap();
     let error = future.result().await.unwrap_err();

@@ -135,10 +135,7 @@ async fn resources(cluster: &Cluster) {
     // Two have one each while they run; the third waits though a thread is free.
     let (one, other) = (stage.entrance().await, stage.entrance().await);
     let workers = client.options().workers(["painter"]).pure(false);
-    workers
-        .submit(process, "on the third thread")
-        .await
-        .unwrap();
+    workers.submit(process, "on the third thread").await.unwrap();
     assert!(futures.iter().all(|future| !future.done()));
     let early = tokio::time::timeout(Duration::ZERO, stage.entrance()).await;
     assert!(early.is_err(), "{early:?}");
@@ -175,11 +172,7 @@ impl Extra {
             let ended = worker.run(async { drop(left.await) }).await;
             assert!(ended.is_ok(), "{ended:?}");
         });
-        Self {
-            address,
-            leave,
-            running,
-        }
+        Self { address, leave, running }
     }
 
     pub(crate) async fn leave(self) {

@@ -18,11 +18,7 @@ async fn everything_crosses_it() {
     let transport = Counting::new(Inproc);
     let builder = LocalCluster::builder().workers(2).threads_per_worker(1);
     let builder = builder.transport(transport.clone());
-    let cluster = builder
-        .scheduler_address("counting://0")
-        .build()
-        .await
-        .unwrap();
+    let cluster = builder.scheduler_address("counting://0").build().await.unwrap();
     assert!(cluster.address().as_str().starts_with("counting://"));
     let builder = Client::builder().address(cluster.address());
     let builder = builder.transport(transport.clone()).set_as_default(false);
@@ -49,18 +45,9 @@ async fn it_may_wrap_sockets() {
     let transport = Counting::new(Tcp);
     let builder = LocalCluster::builder().workers(2).threads_per_worker(1);
     let builder = builder.transport(transport.clone());
-    let cluster = builder
-        .scheduler_address("counting://127.0.0.1:0")
-        .build()
-        .await
-        .unwrap();
+    let cluster = builder.scheduler_address("counting://127.0.0.1:0").build().await.unwrap();
     let builder = Client::builder().address(cluster.address());
-    let client = builder
-        .transport(transport)
-        .set_as_default(false)
-        .connect()
-        .await
-        .unwrap();
+    let client = builder.transport(transport).set_as_default(false).connect().await.unwrap();
     let made = client.options().workers(["0"]).submit(noise, (1 << 20, 1));
     let moved = client.options().workers(["1"]).submit(weigh, &made);
     assert_eq!(moved.await.unwrap(), weigh(&noise(1 << 20, 1)));
@@ -74,8 +61,5 @@ async fn a_client_without_it_says_what_it_knows() {
     let builder = Client::builder().address("counting://0");
     let error = builder.set_as_default(false).connect().await.unwrap_err();
     let text = format!("{error:?}");
-    assert!(
-        text.contains("counting") && text.contains("inproc, tcp"),
-        "{text}"
-    );
+    assert!(text.contains("counting") && text.contains("inproc, tcp"), "{text}");
 }

@@ -32,14 +32,7 @@ async fn a_stack_overflow_ends_its_process_and_no_other_task() {
         let futures: Vec<Future<i64>> = client.map(double, 0..50);
         let fatal = client.submit(overflow, 1);
         let error = fatal.result().await.unwrap_err();
-        says(
-            &error,
-            &[
-                "killed its worker",
-                "overflowed the stack",
-                "tcp://127.0.0.1:",
-            ],
-        );
+        says(&error, &["killed its worker", "overflowed the stack", "tcp://127.0.0.1:"]);
         let task = error.task_error().unwrap();
         assert_eq!(task.kind, TaskErrorKind::KilledWorker);
         assert_eq!(task.key, *fatal.key());
@@ -64,18 +57,8 @@ async fn a_task_that_ends_its_process_is_given_up_with_the_names_of_the_workers(
             let error = fatal.result().await.unwrap_err();
             let task = error.task_error().unwrap();
             assert_eq!(task.kind, TaskErrorKind::KilledWorker, "{error}");
-            says(
-                &error,
-                &[
-                    "4 workers died while they had this task",
-                    fatal.key().as_str(),
-                ],
-            );
-            assert_eq!(
-                error.to_string().matches("tcp://127.0.0.1:").count(),
-                5,
-                "{error}"
-            );
+            says(&error, &["4 workers died while they had this task", fatal.key().as_str()]);
+            assert_eq!(error.to_string().matches("tcp://127.0.0.1:").count(), 5, "{error}");
         }
         client.wait_for_workers(2).await.unwrap();
         goes_on(&client).await;
@@ -112,10 +95,8 @@ async fn a_process_killed_in_the_middle_of_many_tasks_costs_none() {
         let (_cluster, client) = cluster().await;
         let killed = pid_of(&client, "1").await;
         let blobs: Vec<Future<Vec<u8>>> = client.map(blob, (0..60).map(|i| LARGE / 10 + i));
-        let sums: Vec<Future<u64>> = blobs
-            .iter()
-            .map(|bytes| client.submit(total, bytes))
-            .collect();
+        let sums: Vec<Future<u64>> =
+            blobs.iter().map(|bytes| client.submit(total, bytes)).collect();
         let mut done = as_completed(&sums);
         for _ in 0..10 {
             done.next().await.unwrap();
@@ -160,12 +141,8 @@ async fn scattered_data_that_dies_with_its_worker_is_an_error_that_says_so() {
         let before = client.submit(total, &data);
         assert_eq!(before.result().await.unwrap(), 5000);
         // With a copy elsewhere nothing is lost.
-        let copied: Future<Vec<u8>> = client
-            .options()
-            .broadcast(true)
-            .scatter(vec![2; 5000])
-            .await
-            .unwrap();
+        let copied: Future<Vec<u8>> =
+            client.options().broadcast(true).scatter(vec![2; 5000]).await.unwrap();
         // The scheduler hears of the copies one after the other.
         while client.who_has(&copied).await.unwrap()[copied.key()].len() < 2 {}
         let killed = pid_of(&client, "0").await;
@@ -180,17 +157,9 @@ async fn scattered_data_that_dies_with_its_worker_is_an_error_that_says_so() {
         let task = error.task_error().unwrap();
         assert_eq!(task.kind, TaskErrorKind::LostData, "{error}");
         says(&error, &["scattered data is gone", data.key().as_str()]);
-        let error = client
-            .options()
-            .pure(false)
-            .submit(total, &data)
-            .result()
-            .await;
+        let error = client.options().pure(false).submit(total, &data).result().await;
         assert_eq!(error.unwrap_err().task_error().unwrap(), task);
-        assert_eq!(
-            client.submit(total, &copied).result().await.unwrap(),
-            10_000
-        );
+        assert_eq!(client.submit(total, &copied).result().await.unwrap(), 10_000);
         goes_on(&client).await;
     })
     .await;
@@ -208,9 +177,7 @@ async fn the_keys_of_a_client_that_is_killed_are_released() {
         assert_eq!(shared.result().await.unwrap(), 6);
         let keys = async || {
             let all = client.who_has(Vec::<Future<i64>>::new()).await.unwrap();
-            all.into_keys()
-                .map(|key| key.to_string())
-                .collect::<Vec<_>>()
+            all.into_keys().map(|key| key.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(keys().await.len(), 10);
         vanishing.kill();
@@ -244,14 +211,7 @@ async fn a_killed_scheduler_ends_every_wait_by_its_name_and_the_workers() {
         assert_eq!(done.next().await.unwrap().status(), Status::Cancelled);
         let gone = |error: Error| {
             assert!(error.is_disconnected(), "{error:?}");
-            says(
-                &error,
-                &[
-                    "the connection to the scheduler",
-                    "is gone",
-                    &processes.address,
-                ],
-            );
+            says(&error, &["the connection to the scheduler", "is gone", &processes.address]);
         };
         gone(pending.result().await.unwrap_err());
         gone(wait(&pending).await.unwrap_err());
@@ -329,11 +289,7 @@ async fn tasks_wait_for_a_worker_to_come_and_come_back() {
         let brief = client.options().timeout(Duration::from_millis(50));
         let error = brief.wait_for_workers(1).await.unwrap_err();
         assert!(error.is_timeout(), "{error:?}");
-        assert!(
-            first
-                .iter()
-                .all(|future| future.status() == Status::Pending)
-        );
+        assert!(first.iter().all(|future| future.status() == Status::Pending));
         let mut worker = Program::worker(&address, "one");
         assert_eq!(client.gather(&first).await.unwrap()[9], 18);
         worker.kill();
@@ -421,10 +377,7 @@ async fn a_name_that_is_taken_is_refused_to_the_second_worker() {
         let mut second = Program::worker(&processes.address, "one");
         let (status, errors) = second.ended().await;
         assert_eq!(status.code(), Some(1));
-        assert!(
-            errors.contains("another worker is already connected as one"),
-            "{errors}"
-        );
+        assert!(errors.contains("another worker is already connected as one"), "{errors}");
         goes_on(&connect(&processes.address).await.unwrap()).await;
     })
     .await;

@@ -94,10 +94,7 @@ async fn a_key_of_ones_own_is_the_start_of_the_keys_of_a_map(cluster: &Cluster) 
 
 async fn a_key_of_ones_own_stays_when_a_call_is_impure(cluster: &Cluster) {
     let options = cluster.client.options();
-    for options in [
-        options.clone().key("mine").pure(false),
-        options.pure(false).key("mine"),
-    ] {
+    for options in [options.clone().key("mine").pure(false), options.pure(false).key("mine")] {
         assert_eq!(options.submit(inc, 1).key().as_str(), "mine");
         let futures = options.map(inc, [1, 1]);
         assert_ne!(futures[0].key(), futures[1].key());

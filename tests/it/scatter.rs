@@ -85,12 +85,7 @@ async fn a_large_value_is_scattered_and_moved(cluster: &Cluster) {
     let client = &cluster.client;
     let value = noise(BYTES, 9);
     let weight = weigh(&value);
-    let future = client
-        .options()
-        .workers(["0"])
-        .scatter(value)
-        .await
-        .unwrap();
+    let future = client.options().workers(["0"]).scatter(value).await.unwrap();
     let there = client.options().workers(["0"]).submit(weigh, &future);
     assert_eq!(there.await.unwrap(), weight);
     let elsewhere = client.options().workers(["1"]).pure(false);

@@ -25,10 +25,7 @@ async fn the_defining_session(cluster: &Cluster) {
     assert_eq!((&y).await.unwrap(), 12);
     assert_eq!(z.await.unwrap(), 16);
     assert_eq!(total.result().await.unwrap(), 500_500);
-    assert_eq!(
-        client.gather(&l).await.unwrap(),
-        (1..=1000).collect::<Vec<_>>()
-    );
+    assert_eq!(client.gather(&l).await.unwrap(), (1..=1000).collect::<Vec<_>>());
     assert_eq!(x.status(), Status::Finished);
     wait(&l).await.unwrap();
     let keys: HashSet<_> = l.iter().map(Future::key).collect();

@@ -72,10 +72,7 @@ async fn values_of_many_types_travel(cluster: &Cluster) {
 async fn a_map_over_tuples_calls_a_function_of_several_parameters(cluster: &Cluster) {
     let (xs, ys) = ([1, 2, 3], [10, 20, 30]);
     let sums = cluster.client.map(add, xs.iter().zip(&ys));
-    assert_eq!(
-        cluster.client.gather(sums).await.unwrap(),
-        [11, 22, 33].to_vec()
-    );
+    assert_eq!(cluster.client.gather(sums).await.unwrap(), [11, 22, 33].to_vec());
 }
 
 async fn a_map_in_small_batches_is_the_same_map(cluster: &Cluster) {
@@ -133,10 +130,7 @@ async fn tasks_run_at_the_same_time_on_different_workers(cluster: &Cluster) {
     // Neither ends before both have started.
     let (one, other) = (stage.entrance().await, stage.entrance().await);
     let processing = cluster.client.processing().await.unwrap();
-    assert!(
-        processing.values().all(|keys| keys.len() == 1),
-        "{processing:?}"
-    );
+    assert!(processing.values().all(|keys| keys.len() == 1), "{processing:?}");
     one.give(1).await;
     other.give(1).await;
     assert_eq!(cluster.client.gather(futures).await.unwrap(), [1, 1]);

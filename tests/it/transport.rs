@@ -42,9 +42,7 @@ async fn inproc_keeps_the_contract() {
 
 fn hello() -> Hello {
     Hello {
-        role: Role::Client {
-            name: "Client-1".to_owned(),
-        },
+        role: Role::Client { name: "Client-1".to_owned() },
         program: Program::default(),
         token: None,
     }
@@ -133,43 +131,25 @@ async fn a_connection_waits_for_a_listener_that_starts_late() {
 async fn nobody_at_an_address_is_unreachable() {
     let (server, address) = foreign().await;
     drop(server);
-    let error = greet(&address, Duration::from_millis(50))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, ConnectError::Unreachable { .. }),
-        "{error:?}"
-    );
+    let error = greet(&address, Duration::from_millis(50)).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(
-        text.contains(address.as_str()) && text.contains("50ms"),
-        "{text}"
-    );
+    assert!(text.contains(address.as_str()) && text.contains("50ms"), "{text}");
 }
 
 #[tokio::test]
 async fn an_unknown_scheme_lists_the_known_ones() {
-    let error = greet(&address("carrier-pigeon://coop"), SECONDS)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, ConnectError::UnknownScheme { .. }),
-        "{error:?}"
-    );
+    let error = greet(&address("carrier-pigeon://coop"), SECONDS).await.unwrap_err();
+    assert!(matches!(error, ConnectError::UnknownScheme { .. }), "{error:?}");
     assert!(error.to_string().contains("inproc, tcp"), "{error}");
     let portless = greet(&address("tcp://host"), SECONDS).await.unwrap_err();
-    assert!(
-        matches!(portless, ConnectError::Transport { .. }),
-        "{portless:?}"
-    );
+    assert!(matches!(portless, ConnectError::Transport { .. }), "{portless:?}");
 }
 
 #[tokio::test]
 async fn a_listener_that_never_answers_is_given_up() {
     let (_server, address) = foreign().await;
-    let error = greet(&address, Duration::from_millis(50))
-        .await
-        .unwrap_err();
+    let error = greet(&address, Duration::from_millis(50)).await.unwrap_err();
     assert!(matches!(error, ConnectError::NoAnswer { .. }), "{error:?}");
     assert!(error.to_string().contains(address.as_str()));
 }
@@ -177,10 +157,7 @@ async fn a_listener_that_never_answers_is_given_up() {
 /// An error with all its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[tokio::test]
@@ -209,9 +186,7 @@ async fn half_an_answer_is_a_broken_link() {
     for end in [2, 8, 12, bytes.len() - 1] {
         let error = greeted_with(&bytes[..end]).await;
         let truncated = TransportError::Wire(WireError::Truncated).to_string();
-        let ConnectError::Transport { source, .. } = &error else {
-            panic!("{error:?}")
-        };
+        let ConnectError::Transport { source, .. } = &error else { panic!("{error:?}") };
         assert_eq!(source.to_string(), truncated);
     }
 }
@@ -230,13 +205,7 @@ async fn an_oversize_or_undecodable_answer_is_no_peer() {
     let body = [&welcome.bytes[0], [1].as_slice()].concat();
     let error = greeted_with(&bytes_of(&Frames::new(vec![body.into()]))).await;
     assert!(
-        matches!(
-            error,
-            ConnectError::NotDask {
-                source: HandshakeError::Decode(_),
-                ..
-            }
-        ),
+        matches!(error, ConnectError::NotDask { source: HandshakeError::Decode(_), .. }),
         "{error:?}"
     );
 }
@@ -247,25 +216,17 @@ async fn a_hello_larger_than_a_stranger_may_send_fails_before_it_is_sent() {
     let mut hello = hello();
     hello.program.name = "x".repeat(MAX_HANDSHAKE_BYTES);
     let transports = Transports::default();
-    let error = connect(&transports, &address, &hello, SECONDS)
-        .await
-        .unwrap_err();
+    let error = connect(&transports, &address, &hello, SECONDS).await.unwrap_err();
     assert!(chain(&error).contains("limit"), "{error}");
 }
 
-const FUTURE: VersionRange = VersionRange {
-    oldest: 7000,
-    newest: 7001,
-};
+const FUTURE: VersionRange = VersionRange { oldest: 7000, newest: 7001 };
 
 #[tokio::test]
 async fn an_unknown_protocol_version_is_told_to_both_sides() {
     let answer = encode_welcome(FUTURE, &Welcome::Peer).unwrap();
     let error = greeted_with(&bytes_of(&answer)).await;
-    assert!(
-        matches!(error, ConnectError::Version { theirs: FUTURE, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, ConnectError::Version { theirs: FUTURE, .. }), "{error:?}");
 
     let (mut listener, address) = listening("tcp://127.0.0.1:0").await;
     let newcomer = async {
@@ -279,10 +240,7 @@ async fn an_unknown_protocol_version_is_told_to_both_sides() {
         receive_hello(&mut connection, SECONDS).await.unwrap_err()
     };
     let (answer, error) = tokio::join!(newcomer, serving);
-    assert!(
-        matches!(error, ConnectError::Version { theirs: FUTURE, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, ConnectError::Version { theirs: FUTURE, .. }), "{error:?}");
     // What a build of those versions reads: the versions that this side speaks.
     let bytes = &answer.bytes[0];
     let ours = VersionRange::OURS.newest.to_le_bytes();
@@ -301,13 +259,7 @@ async fn a_rejection_names_its_reason() {
     let (greeted, ()) = tokio::join!(greet(&address, SECONDS), serving);
     let error = greeted.unwrap_err();
     assert!(
-        matches!(
-            error,
-            ConnectError::Rejected {
-                rejection: Rejection::Closing,
-                ..
-            }
-        ),
+        matches!(error, ConnectError::Rejected { rejection: Rejection::Closing, .. }),
         "{error:?}"
     );
     assert!(chain(&error).contains("shutting down"), "{error}");
@@ -321,14 +273,8 @@ async fn a_listener_survives_hostile_bytes() {
     over.extend_from_slice(&(MAX_HANDSHAKE_BYTES as u64 + 1).to_le_bytes());
     let mut crowd = whole[..4].to_vec();
     crowd.extend_from_slice(&u32::MAX.to_le_bytes());
-    let attacks: [&[u8]; 6] = [
-        b"GET / HTTP/1.1\r\n\r\n",
-        &[0xff; 1000],
-        b"",
-        &whole[..whole.len() / 2],
-        &over,
-        &crowd,
-    ];
+    let attacks: [&[u8]; 6] =
+        [b"GET / HTTP/1.1\r\n\r\n", &[0xff; 1000], b"", &whole[..whole.len() / 2], &over, &crowd];
     for attack in attacks {
         let mut stream = TcpStream::connect(address.rest()).await.unwrap();
         stream.write_all(attack).await.unwrap();
@@ -342,10 +288,7 @@ async fn a_listener_survives_hostile_bytes() {
     silent.write_all(&whole[..10]).await.unwrap();
     let mut connection = listener.accept().await.unwrap();
     let error = receive_hello(&mut connection, Duration::from_millis(50)).await;
-    assert!(
-        matches!(error, Err(ConnectError::NoAnswer { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Err(ConnectError::NoAnswer { .. })), "{error:?}");
 
     let serving = async {
         let mut connection = listener.accept().await.unwrap();
@@ -407,14 +350,7 @@ async fn dropping_the_last_outbox_flushes_and_closes() {
 
 #[tokio::test]
 async fn payloads_of_every_size_survive_the_cut_into_batches() {
-    let sizes = [
-        0,
-        1,
-        1000,
-        BLOB_PAYLOAD_BYTES,
-        BLOB_PAYLOAD_BYTES + 1,
-        3 << 20,
-    ];
+    let sizes = [0, 1, 1000, BLOB_PAYLOAD_BYTES, BLOB_PAYLOAD_BYTES + 1, 3 << 20];
     let payload = |i: usize| Payload::from(Bytes::from(vec![i as u8; sizes[i % sizes.len()]]));
     for at in ["tcp://127.0.0.1:0", "inproc://0"] {
         let (one, other) = pair(at).await;

@@ -95,10 +95,7 @@ pub(crate) fn value(content: u64, inputs: impl Iterator<Item = u64>) -> u64 {
 
 /// A function by its number.
 pub(crate) fn function(index: u32) -> Function {
-    Function {
-        path: format!("app::f{index}"),
-        signature: "fn(u64) -> u64".to_owned(),
-    }
+    Function { path: format!("app::f{index}"), signature: "fn(u64) -> u64".to_owned() }
 }
 
 /// How a seed's tasks are.
@@ -128,10 +125,7 @@ impl Book {
                 // Tree reduction: the second half of the tasks adds up pairs.
                 2 if i > n / 2 => {
                     let at = start + 2 * (i - n / 2 - 1);
-                    [at, at + 1]
-                        .into_iter()
-                        .filter(|p| *p < start + i)
-                        .collect()
+                    [at, at + 1].into_iter().filter(|p| *p < start + i).collect()
                 }
                 2 => Vec::new(),
                 // Fan-in, fan-out, and both.
@@ -145,9 +139,7 @@ impl Book {
                 // Anything, the same dependency twice and older graphs included.
                 _ => {
                     let count = dice.below(4);
-                    (0..count)
-                        .filter_map(|_| (start + i).checked_sub(1 + dice.below(12)))
-                        .collect()
+                    (0..count).filter_map(|_| (start + i).checked_sub(1 + dice.below(12))).collect()
                 }
             };
             let spec = self.draw_spec(dice, taste, dependencies);
@@ -185,11 +177,7 @@ impl Book {
         let options = Options {
             priority: i32::try_from(dice.below(3)).expect("small") - 1,
             retries: if dice.chance(30) { 2 } else { 0 },
-            slots: if dice.chance(odd) {
-                some_slots(dice)
-            } else {
-                Vec::new()
-            },
+            slots: if dice.chance(odd) { some_slots(dice) } else { Vec::new() },
             is_loose: dice.chance(50),
             needs_gpu: dice.chance(odd),
         };

@@ -52,12 +52,7 @@ impl Sim {
         let id = self.next_call;
         self.next_call += 1;
         let slowest_us = self.slots[slot].slowest_us;
-        let call = Call {
-            caller,
-            slot,
-            question,
-            slowest_us,
-        };
+        let call = Call { caller, slot, question, slowest_us };
         self.calls.insert(id, call);
         let at = self.now + self.dice.micros(20, slowest_us);
         let is_broken = self.is_wild && self.dice.chance(self.weather.broken_calls);

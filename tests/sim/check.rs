@@ -33,9 +33,8 @@ impl Sim {
         }
         self.settle("after a retry");
         self.release_all();
-        let is_empty = self.run_until(SETTLING, |sim| {
-            sim.events.is_multiple_of(16) && sim.is_empty()
-        });
+        let is_empty =
+            self.run_until(SETTLING, |sim| sim.events.is_multiple_of(16) && sim.is_empty());
         assert!(is_empty, "something is left though nobody wants it");
     }
 
@@ -124,10 +123,7 @@ impl Sim {
         let mut causes = closure.iter().copied();
         let cause = causes.find(|page| self.book.specs[*page].key == error.key);
         let Some(cause) = cause else {
-            panic!(
-                "{} failed because of a stranger: {error}",
-                self.book.specs[page].key
-            );
+            panic!("{} failed because of a stranger: {error}", self.book.specs[page].key);
         };
         let spec = &self.book.specs[cause];
         let is_explained = match error.kind {
@@ -144,17 +140,9 @@ impl Sim {
 
     /// What is stuck, and why, as far as the states can tell.
     pub(crate) fn report(&self) -> Vec<String> {
-        let mut lines = vec![format!(
-            "at {}, after {} events; the scheduler has:",
-            self.now, self.events
-        )];
-        lines.extend(
-            self.desk
-                .state
-                .summary()
-                .into_iter()
-                .map(|l| format!("  {l}")),
-        );
+        let mut lines =
+            vec![format!("at {}, after {} events; the scheduler has:", self.now, self.events)];
+        lines.extend(self.desk.state.summary().into_iter().map(|l| format!("  {l}")));
         for (peer, program) in &self.programs {
             for (future, ticket) in &program.tickets {
                 if matches!(ticket.status, Status::Pending | Status::Finished) {

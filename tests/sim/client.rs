@@ -67,11 +67,7 @@ impl Program {
     pub(crate) fn new_future(&mut self, page: Page) -> FutureId {
         self.next_future += 1;
         let future = FutureId(self.next_future);
-        let ticket = Ticket {
-            page,
-            status: Status::Pending,
-            is_fetching: false,
-        };
+        let ticket = Ticket { page, status: Status::Pending, is_fetching: false };
         self.tickets.insert(future, ticket);
         self.held.insert(page, future);
         future
@@ -100,10 +96,7 @@ impl Sim {
         let peer = self.new_peer();
         self.clients.insert(peer);
         let acts = 3 + self.dice.below(self.weather.acts);
-        let program = Program {
-            acts,
-            ..Program::default()
-        };
+        let program = Program { acts, ..Program::default() };
         self.programs.insert(peer, program);
         let slowest = if self.dice.chance(10) { 500_000 } else { 1_000 };
         self.links.insert(peer, Link::new(slowest));
@@ -214,11 +207,7 @@ impl Sim {
     }
 
     fn finish(&mut self, peer: PeerId, future: FutureId, value: Option<Payload>) {
-        let status = if value.is_some() {
-            Status::Checked
-        } else {
-            Status::Finished
-        };
+        let status = if value.is_some() { Status::Checked } else { Status::Finished };
         let Some(page) = self.set_status(peer, future, status) else {
             return;
         };
@@ -349,10 +338,7 @@ impl Sim {
 
     /// A client does not wait for ever until what it scattered is there.
     pub(crate) fn give_up(&mut self, peer: PeerId, future: FutureId) {
-        let ticket = self
-            .programs
-            .get(&peer)
-            .and_then(|p| p.tickets.get(&future));
+        let ticket = self.programs.get(&peer).and_then(|p| p.tickets.get(&future));
         if ticket.is_some_and(|ticket| ticket.status == Status::Pending) {
             self.release(peer, future);
             self.perform(peer);

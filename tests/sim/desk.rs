@@ -200,10 +200,7 @@ impl Sim {
                 }
             }
             ClientToScheduler::Subscribe { future, key } => hold(*future, key),
-            ClientToScheduler::Request {
-                request: Request::Scatter { items, .. },
-                id,
-            } => {
+            ClientToScheduler::Request { request: Request::Scatter { items, .. }, id } => {
                 for item in items {
                     hold(item.future, &item.key);
                 }
@@ -230,31 +227,20 @@ impl Sim {
             SchedulerToClient::InMemory { future, .. } => note(*future, Told::InMemory),
             SchedulerToClient::Erred { futures, error } => {
                 assert_ne!(error.kind, TaskErrorKind::Internal, "{error}");
-                let is_refused = matches!(
-                    error.kind,
-                    TaskErrorKind::KeyCollision | TaskErrorKind::InvalidGraph
-                );
-                let told = if is_refused {
-                    Told::Refused
-                } else {
-                    Told::Erred
-                };
+                let is_refused =
+                    matches!(error.kind, TaskErrorKind::KeyCollision | TaskErrorKind::InvalidGraph);
+                let told = if is_refused { Told::Refused } else { Told::Erred };
                 futures.iter().for_each(|future| note(*future, told));
             }
             SchedulerToClient::Pending { futures, .. } => {
-                futures
-                    .iter()
-                    .for_each(|future| note(*future, Told::Pending));
+                futures.iter().for_each(|future| note(*future, Told::Pending));
             }
             SchedulerToClient::Cancelled { futures, .. } => {
                 for future in futures {
                     self.desk.holds.remove(&(client, *future));
                 }
             }
-            SchedulerToClient::Answer {
-                answer: dask_proto::message::Answer::Refused(_),
-                id,
-            } => {
+            SchedulerToClient::Answer { answer: dask_proto::message::Answer::Refused(_), id } => {
                 let refused = self.desk.scattered.remove(&(client, *id));
                 for future in refused.unwrap_or_default() {
                     self.desk.holds.remove(&(client, future));

@@ -48,10 +48,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(slowest_us: u64) -> Self {
-        Self {
-            down: Lane::new(slowest_us),
-            up: Lane::new(slowest_us),
-        }
+        Self { down: Lane::new(slowest_us), up: Lane::new(slowest_us) }
     }
 }
 

@@ -25,10 +25,7 @@ fn run_seed(seed: u64, trace: Trace) -> Result<Trace, Vec<String>> {
 /// A number from the environment, for `cargo xtask sim`.
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is a number")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 #[test]
@@ -58,10 +55,7 @@ fn every_wanted_key_resolves_whatever_happened_before() {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         while !workers.iter().all(|worker| worker.is_finished()) {
             std::thread::park_timeout(Duration::from_secs(1));
-            tell_progress(
-                next.load(Ordering::Relaxed).min(first + count) - first,
-                started,
-            );
+            tell_progress(next.load(Ordering::Relaxed).min(first + count) - first, started);
         }
     });
     let failed = failed.into_inner().unwrap();

@@ -83,11 +83,7 @@ impl Sim {
         let slots = draw_slots(&mut dice, &weather);
         let taste = Taste {
             slots: slots.len(),
-            max_tasks: if dice.chance(10) {
-                120
-            } else {
-                4 << dice.below(4)
-            },
+            max_tasks: if dice.chance(10) { 120 } else { 4 << dice.below(4) },
             odd: if dice.chance(50) { 0 } else { 10 },
             longest_us: 100 << dice.below(15),
             largest: if dice.chance(50) { 11 } else { 28 },
@@ -124,11 +120,7 @@ impl Sim {
 
     fn open(&mut self) {
         for slot in 0..self.slots.len() {
-            let late = if self.dice.chance(20) {
-                5_000_000
-            } else {
-                1_000
-            };
+            let late = if self.dice.chance(20) { 5_000_000 } else { 1_000 };
             let at = self.now + self.dice.micros(1, late);
             self.schedule(at, Happening::Restart(slot));
         }
@@ -284,11 +276,7 @@ impl Sim {
 }
 
 fn draw_slots(dice: &mut Dice, weather: &Weather) -> Vec<Slot> {
-    let n = if dice.chance(5) {
-        50
-    } else {
-        1 + dice.below(6)
-    };
+    let n = if dice.chance(5) { 50 } else { 1 + dice.below(6) };
     (0..n)
         .map(|i| {
             let has_all = i == 0 || dice.chance(70);
@@ -310,11 +298,7 @@ fn draw_slots(dice: &mut Dice, weather: &Weather) -> Vec<Slot> {
             };
             let is_slow = dice.chance(weather.slow_links);
             let slowest_us = if is_slow { 2_000_000 } else { 1_000 };
-            Slot {
-                join,
-                process: None,
-                slowest_us,
-            }
+            Slot { join, process: None, slowest_us }
         })
         .collect()
 }

@@ -30,11 +30,7 @@ impl Sim {
                         *cancelled = true;
                     }
                 }
-                Instruction::Fetch {
-                    flight,
-                    address,
-                    tasks,
-                } => {
+                Instruction::Fetch { flight, address, tasks } => {
                     let caller = Caller::Worker(peer, flight);
                     self.call(caller, &address, Question::Get(tasks));
                 }
@@ -139,11 +135,7 @@ impl Sim {
             }
             _ => {}
         }
-        let outcome = if is_cancelled {
-            Outcome::Skipped
-        } else {
-            self.outcome(&job, run.1)
-        };
+        let outcome = if is_cancelled { Outcome::Skipped } else { self.outcome(&job, run.1) };
         let duration = self.book.specs[job.page].duration.as_nanos();
         let ended = RunEnded {
             task: run.0,

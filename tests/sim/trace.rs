@@ -24,9 +24,7 @@ impl Trace {
                 let mut text = line();
                 // Writing to a string cannot fail.
                 let _ = write!(text, "{now}");
-                *digest = text
-                    .bytes()
-                    .fold(*digest, |d, byte| mix(d, u64::from(byte)));
+                *digest = text.bytes().fold(*digest, |d, byte| mix(d, u64::from(byte)));
             }
             Self::Print => println!("{now} {}", line()),
         }

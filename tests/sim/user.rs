@@ -68,11 +68,7 @@ impl Sim {
             return;
         };
         let n = program.todo.len();
-        let part = if self.dice.chance(60) {
-            n
-        } else {
-            self.dice.below(n + 1)
-        };
+        let part = if self.dice.chance(60) { n } else { self.dice.below(n + 1) };
         let pages: Vec<Page> = program.todo.drain(..part).collect();
         self.submit(peer, &pages);
         if self.dice.chance(20) {
@@ -192,9 +188,7 @@ impl Sim {
             4..=6 => {
                 let tickets = program.tickets.iter();
                 let failed = tickets.filter(|(_, ticket)| ticket.status == Status::Failed);
-                Request::Retry {
-                    futures: failed.map(|(future, _)| *future).collect(),
-                }
+                Request::Retry { futures: failed.map(|(future, _)| *future).collect() }
             }
             7 => Request::WaitForWorkers { n: 1 },
             8 => Request::SchedulerInfo,
@@ -230,47 +224,29 @@ impl Sim {
     /// Scatters new data, or old data anew.
     fn scatter(&mut self, peer: PeerId) {
         let count = 1 + self.dice.below(3);
-        let old: Vec<Page> = (0..self.book.specs.len())
-            .filter(|page| self.book.specs[*page].is_data)
-            .collect();
+        let old: Vec<Page> =
+            (0..self.book.specs.len()).filter(|page| self.book.specs[*page].is_data).collect();
         let mut items = Vec::new();
         for _ in 0..count {
-            let again = self
-                .dice
-                .pick(&old)
-                .copied()
-                .filter(|_| self.dice.chance(30));
+            let again = self.dice.pick(&old).copied().filter(|_| self.dice.chance(30));
             let page = again.unwrap_or_else(|| self.book.draw_data(&mut self.dice));
             let Some(program) = self.programs.get_mut(&peer) else {
                 return;
             };
             let spec = &self.book.specs[page];
             let future = program.new_future(page);
-            items.push(ScatterItem {
-                future,
-                key: spec.key.clone(),
-                nbytes: spec.nbytes,
-            });
+            items.push(ScatterItem { future, key: spec.key.clone(), nbytes: spec.nbytes });
             let at = self.now + SCATTERING;
             self.schedule(at, Happening::GiveUp(peer, future));
         }
         let broadcast = self.dice.chance(20);
         let workers = Vec::new();
-        self.ask_scheduler(
-            peer,
-            Request::Scatter {
-                items,
-                workers,
-                broadcast,
-            },
-        );
+        self.ask_scheduler(peer, Request::Scatter { items, workers, broadcast });
     }
 
     fn fire_and_forget(&mut self, peer: PeerId) {
         let futures = self.some_futures(peer, 3);
-        let message = ClientToScheduler::FireAndForget {
-            futures: futures.clone(),
-        };
+        let message = ClientToScheduler::FireAndForget { futures: futures.clone() };
         self.tell_client(peer, Event::Told(message));
         for future in futures {
             self.release(peer, future);

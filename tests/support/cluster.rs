@@ -25,16 +25,10 @@ pub struct Shape {
 }
 
 /// Two workers with a thread each.
-pub const TWO_WORKERS: Shape = Shape {
-    workers: 2,
-    threads: 1,
-};
+pub const TWO_WORKERS: Shape = Shape { workers: 2, threads: 1 };
 
 /// One worker that runs a task at a time.
-pub const ONE_THREAD: Shape = Shape {
-    workers: 1,
-    threads: 1,
-};
+pub const ONE_THREAD: Shape = Shape { workers: 1, threads: 1 };
 
 /// A cluster and a client of it, none of them the default client.
 #[derive(Debug)]
@@ -49,9 +43,8 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster.
     pub async fn start(over: Over, shape: Shape) -> Self {
-        let builder = LocalCluster::builder()
-            .workers(shape.workers)
-            .threads_per_worker(shape.threads);
+        let builder =
+            LocalCluster::builder().workers(shape.workers).threads_per_worker(shape.threads);
         let builder = match over {
             Over::Inproc => builder,
             Over::Tcp => builder.scheduler_address("tcp://127.0.0.1:0"),
@@ -60,11 +53,7 @@ impl Cluster {
         let local = within("the start of a cluster", builder.build()).await;
         let local = local.expect("a cluster starts");
         let client = connect(local.address()).await;
-        Self {
-            client,
-            over,
-            local,
-        }
+        Self { client, over, local }
     }
 
     /// Another client.

@@ -235,10 +235,7 @@ impl Drop for Explosive {
 /// Makes a value that panics when the worker drops it.
 #[task]
 pub fn explosive() -> Explosive {
-    Explosive {
-        home: std::process::id(),
-        load: vec![0; 5000],
-    }
+    Explosive { home: std::process::id(), load: vec![0; 5000] }
 }
 
 /// Lists within lists: reading, writing and dropping it takes stack for each level.

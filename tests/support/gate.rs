@@ -23,9 +23,7 @@ impl Gate {
     /// A gate without anybody before it.
     pub async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
-        Self {
-            listener: listener.expect("a free port can be had"),
-        }
+        Self { listener: listener.expect("a free port can be had") }
     }
 
     /// The first argument of its tasks.

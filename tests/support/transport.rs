@@ -14,10 +14,8 @@ use dask_transport::{Connection, Transport};
 /// # Panics
 /// Where the transport breaks the contract, and where it hangs.
 pub async fn transport_contract(transport: impl Transport, listen: &str) {
-    let subject = Subject {
-        transport: &transport,
-        listen: listen.parse().expect("an address to listen at"),
-    };
+    let subject =
+        Subject { transport: &transport, listen: listen.parse().expect("an address to listen at") };
     let clause = subject.clause("a listener has a real address");
     clause.await_on(real_address(&subject)).await;
     let clause = subject.clause("batches arrive whole and in order");
@@ -61,9 +59,7 @@ impl Clause {
 
 impl Subject<'_> {
     fn clause(&self, name: &str) -> Clause {
-        Clause {
-            name: format!("{}: {name}", self.transport.scheme()),
-        }
+        Clause { name: format!("{}: {name}", self.transport.scheme()) }
     }
 
     /// Both ends of a fresh connection, past the handshake.
@@ -128,11 +124,7 @@ async fn whole_and_in_order(subject: &Subject<'_>) {
 
 async fn large_and_many(subject: &Subject<'_>) {
     let (mut from, mut to) = subject.pair().await;
-    let large = Bytes::from(
-        (0..32 << 20)
-            .map(|i: u32| (i % 251) as u8)
-            .collect::<Vec<_>>(),
-    );
+    let large = Bytes::from((0..32 << 20).map(|i: u32| (i % 251) as u8).collect::<Vec<_>>());
     let mut frames = vec![Bytes::from_static(b"small"), large, Bytes::new()];
     frames.extend((0..4000).map(|i| Bytes::from(vec![7; i % 20])));
     let sent = Frames::new(frames);
@@ -155,10 +147,7 @@ async fn clean_close(subject: &Subject<'_>) {
     // The way back is still open.
     to.sender.send(batch(5)).await.expect("sends back");
     expect(&mut from, &batch(5)).await;
-    assert!(
-        from.sender.send(batch(5)).await.is_err(),
-        "sent when closed"
-    );
+    assert!(from.sender.send(batch(5)).await.is_err(), "sent when closed");
 }
 
 async fn vanished_peer(subject: &Subject<'_>) {
@@ -179,11 +168,7 @@ async fn both_directions(subject: &Subject<'_>) {
 
 /// Sends much and receives as much, at once.
 async fn exchange(connection: Connection) {
-    let Connection {
-        mut sender,
-        mut receiver,
-        ..
-    } = connection;
+    let Connection { mut sender, mut receiver, .. } = connection;
     const BATCHES: usize = 200;
     let frames = Frames::new(vec![Bytes::from(vec![9; 100_000])]);
     let sending = async {

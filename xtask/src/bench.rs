@@ -14,12 +14,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // Without `--benches`, the arguments would also reach libtest, which knows others.
     let mut command = cargo(&["bench", "--package", "benches", "--benches", "--"]);
     run_command(command.args(&args.args))?;
-    run_command(&mut cargo(&[
-        "run",
-        "--release",
-        "--package",
-        "benches",
-        "--bin",
-        "throughput",
-    ]))
+    run_command(&mut cargo(&["run", "--release", "--package", "benches", "--bin", "throughput"]))
 }

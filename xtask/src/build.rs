@@ -33,17 +33,12 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
 
 /// Runs a command to its end; anything but success is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().map_err(|source| Error::Spawn {
-        command: describe(command),
-        source,
-    })?;
+    let status =
+        command.status().map_err(|source| Error::Spawn { command: describe(command), source })?;
     if status.success() {
         return Ok(());
     }
-    Err(Error::Failed {
-        command: describe(command),
-        status,
-    })
+    Err(Error::Failed { command: describe(command), status })
 }
 
 /// The command as one would type it.
@@ -60,15 +55,9 @@ pub(crate) fn metadata() -> Result<Value> {
     let output = command
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|source| Error::Spawn {
-            command: describe(&command),
-            source,
-        })?;
+        .map_err(|source| Error::Spawn { command: describe(&command), source })?;
     if !output.status.success() {
-        return Err(Error::Failed {
-            command: describe(&command),
-            status: output.status,
-        });
+        return Err(Error::Failed { command: describe(&command), status: output.status });
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }
@@ -105,29 +94,17 @@ fn executables_of(command: &mut Command) -> Result<Executables> {
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|source| Error::Spawn {
-            command: name.clone(),
-            source,
-        })?;
+        .map_err(|source| Error::Spawn { command: name.clone(), source })?;
     let mut found = BTreeMap::new();
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines() {
-            let line = line.map_err(|source| Error::Output {
-                command: name.clone(),
-                source,
-            })?;
+            let line = line.map_err(|source| Error::Output { command: name.clone(), source })?;
             found.extend(executable_in(&line));
         }
     }
-    let status = child.wait().map_err(|source| Error::Output {
-        command: name.clone(),
-        source,
-    })?;
+    let status = child.wait().map_err(|source| Error::Output { command: name.clone(), source })?;
     if !status.success() {
-        return Err(Error::Failed {
-            command: name,
-            status,
-        });
+        return Err(Error::Failed { command: name, status });
     }
     Ok(Executables(found))
 }
@@ -148,10 +125,7 @@ mod tests {
     fn an_executable_is_found_in_the_message_that_tells_of_it() {
         let line =
             r#"{"reason":"compiler-artifact","target":{"name":"dask"},"executable":"/t/dask"}"#;
-        assert_eq!(
-            executable_in(line),
-            Some(("dask".to_owned(), PathBuf::from("/t/dask")))
-        );
+        assert_eq!(executable_in(line), Some(("dask".to_owned(), PathBuf::from("/t/dask"))));
     }
 
     #[test]
@@ -165,10 +139,7 @@ mod tests {
     fn a_missing_executable_is_named() {
         let built = Executables(BTreeMap::new());
         let error = built.get("flights").err().map(|error| error.to_string());
-        assert_eq!(
-            error.as_deref(),
-            Some("cargo built no executable named \"flights\"")
-        );
+        assert_eq!(error.as_deref(), Some("cargo built no executable named \"flights\""));
     }
 
     #[test]

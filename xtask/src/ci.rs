@@ -25,14 +25,7 @@ pub(crate) fn run() -> Result<()> {
 fn checks(steps: &mut Steps) -> Result<()> {
     steps.check("fmt", || passed(&["fmt", "--all", "--", "--check"]))?;
     steps.check("clippy", || {
-        passed(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ])
+        passed(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
     })?;
     steps.check("tidy", || tidy::run().map(|()| Outcome::Passed))?;
     steps.check("doc", || {
@@ -42,9 +35,7 @@ fn checks(steps: &mut Steps) -> Result<()> {
     })?;
     steps.check("benches", benches)?;
     // What the README promises first, as the tests' build has it.
-    steps.check("quickstart", || {
-        quickstart::run_with(Profile::Debug).map(|()| Outcome::Passed)
-    })?;
+    steps.check("quickstart", || quickstart::run_with(Profile::Debug).map(|()| Outcome::Passed))?;
     steps.check("deny", deny)
 }
 
@@ -82,10 +73,8 @@ fn has_benches(metadata: &Value) -> bool {
 
 /// cargo-deny is no part of a toolchain: without it, this check is left to where it is installed.
 fn deny() -> Result<Outcome> {
-    let version = cargo(&["deny", "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let version =
+        cargo(&["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !version.is_ok_and(|status| status.success()) {
         return Ok(Outcome::Skipped("cargo-deny is not installed"));
     }

@@ -39,11 +39,7 @@ pub(crate) struct Args {
 
 /// `cargo xtask cluster`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let profile = if args.release {
-        Profile::Release
-    } else {
-        Profile::Debug
-    };
+    let profile = if args.release { Profile::Release } else { Profile::Debug };
     let (built, app) = executables(args, profile)?;
     let layout = Layout {
         dask: built.get("dask")?,
@@ -129,10 +125,7 @@ pub(crate) fn start(group: &mut Group, layout: &Layout<'_>) -> Result<String> {
 
 fn executables(args: &Args, profile: Profile) -> Result<(Executables, PathBuf)> {
     if let Some(app) = &args.app {
-        let app = app.canonicalize().map_err(|source| Error::Read {
-            path: app.clone(),
-            source,
-        })?;
+        let app = app.canonicalize().map_err(|source| Error::Read { path: app.clone(), source })?;
         return Ok((build::programs(&[], profile)?, app));
     }
     let built = build::programs(&[&args.example], profile)?;
@@ -141,17 +134,12 @@ fn executables(args: &Args, profile: Profile) -> Result<(Executables, PathBuf)> 
 }
 
 fn announce(args: &Args, address: &str) {
-    let Args {
-        workers, threads, ..
-    } = args;
+    let Args { workers, threads, .. } = args;
     println!("\nCluster of {workers} workers with {threads} threads each at {address}");
     let address = address.trim_start_matches("tcp://");
     match &args.app {
         Some(app) => println!("In another terminal: {} {address}", app.display()),
-        None => println!(
-            "In another terminal: cargo run --example {} -- {address}",
-            args.example
-        ),
+        None => println!("In another terminal: cargo run --example {} -- {address}", args.example),
     }
     println!("Ctrl-C stops it.\n");
 }
@@ -196,8 +184,7 @@ mod tests {
         let command = layout.worker("worker-0", "tcp://127.0.0.1:1");
         let value = |name: &str| {
             let mut all = command.get_envs();
-            all.find(|(key, _)| *key == name)
-                .and_then(|(_, value)| value)
+            all.find(|(key, _)| *key == name).and_then(|(_, value)| value)
         };
         assert_eq!(value("DASK_ROLE"), Some("worker".as_ref()));
         assert_eq!(value("DASK_WORKER_NTHREADS"), Some("3".as_ref()));

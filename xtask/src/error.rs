@@ -8,22 +8,13 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("cannot start `{command}`: {source}")]
-    Spawn {
-        command: String,
-        source: std::io::Error,
-    },
+    Spawn { command: String, source: std::io::Error },
     #[error("`{command}` failed: {status}")]
     Failed { command: String, status: ExitStatus },
     #[error("cannot read {}: {source}", path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     #[error("cannot read the output of `{command}`: {source}")]
-    Output {
-        command: String,
-        source: std::io::Error,
-    },
+    Output { command: String, source: std::io::Error },
     #[error("cargo metadata is not what it is documented to be: {0}")]
     Metadata(#[from] serde_json::Error),
     #[error("cargo built no executable named {0:?}")]
@@ -35,17 +26,9 @@ pub(crate) enum Error {
     #[error("{name} ended although nobody asked it to: {status}")]
     Died { name: String, status: ExitStatus },
     #[error("{name} printed no line that begins with {pattern:?} within {} s", limit.as_secs())]
-    NotReady {
-        name: String,
-        pattern: &'static str,
-        limit: Duration,
-    },
+    NotReady { name: String, pattern: &'static str, limit: Duration },
     #[error("{name} printed {line:?}, which has no address after {pattern:?}")]
-    NoAddress {
-        name: String,
-        line: String,
-        pattern: &'static str,
-    },
+    NoAddress { name: String, line: String, pattern: &'static str },
     #[error("interrupted")]
     Interrupted,
     #[error("cannot listen for Ctrl-C: {0}")]

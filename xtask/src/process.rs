@@ -85,10 +85,7 @@ impl Group {
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
-            .map_err(|source| Error::Spawn {
-                command: describe(command),
-                source,
-            })?;
+            .map_err(|source| Error::Spawn { command: describe(command), source })?;
         let index = self.processes.len();
         let (printed, output) = mpsc::channel();
         let prefix = self.prefix(&name);
@@ -102,14 +99,7 @@ impl Group {
             std::thread::spawn(move || reader.read(stdout, watch));
         }
         let stdin = child.stdin.take();
-        self.processes.push(Process {
-            name,
-            ready,
-            ready_line: None,
-            child,
-            stdin,
-            output,
-        });
+        self.processes.push(Process { name, ready, ready_line: None, child, stdin, output });
         Ok(index)
     }
 
@@ -145,10 +135,7 @@ impl Group {
         let mut child = command
             .stdin(Stdio::null())
             .spawn()
-            .map_err(|source| Error::Spawn {
-                command: name.clone(),
-                source,
-            })?;
+            .map_err(|source| Error::Spawn { command: name.clone(), source })?;
         let result = self.wait_for(&mut child, &name);
         if result.is_err() {
             signal(&child, libc::SIGTERM, Reach::Process);
@@ -173,11 +160,8 @@ impl Group {
             let _ = process.output.recv_timeout(Duration::from_secs(1));
         }
         // What is left to hear of them must not be taken for news of their successors.
-        let interrupted = self
-            .events
-            .try_iter()
-            .filter(|event| matches!(event, Event::Interrupted))
-            .count();
+        let interrupted =
+            self.events.try_iter().filter(|event| matches!(event, Event::Interrupted)).count();
         if interrupted > 0 {
             let _ = self.sender.send(Event::Interrupted);
         }
@@ -188,10 +172,7 @@ impl Group {
             match status(child) {
                 Some(status) if status.success() => return Ok(()),
                 Some(status) => {
-                    return Err(Error::Failed {
-                        command: name.to_owned(),
-                        status,
-                    });
+                    return Err(Error::Failed { command: name.to_owned(), status });
                 }
                 None => self.turn()?,
             }
@@ -210,10 +191,7 @@ impl Group {
         }
         for process in &mut self.processes {
             if let Some(status) = status(&mut process.child) {
-                return Err(Error::Died {
-                    name: process.name.clone(),
-                    status,
-                });
+                return Err(Error::Died { name: process.name.clone(), status });
             }
         }
         Ok(())
@@ -245,10 +223,7 @@ struct Reader {
 
 impl Reader {
     fn new(prefix: String, printed: Sender<()>) -> Reader {
-        Reader {
-            prefix,
-            _printed: printed,
-        }
+        Reader { prefix, _printed: printed }
     }
 
     fn read(self, from: impl Read, mut watch: impl FnMut(&str)) {
@@ -282,9 +257,7 @@ fn watch(sender: Sender<Event>, process: usize, ready: &'static str) -> impl FnM
 
 /// How the process ended, if it did.
 fn status(child: &mut Child) -> Option<ExitStatus> {
-    child
-        .try_wait()
-        .expect("a child that we started can be waited for")
+    child.try_wait().expect("a child that we started can be waited for")
 }
 
 /// Whom a signal reaches.
@@ -357,9 +330,7 @@ mod tests {
     fn a_process_that_is_never_ready_is_named() {
         let mut group = group();
         group.ready_limit = Duration::from_millis(60);
-        let process = group
-            .spawn("mute".into(), &mut shell("cat"), READY)
-            .unwrap();
+        let process = group.spawn("mute".into(), &mut shell("cat"), READY).unwrap();
         let error = group.wait_ready(process).unwrap_err();
         assert!(matches!(error, Error::NotReady { ref name, .. } if name == "mute"));
     }
@@ -368,9 +339,7 @@ mod tests {
     fn an_unexpected_end_is_reported_with_its_status() {
         let mut group = group();
         group.spawn("a".into(), &mut shell("cat"), READY).unwrap();
-        group
-            .spawn("b".into(), &mut shell("exit 3"), READY)
-            .unwrap();
+        group.spawn("b".into(), &mut shell("exit 3"), READY).unwrap();
         let Err(Error::Died { name, status }) = group.wait() else {
             panic!("the wait must end with the death of b");
         };
@@ -431,18 +400,15 @@ mod tests {
     #[test]
     fn a_foreground_command_ends_with_the_group() {
         let mut group = group();
-        group
-            .spawn("a".into(), &mut shell("exit 1"), READY)
-            .unwrap();
+        group.spawn("a".into(), &mut shell("exit 1"), READY).unwrap();
         let error = group.run(&mut shell("while :; do sleep 1; done"));
         assert!(matches!(error, Err(Error::Died { .. })));
     }
 
     #[test]
     fn a_program_that_does_not_exist_is_named() {
-        let error = group()
-            .spawn("a".into(), &mut Command::new("/no/such/program"), READY)
-            .unwrap_err();
+        let error =
+            group().spawn("a".into(), &mut Command::new("/no/such/program"), READY).unwrap_err();
         assert!(error.to_string().starts_with("cannot start `program`"));
     }
 }

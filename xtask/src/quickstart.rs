@@ -19,11 +19,7 @@ pub(crate) struct Args {
 
 /// `cargo xtask quickstart`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let profile = if args.debug {
-        Profile::Debug
-    } else {
-        Profile::Release
-    };
+    let profile = if args.debug { Profile::Debug } else { Profile::Release };
     run_with(profile)
 }
 

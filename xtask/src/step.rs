@@ -86,16 +86,8 @@ mod tests {
         assert!(steps.check("fmt", || Ok(Outcome::Passed)).is_ok());
         assert!(steps.check("tidy", || Err(Error::Untidy(2))).is_err());
         let table = steps.to_string();
-        assert!(
-            table
-                .lines()
-                .any(|l| l.starts_with("fmt") && l.ends_with("ok"))
-        );
-        assert!(
-            table
-                .lines()
-                .any(|l| l.starts_with("tidy") && l.ends_with("FAILED"))
-        );
+        assert!(table.lines().any(|l| l.starts_with("fmt") && l.ends_with("ok")));
+        assert!(table.lines().any(|l| l.starts_with("tidy") && l.ends_with("FAILED")));
     }
 
     #[test]

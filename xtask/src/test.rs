@@ -76,12 +76,7 @@ impl fmt::Display for Summary {
 pub(crate) fn suite(args: &[String]) -> Result<Summary> {
     // `cargo test` builds no binary of another package, and process tests start `dask`. The same
     // selection of packages keeps the same features, so that nothing is compiled twice.
-    run_command(&mut cargo(&[
-        "build",
-        "--workspace",
-        "--bins",
-        "--examples",
-    ]))?;
+    run_command(&mut cargo(&["build", "--workspace", "--bins", "--examples"]))?;
     let mut command = cargo(&["test", "--no-fail-fast"]);
     if !args.iter().any(|arg| selects_packages(arg)) {
         command.arg("--workspace");
@@ -90,9 +85,7 @@ pub(crate) fn suite(args: &[String]) -> Result<Summary> {
 }
 
 fn selects_packages(arg: &str) -> bool {
-    ["-p", "--package", "--workspace"]
-        .iter()
-        .any(|flag| arg.starts_with(flag))
+    ["-p", "--package", "--workspace"].iter().any(|flag| arg.starts_with(flag))
 }
 
 fn count_tests(command: &mut Command) -> Result<Summary> {
@@ -101,14 +94,8 @@ fn count_tests(command: &mut Command) -> Result<Summary> {
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|source| Error::Spawn {
-            command: name.clone(),
-            source,
-        })?;
-    let output = |source| Error::Output {
-        command: name.clone(),
-        source,
-    };
+        .map_err(|source| Error::Spawn { command: name.clone(), source })?;
+    let output = |source| Error::Output { command: name.clone(), source };
     let mut summary = Summary::default();
     if let Some(stdout) = child.stdout.take() {
         tee(BufReader::new(stdout), &mut summary).map_err(output)?;
@@ -153,12 +140,7 @@ mod tests {
              test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 7 filtered out; \
              finished in 0.01s\n",
         );
-        let expected = Summary {
-            passed: 7,
-            failed: 2,
-            ignored: 1,
-            took: Duration::ZERO,
-        };
+        let expected = Summary { passed: 7, failed: 2, ignored: 1, took: Duration::ZERO };
         assert_eq!(summary, expected);
         assert!(!summary.passed());
         assert_eq!(summary.to_string(), "1 ignored\n7 passed, 2 failed");

@@ -2,17 +2,11 @@
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the log filter {filter:?} is not valid")]
-    LogFilter {
-        filter: String,
-        source: tracing_subscriber::filter::ParseError,
-    },
+    LogFilter { filter: String, source: tracing_subscriber::filter::ParseError },
     #[error("--host and --port make no address")]
     Address(#[from] dask_proto::ParseAddressError),
     #[error("cannot start a scheduler at {address}")]
-    Bind {
-        address: dask_proto::Address,
-        source: dask_scheduler::Error,
-    },
+    Bind { address: dask_proto::Address, source: dask_scheduler::Error },
     #[error("the scheduler failed")]
     Scheduler(#[from] dask_scheduler::Error),
     #[error("cannot start the runtime")]
@@ -60,17 +54,11 @@ mod tests {
 
     #[test]
     fn causes_follow_on_the_same_line() {
-        assert_eq!(
-            line(&["cannot start", "port\ntaken"]),
-            "cannot start: port taken"
-        );
+        assert_eq!(line(&["cannot start", "port\ntaken"]), "cannot start: port taken");
     }
 
     #[test]
     fn a_cause_that_was_said_already_is_not_said_again() {
-        assert_eq!(
-            line(&["cannot start: port taken", "port taken"]),
-            "cannot start: port taken"
-        );
+        assert_eq!(line(&["cannot start: port taken", "port taken"]), "cannot start: port taken");
     }
 }

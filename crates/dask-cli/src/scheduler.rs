@@ -26,10 +26,8 @@ pub(crate) struct Args {
 
 /// `dask scheduler`.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(serve(args))
 }
 
@@ -65,11 +63,7 @@ impl Args {
     }
 
     fn stdin(&self) -> Stdin {
-        if self.exit_on_stdin_close {
-            Stdin::EndsProcess
-        } else {
-            Stdin::Ignored
-        }
+        if self.exit_on_stdin_close { Stdin::EndsProcess } else { Stdin::Ignored }
     }
 }
 
@@ -78,11 +72,7 @@ mod tests {
     use super::*;
 
     fn address(host: &str) -> String {
-        let args = Args {
-            host: host.to_owned(),
-            port: 8786,
-            exit_on_stdin_close: false,
-        };
+        let args = Args { host: host.to_owned(), port: 8786, exit_on_stdin_close: false };
         args.address().unwrap().to_string()
     }
 

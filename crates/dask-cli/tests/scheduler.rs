@@ -29,11 +29,7 @@ impl Scheduler {
         stdout.read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("Scheduler at: tcp://");
         let address = address.expect(&line).to_owned();
-        Scheduler {
-            child,
-            address,
-            stdout,
-        }
+        Scheduler { child, address, stdout }
     }
 
     /// Waits for its end; tells whether that was a success, and the rest of its output.
@@ -59,10 +55,7 @@ impl Drop for Scheduler {
 
 fn dask(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dask"));
-    command
-        .args(args)
-        .env_remove("DASK_LOG")
-        .env_remove("RUST_LOG");
+    command.args(args).env_remove("DASK_LOG").env_remove("RUST_LOG");
     command
 }
 
@@ -118,9 +111,7 @@ fn an_open_connection_does_not_keep_it_from_ending() {
 fn a_taken_port_is_an_error_that_names_it() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port();
-    let output = dask(&["scheduler", "--port", &port.to_string()])
-        .output()
-        .unwrap();
+    let output = dask(&["scheduler", "--port", &port.to_string()]).output().unwrap();
     assert!(output.stdout.is_empty());
     let error = error_of(&output);
     assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
@@ -128,8 +119,6 @@ fn a_taken_port_is_an_error_that_names_it() {
 
 #[test]
 fn a_filter_that_is_none_is_an_error_that_shows_it() {
-    let output = dask(&["scheduler", "--port", "0", "--log", "dask=loud"])
-        .output()
-        .unwrap();
+    let output = dask(&["scheduler", "--port", "0", "--log", "dask=loud"]).output().unwrap();
     assert!(error_of(&output).contains("\"dask=loud\""));
 }

@@ -50,12 +50,7 @@ async fn main() -> Result<()> {
     println!("z = {}", (&z).await?);
     println!("total = {}", (&total).await?);
     let values = client.gather(&l).await?;
-    println!(
-        "gathered {} values, {} to {}",
-        values.len(),
-        values[0],
-        values[999]
-    );
+    println!("gathered {} values, {} to {}", values.len(), values[0], values[999]);
     assert_eq!(values, (1..=1000).collect::<Vec<_>>());
     assert_eq!((x.result().await?, total.result().await?), (11, 500_500));
 

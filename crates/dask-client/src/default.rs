@@ -32,9 +32,7 @@ static CLIENTS: Mutex<Vec<Weak<Link>>> = Mutex::new(Vec::new());
 /// # Errors
 /// When no client is connected, or none as default.
 pub fn default_client() -> Result<Client> {
-    current()
-        .map(Client::from_link)
-        .ok_or_else(|| Kind::NoDefault.into())
+    current().map(Client::from_link).ok_or_else(|| Kind::NoDefault.into())
 }
 
 pub(crate) fn register(link: &Arc<Link>) {

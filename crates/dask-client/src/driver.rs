@@ -136,21 +136,13 @@ impl Link {
 
     /// The id of a function on this link, defining it on its first use.
     pub(crate) fn function(&self, def: &'static TaskDef) -> FunctionId {
-        let mut functions = self
-            .functions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
         let next = FunctionId(u32::try_from(functions.len()).unwrap_or(u32::MAX));
-        *functions
-            .entry((def.path, def.signature))
-            .or_insert_with(|| {
-                // Under the lock, so that nobody uses the id before it is defined.
-                self.tell(Event::Defined {
-                    id: next,
-                    function: def.function(),
-                });
-                next
-            })
+        *functions.entry((def.path, def.signature)).or_insert_with(|| {
+            // Under the lock, so that nobody uses the id before it is defined.
+            self.tell(Event::Defined { id: next, function: def.function() });
+            next
+        })
     }
 
     /// Submits tasks for these holds.
@@ -201,11 +193,7 @@ impl Link {
         if let Err(refused) = self.queue.push(Command::Ask(id, request, reply, holds)) {
             return Err(self.unanswered_error(&refused.1));
         }
-        let mut forget = Forget {
-            link: self,
-            id,
-            armed: true,
-        };
+        let mut forget = Forget { link: self, id, armed: true };
         let answer = answer.await;
         forget.armed = false;
         match answer {
@@ -222,11 +210,7 @@ impl Link {
         self.ended().await;
         #[cfg(feature = "local")]
         {
-            let cluster = self
-                .cluster
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(cluster) = cluster {
                 cluster.close().await;
             }
@@ -257,11 +241,7 @@ impl Link {
 
 /// What the driver keeps of holds that the scheduler is about to hear of.
 fn track<'a>(holds: impl IntoIterator<Item = &'a Arc<Hold>>) -> Vec<Weak<Hold>> {
-    holds
-        .into_iter()
-        .inspect(|hold| hold.submitted())
-        .map(Arc::downgrade)
-        .collect()
+    holds.into_iter().inspect(|hold| hold.submitted()).map(Arc::downgrade).collect()
 }
 
 impl Drop for Link {
@@ -365,8 +345,7 @@ impl Driver {
         let why = self.state.over().unwrap_or_else(reason);
         if let Unanswered::Disconnected(reason) = &why {
             let reason = reason.clone();
-            self.state
-                .handle(Event::SchedulerLost { reason }, &mut self.out);
+            self.state.handle(Event::SchedulerLost { reason }, &mut self.out);
         }
         let commands = self.queue.finish(why);
         self.commands(commands);
@@ -380,9 +359,7 @@ impl Driver {
                     self.state.handle(Event::Said(message), &mut self.out);
                 }
             }
-            Err(reason) => self
-                .state
-                .handle(Event::SchedulerLost { reason }, &mut self.out),
+            Err(reason) => self.state.handle(Event::SchedulerLost { reason }, &mut self.out),
         }
     }
 
@@ -404,8 +381,7 @@ impl Driver {
                 Command::Ask(id, request, reply, holds) => {
                     self.track(holds);
                     self.replies.insert(id, reply);
-                    self.state
-                        .handle(Event::Asked { id, request }, &mut self.out);
+                    self.state.handle(Event::Asked { id, request }, &mut self.out);
                 }
                 Command::Abandoned(closing) => {
                     self.closing = Some(closing);
@@ -417,9 +393,7 @@ impl Driver {
 
     /// A hold that is already dropped is released by an event still to come.
     fn track(&mut self, holds: Vec<Weak<Hold>>) {
-        let live = holds
-            .into_iter()
-            .filter_map(|hold| Some((hold.upgrade()?.id, hold)));
+        let live = holds.into_iter().filter_map(|hold| Some((hold.upgrade()?.id, hold)));
         self.holds.extend(live);
     }
 

@@ -20,10 +20,7 @@ pub(crate) enum Kind {
     #[error("future {key} was cancelled: {reason}")]
     Cancelled { key: Key, reason: Arc<str> },
     #[error("{what} took longer than {timeout:?}")]
-    Timeout {
-        what: &'static str,
-        timeout: Duration,
-    },
+    Timeout { what: &'static str, timeout: Duration },
     #[error("the client is closed")]
     Closed,
     #[error("the connection to the scheduler at {address} is gone: {reason}")]
@@ -39,11 +36,7 @@ pub(crate) enum Kind {
     #[error("the value of {key} could not be had")]
     Value { key: Key, source: ValueError },
     #[error("the value of {key} could not be serialized by {worker}: {reason}")]
-    Unserializable {
-        key: Key,
-        worker: Address,
-        reason: String,
-    },
+    Unserializable { key: Key, worker: Address, reason: String },
     #[error(transparent)]
     Peer(#[from] PeerError),
     #[error(
@@ -106,11 +99,7 @@ impl Error {
     /// panicked. `None` when something else than a task failed.
     #[must_use]
     pub fn task_error(&self) -> Option<&TaskError> {
-        if let Kind::Task(error) = &*self.0 {
-            Some(error)
-        } else {
-            None
-        }
+        if let Kind::Task(error) = &*self.0 { Some(error) } else { None }
     }
 
     /// Whether the time was up.

@@ -37,9 +37,7 @@ pub(crate) fn has_roles() -> bool {
 /// What `#[dask_client::main]` makes of an async main.
 pub fn run_main<F: Future>(main: impl FnOnce() -> F) -> F::Output {
     role();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("a process that cannot start threads cannot run an async main");
     let output = runtime.block_on(main());
     runtime.block_on(crate::driver::flush());
@@ -135,9 +133,7 @@ mod worker {
         // Whoever started the process may not listen.
         let _ = std::io::stdout().write_all(line.as_bytes());
         let ended = worker.run(parent_gone).await;
-        ended
-            .map(drop)
-            .map_err(|error| format!("{} ({scheduler})", describe(&error)))
+        ended.map(drop).map_err(|error| format!("{} ({scheduler})", describe(&error)))
     }
 
     /// Resolves when this input ends, if there is one.
@@ -164,9 +160,7 @@ mod worker {
         let Some(text) = take(name) else {
             return Ok(None);
         };
-        text.parse()
-            .map(Some)
-            .map_err(|error| format!("{name}={text:?}: {error}"))
+        text.parse().map(Some).map_err(|error| format!("{name}={text:?}: {error}"))
     }
 
     /// Takes a variable out of the environment.

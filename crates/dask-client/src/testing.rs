@@ -163,11 +163,7 @@ impl MockScheduler {
                         let function = self.functions.get(&spec.function).cloned();
                         let function = function.ok_or(Error::from(Kind::Answer))?;
                         let options = submit.options.clone();
-                        self.tasks.push_back(MockTask {
-                            spec,
-                            options,
-                            function,
-                        });
+                        self.tasks.push_back(MockTask { spec, options, function });
                     }
                 }
                 _ => {}
@@ -181,10 +177,7 @@ impl MockScheduler {
     /// When the value cannot be serialized or the client is gone.
     pub fn finish<T: Value>(&self, task: &MockTask, value: T) -> Result<()> {
         let bytes = dask_task::encode(&value);
-        let bytes = bytes.map_err(|source| Kind::Value {
-            key: task.key().clone(),
-            source,
-        })?;
+        let bytes = bytes.map_err(|source| Kind::Value { key: task.key().clone(), source })?;
         let (future, nbytes) = (task.future(), bytes.len() as u64);
         self.send(SchedulerToClient::InMemory {
             future,
@@ -199,14 +192,8 @@ impl MockScheduler {
     /// When the client is gone.
     pub fn fail(&self, task: &MockTask, message: &str) -> Result<()> {
         let error = TaskError::new(TaskErrorKind::Returned, task.key().clone(), message);
-        let error = Box::new(TaskError {
-            function: task.function.path.clone(),
-            ..error
-        });
-        self.send(SchedulerToClient::Erred {
-            futures: vec![task.future()],
-            error,
-        })
+        let error = Box::new(TaskError { function: task.function.path.clone(), ..error });
+        self.send(SchedulerToClient::Erred { futures: vec![task.future()], error })
     }
 
     /// Says that a task was cancelled.
@@ -225,11 +212,7 @@ impl MockScheduler {
     pub fn send(&self, message: SchedulerToClient) -> Result<()> {
         let sent = self.link.as_ref().map(|(outbox, _)| outbox.send([message]));
         let sent = sent.is_some_and(|sent| sent.is_ok());
-        if sent {
-            Ok(())
-        } else {
-            Err(Kind::Closed.into())
-        }
+        if sent { Ok(()) } else { Err(Kind::Closed.into()) }
     }
 
     /// Cuts the connection without a word, as a scheduler that dies does.

@@ -100,11 +100,7 @@ fn norm(point: &Point) -> f64 {
 
 #[task]
 async fn positive(x: i64) -> Result<i64, String> {
-    if x > 0 {
-        Ok(x)
-    } else {
-        Err(format!("{x} is not positive"))
-    }
+    if x > 0 { Ok(x) } else { Err(format!("{x} is not positive")) }
 }
 
 #[tokio::test]
@@ -182,11 +178,7 @@ async fn collections_options_tuples_and_structs_are_values() -> Result<()> {
     assert!(client.submit(after, &unit).await?);
     assert!(client.submit(after, ()).await?);
 
-    let point = Point {
-        x: 3.0,
-        y: 4.0,
-        label: None,
-    };
+    let point = Point { x: 3.0, y: 4.0, label: None };
     let scaled = client.map(scale, (1..4).map(|by| (point.clone(), f64::from(by))));
     let norms = client.gather(client.map(norm, &scaled)).await?;
     assert_eq!(norms, [5.0, 10.0, 15.0]);
@@ -246,10 +238,7 @@ async fn failed_futures_are_skipped_on_demand() -> Result<()> {
     let futures = client.map(positive, [-1, 1]);
     let error = client.gather(&futures).await.expect_err("one fails");
     let task = error.task_error().expect("a task failed");
-    assert_eq!(
-        (&task.key, task.message.as_str()),
-        (futures[0].key(), "-1 is not positive")
-    );
+    assert_eq!((&task.key, task.message.as_str()), (futures[0].key(), "-1 is not positive"));
     assert_eq!(client.gather(&futures).errors(Skip).await?, [1]);
     client.close().await
 }

@@ -16,19 +16,13 @@ fn add(a: i64, b: i64) -> i64 {
 async fn the_client_that_connected_last_is_the_default_until_it_is_closed() -> Result<()> {
     let (a, b) = (delayed(inc, 1), delayed(inc, 2));
     let c: Delayed<i64> = delayed(add, (&a, &b));
-    assert_eq!(
-        c.compute().await?,
-        5,
-        "without a client it is computed in this process"
-    );
+    assert_eq!(c.compute().await?, 5, "without a client it is computed in this process");
     assert!(default_client().is_err());
 
     let first = Client::local().await?;
     let second = Client::local().await?;
     assert_eq!(default_client()?.name(), second.name());
-    let quiet = Client::builder()
-        .address(first.address())
-        .set_as_default(false);
+    let quiet = Client::builder().address(first.address()).set_as_default(false);
     let quiet = quiet.connect().await?;
     assert_eq!(default_client()?.name(), second.name());
     assert_eq!(delayed(add, (&c, 1)).compute().await?, 6);

@@ -74,10 +74,7 @@ async fn a_finished_future_says_so_in_every_way() -> Result<()> {
     assert_eq!((&x).await?, 11);
     assert_eq!(x.clone().await?, 11);
     assert_eq!(x.try_result(LONG).await?, 11);
-    assert_eq!(
-        (x.status(), x.done(), x.cancelled()),
-        (Status::Finished, true, false)
-    );
+    assert_eq!((x.status(), x.done(), x.cancelled()), (Status::Finished, true, false));
     assert!(x.exception().await?.is_none() && x.traceback().await?.is_none());
     let debug = format!("<Future: finished, type: i64, key: {}>", x.key());
     assert_eq!((format!("{x:?}"), x.type_name()), (debug, "i64".to_owned()));
@@ -167,14 +164,8 @@ async fn futures_come_out_as_they_are_done() -> Result<()> {
     let client = Client::local().await?;
     let never = client.options().pure(false).submit(endless, 2);
     let (quick, failed) = (client.submit(inc, 1), client.submit(fail, 1));
-    let first = wait([&never, &quick])
-        .first_completed()
-        .timeout(LONG)
-        .await?;
-    assert_eq!(
-        (first.done, first.not_done),
-        (vec![quick.clone()], vec![never.clone()])
-    );
+    let first = wait([&never, &quick]).first_completed().timeout(LONG).await?;
+    assert_eq!((first.done, first.not_done), (vec![quick.clone()], vec![never.clone()]));
     let mut done = as_completed(vec![&failed, &quick]);
     let mut keys = Vec::new();
     while let Some(future) = done.next().await {
@@ -211,10 +202,7 @@ fn blocking_futures_have_the_same_verbs() -> Result<()> {
     client.wait_for_workers(1)?;
     let x = client.submit(inc, 10);
     assert_eq!((x.result()?, x.try_result(LONG)?), (11, 11));
-    assert_eq!(
-        (x.status(), x.done(), x.cancelled()),
-        (Status::Finished, true, false)
-    );
+    assert_eq!((x.status(), x.done(), x.cancelled()), (Status::Finished, true, false));
     assert!(x.exception()?.is_none() && x.traceback()?.is_none());
     let futures = client.map(inc, 0..10);
     assert_eq!(client.gather(&futures)?, (1..=10).collect::<Vec<_>>());

@@ -37,9 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a future on a runtime that ends with it.
 fn alone<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let bounded = async { tokio::time::timeout(PATIENCE, future).await };
     let ended = runtime.expect("a runtime").block_on(bounded);
     ended.expect("it does not hang")
@@ -62,10 +60,7 @@ fn clients_live_on_when_the_runtime_that_asked_for_them_ends() {
 async fn a_cluster_that_cannot_listen_says_where() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
-    for address in [
-        format!("tcp://{address}"),
-        "no address at all://".to_owned(),
-    ] {
+    for address in [format!("tcp://{address}"), "no address at all://".to_owned()] {
         let builder = LocalCluster::builder().scheduler_address(&address);
         let error = builder.build().await.expect_err("it cannot listen there");
         let text = format!("{error:?}");
@@ -85,10 +80,7 @@ async fn a_result_that_panics_when_it_is_serialized_says_what_and_where() -> Res
     assert!(error.message.contains("handle with care"), "{error:?}");
     assert!(error.function.ends_with("::fragile"), "{error:?}");
     let location = error.location.as_deref();
-    assert!(
-        location.is_some_and(|place| place.contains("local.rs:")),
-        "{error:?}"
-    );
+    assert!(location.is_some_and(|place| place.contains("local.rs:")), "{error:?}");
     client.close().await?;
     cluster.close().await;
     Ok(())

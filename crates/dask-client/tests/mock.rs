@@ -25,10 +25,7 @@ async fn the_test_sees_every_task_and_answers_for_it() -> Result<()> {
     let client = scheduler.client().await?;
     let x: Future<i64> = client.submit(inc, 1);
     let task = scheduler.task().await?;
-    assert_eq!(
-        (task.key(), task.function(), task.arg::<i64>(0)?),
-        (x.key(), "inc", 1)
-    );
+    assert_eq!((task.key(), task.function(), task.arg::<i64>(0)?), (x.key(), "inc", 1));
     assert_eq!(x.status(), Status::Pending);
     scheduler.finish(&task, 2_i64)?;
     assert_eq!((&x).await?, 2);
@@ -43,12 +40,7 @@ async fn the_test_sees_every_task_and_answers_for_it() -> Result<()> {
     let z = client.submit(add, (1, 2));
     let task = scheduler.task().await?;
     scheduler.cancel(&task, "nobody wants it")?;
-    assert!(
-        z.result()
-            .await
-            .expect_err("it is cancelled")
-            .is_cancelled()
-    );
+    assert!(z.result().await.expect_err("it is cancelled").is_cancelled());
     Ok(())
 }
 
@@ -60,13 +52,7 @@ async fn a_scheduler_that_dies_ends_what_waits_for_it() -> Result<()> {
     scheduler.task().await?;
     scheduler.disconnect();
     assert!(x.result().await.expect_err("no answer").is_disconnected());
-    assert!(
-        client
-            .nthreads()
-            .await
-            .expect_err("no answer")
-            .is_disconnected()
-    );
+    assert!(client.nthreads().await.expect_err("no answer").is_disconnected());
     Ok(())
 }
 
@@ -94,20 +80,11 @@ impl Transport for Counting {
 async fn every_link_goes_over_the_transport_that_its_scheme_picks() -> Result<()> {
     let (transport, own) = (Counting(Arc::default()), Counting(Arc::default()));
     let builder = LocalCluster::builder().transport(transport.clone());
-    let cluster = builder
-        .scheduler_address("inproc://0")
-        .workers(2)
-        .build()
-        .await?;
-    let builder = Client::builder()
-        .transport(own.clone())
-        .set_as_default(false);
+    let cluster = builder.scheduler_address("inproc://0").workers(2).build().await?;
+    let builder = Client::builder().transport(own.clone()).set_as_default(false);
     let client = builder.address(cluster.address()).connect().await?;
     assert_eq!(client.submit(inc, 10).result().await?, 11);
-    assert!(
-        transport.0.load(Ordering::Relaxed) >= 2,
-        "one for each worker"
-    );
+    assert!(transport.0.load(Ordering::Relaxed) >= 2, "one for each worker");
     assert!(own.0.load(Ordering::Relaxed) >= 1, "one for the client");
     client.close().await?;
     cluster.close().await;

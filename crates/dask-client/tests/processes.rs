@@ -19,10 +19,7 @@ fn total(xs: &[i64]) -> i64 {
 
 #[task]
 async fn all(of: Vec<Future<i64>>) -> Result<i64> {
-    dask_client::default_client()?
-        .gather(&of)
-        .await
-        .map(|xs| xs.iter().sum())
+    dask_client::default_client()?.gather(&of).await.map(|xs| xs.iter().sum())
 }
 
 #[task]
@@ -105,9 +102,7 @@ async fn blocking_clients_connect_over_tcp(cluster: &LocalCluster) -> Result<()>
     let blocked = tokio::task::spawn_blocking(move || {
         let client = blocking::Client::connect(&address)?;
         let pids = as_completed(client.map(pid, 100..110));
-        let pids = pids
-            .map(|future| future.result())
-            .collect::<Result<Vec<_>>>()?;
+        let pids = pids.map(|future| future.result()).collect::<Result<Vec<_>>>()?;
         assert_eq!(pids.len(), 10);
         client.close()
     });
@@ -116,11 +111,7 @@ async fn blocking_clients_connect_over_tcp(cluster: &LocalCluster) -> Result<()>
 
 async fn a_worker_that_dies_fails_its_task_and_is_replaced(cluster: &LocalCluster) -> Result<()> {
     let client = cluster.client().await?;
-    let error = client
-        .submit(die, 1)
-        .result()
-        .await
-        .expect_err("nobody survives it");
+    let error = client.submit(die, 1).result().await.expect_err("nobody survives it");
     assert!(error.is_task_error(), "{error}");
     client.wait_for_workers(2).await?;
     assert_eq!(client.submit(total, [1, 2]).await?, 3);

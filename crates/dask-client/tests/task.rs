@@ -57,10 +57,7 @@ fn shout<'a>(text: &'a str, suffix: &'a str) -> String {
 
 #[task]
 fn shift(point: &Point, (dx, dy): (f64, f64), _: BTreeMap<String, i64>) -> Point {
-    Point {
-        x: point.x + dx,
-        y: point.y + dy,
-    }
+    Point { x: point.x + dx, y: point.y + dy }
 }
 
 #[task]
@@ -70,11 +67,7 @@ fn parse(s: &str) -> Result<f64, std::num::ParseFloatError> {
 
 #[task]
 fn root(x: i64) -> dask_client_result::Result<i64> {
-    if x < 0 {
-        Err(Negative(x).into())
-    } else {
-        Ok(x.isqrt())
-    }
+    if x < 0 { Err(Negative(x).into()) } else { Ok(x.isqrt()) }
 }
 
 #[task]
@@ -84,11 +77,7 @@ fn read(path: String) -> std::io::Result<String> {
 
 #[task]
 fn complain(why: String) -> Result<(), &'static str> {
-    if why.is_empty() {
-        Ok(())
-    } else {
-        Err("there is a reason")
-    }
+    if why.is_empty() { Ok(()) } else { Err("there is a reason") }
 }
 
 #[task]
@@ -109,11 +98,7 @@ async fn fetch(url: &str, times: usize) -> String {
 
 #[task]
 async fn countdown(n: u32) -> Result<u32, Negative> {
-    if n == 0 {
-        Ok(0)
-    } else {
-        countdown(n - 1).await
-    }
+    if n == 0 { Ok(0) } else { countdown(n - 1).await }
 }
 
 #[task]
@@ -212,24 +197,15 @@ async fn an_async_task_can_be_awaited_by_hand() {
 #[test]
 fn a_worker_runs_tasks_without_parameters() {
     run::<()>(definition(nothing), |_| {}).expect("it works");
-    assert_eq!(
-        run::<i64>(definition(answer), |_| {}).expect("it works"),
-        42
-    );
+    assert_eq!(run::<i64>(definition(answer), |_| {}).expect("it works"), 42);
 }
 
 #[test]
 fn a_worker_runs_tasks_that_own_and_that_borrow() {
-    assert_eq!(
-        run::<i64>(definition(inc), |w| put(w, 10_i64)).expect("it works"),
-        11
-    );
+    assert_eq!(run::<i64>(definition(inc), |w| put(w, 10_i64)).expect("it works"), 11);
     let list = |w: &mut CallWriter| put(w, vec![3_i64, 1, 2]);
     assert_eq!(run::<i64>(definition(sum), list).expect("it works"), 6);
-    assert_eq!(
-        run::<Vec<i64>>(definition(sorted), list).expect("it works"),
-        [1, 2, 3]
-    );
+    assert_eq!(run::<Vec<i64>>(definition(sorted), list).expect("it works"), [1, 2, 3]);
     let shouted = run::<String>(definition(shout), |w| {
         put(w, "hey".to_owned());
         put(w, "!".to_owned());
@@ -250,10 +226,7 @@ fn a_list_of_single_values_fits_owned_and_borrowed_lists() {
         [3_i64, 1, 2].into_iter().for_each(|x| put(w, x));
     };
     assert_eq!(run::<i64>(definition(sum), list).expect("it works"), 6);
-    assert_eq!(
-        run::<Vec<i64>>(definition(sorted), list).expect("it works"),
-        [1, 2, 3]
-    );
+    assert_eq!(run::<Vec<i64>>(definition(sorted), list).expect("it works"), [1, 2, 3]);
     let name = run::<Option<String>>(definition(longest), |w| {
         w.list(2);
         put(w, "a".to_owned());
@@ -270,28 +243,16 @@ fn a_worker_runs_async_recursive_and_long_tasks() {
         put(w, 3_usize);
     });
     assert_eq!(fetched.expect("it works"), "ababab");
-    assert_eq!(
-        run::<u32>(definition(countdown), |w| put(w, 4_u32)).expect("it works"),
-        0
-    );
-    assert_eq!(
-        run::<u64>(definition(factorial), |w| put(w, 10_u64)).expect("it works"),
-        3_628_800
-    );
+    assert_eq!(run::<u32>(definition(countdown), |w| put(w, 4_u32)).expect("it works"), 0);
+    assert_eq!(run::<u64>(definition(factorial), |w| put(w, 10_u64)).expect("it works"), 3_628_800);
     let total = run::<i64>(definition(twelve), |w| (1..=12_i64).for_each(|x| put(w, x)));
     assert_eq!(total.expect("it works"), 78);
 }
 
 #[test]
 fn a_task_that_returns_a_result_gives_its_value() {
-    assert_eq!(
-        run::<f64>(definition(parse), |w| put(w, "1.5".to_owned())).expect("it works"),
-        1.5
-    );
-    assert_eq!(
-        run::<i64>(definition(root), |w| put(w, 49_i64)).expect("it works"),
-        7
-    );
+    assert_eq!(run::<f64>(definition(parse), |w| put(w, "1.5".to_owned())).expect("it works"), 1.5);
+    assert_eq!(run::<i64>(definition(root), |w| put(w, 49_i64)).expect("it works"), 7);
     run::<()>(definition(complain), |w| put(w, String::new())).expect("it works");
 }
 
@@ -314,19 +275,14 @@ fn a_task_that_returns_an_error_fails_with_it() {
 #[test]
 fn a_panic_is_a_failure_that_names_its_place_in_the_users_code() {
     let failure = run::<i64>(definition(fall), |w| put(w, 3_i64)).expect_err("it panics");
-    let Failure::Panicked(panic) = failure else {
-        panic!("{failure:?}")
-    };
+    let Failure::Panicked(panic) = failure else { panic!("{failure:?}") };
     assert_eq!(panic.message, "fell at 3");
     assert!(panic.location.expect("a location").contains("task.rs:"));
 }
 
 #[test]
 fn an_argument_that_is_missing_or_of_another_type_is_a_failure() {
-    for write in [
-        |_: &mut CallWriter| {},
-        |w: &mut CallWriter| put(w, "ten".to_owned()),
-    ] {
+    for write in [|_: &mut CallWriter| {}, |w: &mut CallWriter| put(w, "ten".to_owned())] {
         let failure = run::<i64>(definition(inc), write).expect_err("no i64");
         assert!(matches!(failure, Failure::Input(_)));
     }
@@ -349,10 +305,7 @@ fn a_borrowed_argument_is_not_copied() {
     writer.dependency(0);
     writer.dependency(1);
     let (body, _) = writer.finish();
-    let results = [
-        dask_task::live(Uncloneable),
-        dask_task::live(vec![Uncloneable]),
-    ];
+    let results = [dask_task::live(Uncloneable), dask_task::live(vec![Uncloneable])];
     let mut inputs = Inputs::new(&body, &results).expect("well-formed");
     let result = look.def().run(&mut inputs).expect("no copy is made");
     assert_eq!(take::<i64>(result), Ok(1));
@@ -381,14 +334,8 @@ fn functions_are_registered_under_their_paths_and_signatures() {
         ("task::sum", "fn(&[i64]) -> i64"),
         ("task::longest", "fn(&Vec<String>, usize) -> Option<String>"),
         ("task::shout", "fn(&'a str, &'a str) -> String"),
-        (
-            "task::shift",
-            "fn(&Point, (f64, f64), BTreeMap<String, i64>) -> Point",
-        ),
-        (
-            "task::parse",
-            "fn(&str) -> Result<f64, std::num::ParseFloatError>",
-        ),
+        ("task::shift", "fn(&Point, (f64, f64), BTreeMap<String, i64>) -> Point"),
+        ("task::parse", "fn(&str) -> Result<f64, std::num::ParseFloatError>"),
         ("task::fetch", "async fn(&str, usize) -> String"),
         ("task::nested::inc", "fn(i64) -> i64"),
         ("task::nested::match", "fn(i64) -> i64 v2"),
@@ -428,10 +375,7 @@ fn a_task_may_come_from_a_macro_or_stand_in_a_function() {
     assert_eq!(by_macro_twice(&HashMap::from([(2, 3)]), 2), 6);
     assert_eq!(by_macro(&[1]), [1]);
     let written = |w: &mut CallWriter| put(w, vec![5_i64]);
-    assert_eq!(
-        run::<Vec<i64>>(definition(by_macro), written).expect("it works"),
-        [5]
-    );
+    assert_eq!(run::<Vec<i64>>(definition(by_macro), written).expect("it works"), [5]);
 }
 
 mod attributes {
@@ -458,10 +402,7 @@ fn attributes_of_the_function_are_kept() {
     let old = attributes::old;
     assert_eq!(old(1), 0);
     let error = registry::find("task::attributes::absent", "fn(NoSuchType)");
-    assert!(matches!(
-        error,
-        Err(registry::RegistryError::Unknown { .. })
-    ));
+    assert!(matches!(error, Err(registry::RegistryError::Unknown { .. })));
 }
 
 mod renamed {
@@ -482,9 +423,7 @@ fn the_crate_may_go_by_another_name() {
         let mut writer = CallWriter::live();
         put(&mut writer, 1_i64);
         let (body, _) = writer.finish();
-        renamed::renamed
-            .def()
-            .run(&mut Inputs::new(&body, &[]).expect("well-formed"))
+        renamed::renamed.def().run(&mut Inputs::new(&body, &[]).expect("well-formed"))
     };
     assert_eq!(take::<i64>(payload.expect("it works")), Ok(1));
 }

@@ -31,14 +31,7 @@ async fn a_gather_raises_the_first_failure_whatever_is_still_pending() -> Result
     let failing = scheduler.task().await?;
     scheduler.fail(&failing, "no luck")?;
     let error = soon("the failure", gathered).await.expect("no panic");
-    assert_eq!(
-        error
-            .expect_err("one failed")
-            .task_error()
-            .expect("a task")
-            .message,
-        "no luck"
-    );
+    assert_eq!(error.expect_err("one failed").task_error().expect("a task").message, "no luck");
     Ok(())
 }
 
@@ -50,10 +43,7 @@ async fn skipping_skips_failed_tasks_and_no_lost_scheduler() -> Result<()> {
     let tasks = [scheduler.task().await?, scheduler.task().await?];
     scheduler.fail(&tasks[0], "no luck")?;
     scheduler.finish(&tasks[1], 7_i64)?;
-    assert_eq!(
-        soon("both", client.gather(&futures).errors(Skip)).await?,
-        [7]
-    );
+    assert_eq!(soon("both", client.gather(&futures).errors(Skip)).await?, [7]);
 
     let pending = client.map(inc, 5..6);
     scheduler.task().await?;
@@ -118,9 +108,7 @@ fn a_client_whose_runtime_has_ended_says_so() {
     runtime().block_on(async {
         assert_eq!(pending.status(), Status::Cancelled);
         for future in [pending, client.submit(inc, 2)] {
-            let error = soon("a late answer", future)
-                .await
-                .expect_err("nobody drives it");
+            let error = soon("a late answer", future).await.expect_err("nobody drives it");
             assert!(error.is_disconnected(), "{error:?}");
         }
         assert!(client.scheduler_info().await.is_err());
@@ -134,11 +122,7 @@ async fn a_worker_that_cannot_be_reached_is_named_and_its_data_not_given_up() ->
     let future = client.submit(inc, 1);
     let task = scheduler.task().await?;
     let (future_id, value) = (task.future(), None);
-    scheduler.send(SchedulerToClient::InMemory {
-        future: future_id,
-        nbytes: 1 << 20,
-        value,
-    })?;
+    scheduler.send(SchedulerToClient::InMemory { future: future_id, nbytes: 1 << 20, value })?;
     let result = tokio::spawn(async move { future.result().await });
     while !result.is_finished() {
         let message = match tokio::time::timeout(SOON, scheduler.next()).await {
@@ -146,15 +130,9 @@ async fn a_worker_that_cannot_be_reached_is_named_and_its_data_not_given_up() ->
             Err(_) => break,
         };
         match message {
-            ClientToScheduler::Request {
-                id,
-                request: Request::Locate { .. },
-            } => {
+            ClientToScheduler::Request { id, request: Request::Locate { .. } } => {
                 let workers = vec!["inproc://nobody-is-here".parse().expect("an address")];
-                let items = vec![Located {
-                    task: TaskId(1),
-                    workers: vec![0],
-                }];
+                let items = vec![Located { task: TaskId(1), workers: vec![0] }];
                 let answer = Answer::Located { workers, items };
                 scheduler.send(SchedulerToClient::Answer { id, answer })?;
             }
@@ -162,13 +140,7 @@ async fn a_worker_that_cannot_be_reached_is_named_and_its_data_not_given_up() ->
             _ => {}
         }
     }
-    let error = result
-        .await
-        .expect("no panic")
-        .expect_err("nobody is there");
-    assert!(
-        format!("{error:?}").contains("inproc://nobody-is-here"),
-        "{error:?}"
-    );
+    let error = result.await.expect("no panic").expect_err("nobody is there");
+    assert!(format!("{error:?}").contains("inproc://nobody-is-here"), "{error:?}");
     Ok(())
 }

@@ -58,10 +58,7 @@ impl Arguments {
 
 fn set<T>(place: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result<()> {
     match place.replace(value) {
-        Some(_) => Err(Error::new_spanned(
-            &meta.path,
-            "this argument is given twice",
-        )),
+        Some(_) => Err(Error::new_spanned(&meta.path, "this argument is given twice")),
         None => Ok(()),
     }
 }

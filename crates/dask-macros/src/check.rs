@@ -35,10 +35,7 @@ pub(crate) fn check(function: &ItemFn) -> Result<()> {
         }
     }
     if let Some(variadic) = &signature.variadic {
-        reasons.add(
-            variadic,
-            "a task has a fixed number of parameters: take a `&[T]`",
-        );
+        reasons.add(variadic, "a task has a fixed number of parameters: take a `&[T]`");
     }
     if let ReturnType::Type(_, ty) = &signature.output {
         output(ty, &mut reasons);
@@ -70,10 +67,8 @@ fn qualifiers(signature: &Signature, reasons: &mut Reasons) {
         );
     }
     if let Some(abi) = &signature.abi {
-        reasons.add(
-            abi,
-            "a task cannot be `extern`: call the foreign function from a Rust function",
-        );
+        reasons
+            .add(abi, "a task cannot be `extern`: call the foreign function from a Rust function");
     }
 }
 
@@ -92,10 +87,7 @@ fn generics(signature: &Signature, reasons: &mut Reasons) {
         }
     }
     if let Some(clause) = &signature.generics.where_clause {
-        reasons.add(
-            clause,
-            "a task has concrete types and needs no `where` clause",
-        );
+        reasons.add(clause, "a task has concrete types and needs no `where` clause");
     }
 }
 
@@ -118,10 +110,7 @@ fn parameter(parameter: &PatType, reasons: &mut Reasons) {
                 );
             }
             if let Some(lifetime) = reference.lifetime.as_ref().filter(|l| l.ident == "static") {
-                reasons.add(
-                    lifetime,
-                    "an argument lives as long as the call: leave `'static` out",
-                );
+                reasons.add(lifetime, "an argument lives as long as the call: leave `'static` out");
             }
             ungrouped(&reference.elem)
         }

@@ -43,10 +43,7 @@ fn refuse(function: &ItemFn) -> Result<()> {
         ));
     }
     if !signature.generics.params.is_empty() {
-        return Err(Error::new_spanned(
-            &signature.generics,
-            "the main function cannot be generic",
-        ));
+        return Err(Error::new_spanned(&signature.generics, "the main function cannot be generic"));
     }
     Ok(())
 }

@@ -52,9 +52,7 @@ mod task;
 #[proc_macro_attribute]
 pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);
-    task::expand(arguments.into(), &item)
-        .unwrap_or_else(|error| with_item(&error, &item))
-        .into()
+    task::expand(arguments.into(), &item).unwrap_or_else(|error| with_item(&error, &item)).into()
 }
 
 /// Marks the main function of a program, plain or async, that can also serve as a worker process.
@@ -75,9 +73,7 @@ pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);
-    entry::expand(arguments.into(), &item)
-        .unwrap_or_else(|error| with_item(&error, &item))
-        .into()
+    entry::expand(arguments.into(), &item).unwrap_or_else(|error| with_item(&error, &item)).into()
 }
 
 /// Keeps the item beside the error, so that its uses do not become errors too.

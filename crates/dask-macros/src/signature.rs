@@ -181,10 +181,7 @@ mod tests {
 
     fn of(function: &str) -> String {
         let function: syn::ItemFn = syn::parse_str(function).expect("a function");
-        text(
-            &function.sig,
-            Some(2).filter(|_| function.sig.ident == "second"),
-        )
+        text(&function.sig, Some(2).filter(|_| function.sig.ident == "second"))
     }
 
     #[test]

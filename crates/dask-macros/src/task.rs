@@ -98,15 +98,7 @@ impl Task<'_> {
     /// The value that stands for the function. It is a constant and not a unit struct because
     /// clippy takes the call of a struct for its construction, which has no effect.
     fn value(&self) -> TokenStream {
-        const ALSO: &[&str] = &[
-            "doc",
-            "cfg",
-            "deprecated",
-            "allow",
-            "warn",
-            "deny",
-            "forbid",
-        ];
+        const ALSO: &[&str] = &["doc", "cfg", "deprecated", "allow", "warn", "deny", "forbid"];
         let attributes: Vec<_> = self
             .function
             .attrs
@@ -141,9 +133,7 @@ impl Task<'_> {
     /// The user's function.
     fn function(&self) -> ItemFn {
         let mut function = self.function.clone();
-        function
-            .attrs
-            .retain(|a| !is(a, &["doc", "cfg", "deprecated"]));
+        function.attrs.retain(|a| !is(a, &["doc", "cfg", "deprecated"]));
         function.vis = syn::Visibility::Inherited;
         function.sig.ident = self.hidden.clone();
         function
@@ -162,22 +152,15 @@ impl Task<'_> {
         let output = self.returned();
         let borrows = self.parameters.iter().any(Parameter::is_borrowed);
         let lifetime = borrows.then(|| quote!('task));
-        let types: Vec<_> = self
-            .parameters
-            .iter()
-            .map(|p| p.pointer_type(lifetime.as_ref()))
-            .collect();
+        let types: Vec<_> =
+            self.parameters.iter().map(|p| p.pointer_type(lifetime.as_ref())).collect();
         let of = lifetime.clone().unwrap_or_else(|| quote!('static));
         let generics = lifetime.as_ref().map(|l| quote!(<#l>));
         let binder = lifetime.as_ref().map(|l| quote!(for<#l>));
         let future = quote!(#private::BoxFuture<#of, #output>);
         let names = self.names();
         let boxed = quote_spanned!(name.span()=> ::std::boxed::Box::pin(#hidden(#(#names),*)));
-        let deref = deref(
-            name,
-            &quote!(#binder fn(#(#types),*) -> #future),
-            &quote!(__by_hand),
-        );
+        let deref = deref(name, &quote!(#binder fn(#(#types),*) -> #future), &quote!(__by_hand));
         quote! {
             fn __by_hand #generics (#(#names: #types),*) -> #future {
                 #boxed
@@ -213,11 +196,7 @@ impl Task<'_> {
         let names = self.names();
         let reads = self.parameters.iter().enumerate().map(|(i, p)| p.read(i));
         let lends = self.parameters.iter().zip(&names).map(|(parameter, name)| {
-            if parameter.is_borrowed() {
-                quote!(&#name)
-            } else {
-                quote!(#name)
-            }
+            if parameter.is_borrowed() { quote!(&#name) } else { quote!(#name) }
         });
         let mut call = quote!(#hidden(#(#lends),*));
         if self.function.sig.asyncness.is_some() {
@@ -251,9 +230,7 @@ impl Task<'_> {
 
     /// Names for the arguments.
     fn names(&self) -> Vec<Ident> {
-        (0..self.parameters.len())
-            .map(|i| format_ident!("__{i}"))
-            .collect()
+        (0..self.parameters.len()).map(|i| format_ident!("__{i}")).collect()
     }
 
     /// What the function returns, or its future resolves to.

@@ -62,9 +62,7 @@ impl Address {
     /// What stands behind `://` up to the last colon: the host, for transports that have one.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.rest()
-            .rsplit_once(':')
-            .map_or(self.rest(), |(host, _)| host)
+        self.rest().rsplit_once(':').map_or(self.rest(), |(host, _)| host)
     }
 }
 
@@ -82,20 +80,13 @@ impl FromStr for Address {
         let full = [default, text].concat();
         let scheme = full.find("://").unwrap_or_default();
         if scheme == 0 || full.len() == scheme + 3 {
-            return Err(ParseAddressError::Incomplete {
-                text: text.to_owned(),
-            });
+            return Err(ParseAddressError::Incomplete { text: text.to_owned() });
         }
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
         if !full[..scheme].chars().all(legal) {
-            return Err(ParseAddressError::Scheme {
-                text: text.to_owned(),
-            });
+            return Err(ParseAddressError::Scheme { text: text.to_owned() });
         }
-        Ok(Self {
-            text: full.into(),
-            scheme,
-        })
+        Ok(Self { text: full.into(), scheme })
     }
 }
 
@@ -153,9 +144,6 @@ mod tests {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }
         let long = "x".repeat(MAX_ADDRESS_BYTES + 1 - "tcp://".len());
-        assert!(matches!(
-            long.parse::<Address>(),
-            Err(ParseAddressError::TooLong { .. })
-        ));
+        assert!(matches!(long.parse::<Address>(), Err(ParseAddressError::TooLong { .. })));
     }
 }

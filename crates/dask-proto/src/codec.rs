@@ -80,9 +80,7 @@ pub fn encode<M: Serialize>(messages: &[M], carriage: Carriage) -> Result<Frames
     let header = encode_one(&Batch(messages))?;
     let attachments = scope.leave();
     if attachments.frames.len() + 2 > MAX_FRAMES {
-        return Err(EncodeError::Frames {
-            frames: attachments.frames.len() + 2,
-        });
+        return Err(EncodeError::Frames { frames: attachments.frames.len() + 2 });
     }
     let mut bytes = Vec::with_capacity(2 + attachments.frames.len());
     bytes.push(header);
@@ -90,10 +88,7 @@ pub fn encode<M: Serialize>(messages: &[M], carriage: Carriage) -> Result<Frames
         bytes.push(attachments.blob.freeze());
     }
     bytes.extend(attachments.frames);
-    Ok(Frames {
-        bytes,
-        objects: attachments.objects,
-    })
+    Ok(Frames { bytes, objects: attachments.objects })
 }
 
 /// Decodes one batch of messages.
@@ -104,20 +99,12 @@ pub fn decode<M: DeserializeOwned>(frames: Frames) -> Result<Vec<M>, DecodeError
     let mut bytes = frames.bytes.into_iter();
     let header = bytes.next().ok_or(DecodeError::Empty)?;
     if header.len() > MAX_HEADER_BYTES {
-        return Err(DecodeError::Header {
-            bytes: header.len(),
-        });
+        return Err(DecodeError::Header { bytes: header.len() });
     }
     let blob = bytes.next().unwrap_or_default();
     let scope = Scope::enter(Attachments::reading(blob, bytes.collect(), frames.objects));
-    let Batch(messages) = bincode()
-        .deserialize(&header)
-        .map_err(DecodeError::Messages)?;
-    if scope.leave().is_used_up() {
-        Ok(messages)
-    } else {
-        Err(DecodeError::Leftover)
-    }
+    let Batch(messages) = bincode().deserialize(&header).map_err(DecodeError::Messages)?;
+    if scope.leave().is_used_up() { Ok(messages) } else { Err(DecodeError::Leftover) }
 }
 
 /// Encodes one value that is no batch, such as a handshake.
@@ -128,10 +115,7 @@ pub fn encode_one<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, EncodeError
     // Not bincode's own limit: to check it, bincode serializes everything twice, and a payload
     // attaches itself each time.
     let mut header = Header(Vec::new());
-    bincode()
-        .with_no_limit()
-        .serialize_into(&mut header, value)
-        .map_err(EncodeError::Messages)?;
+    bincode().with_no_limit().serialize_into(&mut header, value).map_err(EncodeError::Messages)?;
     Ok(header.0.into())
 }
 
@@ -144,9 +128,7 @@ pub fn decode_one<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 }
 
 fn bincode() -> impl Options {
-    bincode::DefaultOptions::new()
-        .with_varint_encoding()
-        .with_limit(MAX_HEADER_BYTES as u64)
+    bincode::DefaultOptions::new().with_varint_encoding().with_limit(MAX_HEADER_BYTES as u64)
 }
 
 /// Bytes up to the limit for a header.
@@ -263,13 +245,7 @@ impl Attachments {
 
     fn reading(blob: Bytes, frames: Vec<Bytes>, objects: Vec<Arc<dyn Object>>) -> Self {
         let direction = Direction::Read;
-        Self {
-            direction,
-            rest: blob,
-            frames,
-            objects,
-            ..Self::writing(Carriage::Bytes)
-        }
+        Self { direction, rest: blob, frames, objects, ..Self::writing(Carriage::Bytes) }
     }
 
     fn put(&mut self, payload: &Payload, carriage: Carriage) -> Result<u64, ValueError> {
@@ -336,9 +312,7 @@ impl Scope {
     }
 
     fn leave(self) -> Attachments {
-        CURRENT
-            .take()
-            .expect("a scope has attachments from enter to leave")
+        CURRENT.take().expect("a scope has attachments from enter to leave")
     }
 }
 
@@ -373,19 +347,13 @@ pub(crate) fn attach(payload: &Payload) -> Option<Result<u64, ValueError>> {
 
 /// Whether a batch is being decoded on this thread.
 pub(crate) fn is_decoding() -> bool {
-    CURRENT.with_borrow(|current| {
-        current
-            .as_ref()
-            .is_some_and(|a| a.direction == Direction::Read)
-    })
+    CURRENT.with_borrow(|current| current.as_ref().is_some_and(|a| a.direction == Direction::Read))
 }
 
 /// The payload of the batch in work that a message refers to.
 pub(crate) fn detach(reference: u64) -> Result<Payload, Absent> {
     CURRENT.with_borrow_mut(|current| match current {
         Some(attachments) => attachments.take(reference),
-        None => Err(Absent {
-            length: reference >> 2,
-        }),
+        None => Err(Absent { length: reference >> 2 }),
     })
 }

@@ -77,10 +77,7 @@ impl TaskError {
     pub fn from_error(kind: TaskErrorKind, key: Key, error: &dyn std::error::Error) -> Self {
         let causes = std::iter::successors(error.source(), |cause| cause.source());
         Self {
-            causes: causes
-                .take(32)
-                .map(|cause| shortened(cause.to_string()))
-                .collect(),
+            causes: causes.take(32).map(|cause| shortened(cause.to_string())).collect(),
             ..Self::new(kind, key, error.to_string())
         }
     }
@@ -89,9 +86,7 @@ impl TaskError {
 /// The text, cut at the limit for error texts.
 fn shortened(mut text: String) -> String {
     if text.len() > MAX_ERROR_TEXT_BYTES {
-        let end = (0..=MAX_ERROR_TEXT_BYTES)
-            .rev()
-            .find(|&i| text.is_char_boundary(i));
+        let end = (0..=MAX_ERROR_TEXT_BYTES).rev().find(|&i| text.is_char_boundary(i));
         text.truncate(end.unwrap_or(0));
         text.push('…');
     }

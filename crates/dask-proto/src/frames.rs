@@ -20,10 +20,7 @@ impl Frames {
     /// A batch of byte frames.
     #[must_use]
     pub fn new(bytes: Vec<Bytes>) -> Self {
-        Self {
-            bytes,
-            objects: Vec::new(),
-        }
+        Self { bytes, objects: Vec::new() }
     }
 
     /// The sum of the frames' lengths in bytes.

@@ -83,9 +83,6 @@ impl Priority {
     /// The priority of the `sequence`th task, submitted with a user's `priority`.
     #[must_use]
     pub fn new(priority: i32, sequence: u64) -> Self {
-        Self {
-            user: -i64::from(priority),
-            sequence,
-        }
+        Self { user: -i64::from(priority), sequence }
     }
 }

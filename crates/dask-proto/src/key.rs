@@ -124,12 +124,7 @@ mod tests {
     #[test]
     fn a_key_over_the_limit_is_refused() {
         let long = "k".repeat(MAX_KEY_BYTES + 1);
-        assert_eq!(
-            Key::new(long),
-            Err(KeyTooLong {
-                bytes: MAX_KEY_BYTES + 1
-            })
-        );
+        assert_eq!(Key::new(long), Err(KeyTooLong { bytes: MAX_KEY_BYTES + 1 }));
         assert!(Key::new("k".repeat(MAX_KEY_BYTES)).is_ok());
     }
 }

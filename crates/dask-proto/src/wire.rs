@@ -95,11 +95,8 @@ impl Limits {
     };
 
     /// For a peer that was welcomed.
-    pub const MESSAGES: Self = Self {
-        frames: MAX_FRAMES,
-        frame_bytes: MAX_FRAME_BYTES,
-        batch_bytes: u64::MAX,
-    };
+    pub const MESSAGES: Self =
+        Self { frames: MAX_FRAMES, frame_bytes: MAX_FRAME_BYTES, batch_bytes: u64::MAX };
 
     /// Whether a batch keeps to the limits.
     ///
@@ -128,10 +125,7 @@ impl Limits {
             sum = sum.saturating_add(bytes);
         }
         if sum > self.batch_bytes {
-            return Err(WireError::Batch {
-                bytes: sum,
-                limit: self.batch_bytes,
-            });
+            return Err(WireError::Batch { bytes: sum, limit: self.batch_bytes });
         }
         Ok(())
     }
@@ -144,12 +138,7 @@ impl Limits {
 pub fn encode(frames: &Frames) -> Result<Chunks, WireError> {
     Limits::MESSAGES.check(frames)?;
     let small = |frame: &Bytes| frame.len() <= COPY_BYTES;
-    let copied: usize = frames
-        .bytes
-        .iter()
-        .filter(|f| small(f))
-        .map(Bytes::len)
-        .sum();
+    let copied: usize = frames.bytes.iter().filter(|f| small(f)).map(Bytes::len).sum();
     let mut text = BytesMut::with_capacity(START_BYTES + 8 * frames.bytes.len() + copied);
     text.put_slice(&MAGIC);
     text.put_u32_le(u32::try_from(frames.bytes.len()).unwrap_or(u32::MAX));
@@ -193,9 +182,7 @@ impl Buf for Chunks {
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let pairs = slices.iter_mut().zip(&self.chunks);
-        pairs
-            .map(|(slice, chunk)| *slice = IoSlice::new(chunk))
-            .count()
+        pairs.map(|(slice, chunk)| *slice = IoSlice::new(chunk)).count()
     }
 
     fn advance(&mut self, mut count: usize) {
@@ -240,11 +227,7 @@ impl Decoder {
     /// A decoder at the start of a stream.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            prefix: Vec::new(),
-            batch: None,
-        }
+        Self { limits, prefix: Vec::new(), batch: None }
     }
 
     /// Sets the limits for batches whose prefix is not yet read.
@@ -322,9 +305,7 @@ impl Decoder {
     fn foreign(&self, rest: &[u8]) -> WireError {
         let quoted = QUOTED_BYTES.saturating_sub(self.prefix.len());
         let bytes = [&self.prefix, &rest[..rest.len().min(quoted)]].concat();
-        WireError::Foreign {
-            start: String::from_utf8_lossy(&bytes).into_owned(),
-        }
+        WireError::Foreign { start: String::from_utf8_lossy(&bytes).into_owned() }
     }
 }
 

@@ -46,16 +46,10 @@ impl Scheduler {
         transports: &Transports,
     ) -> Result<Self, Error> {
         let listener = transports.listen(address).await;
-        let listener = listener.map_err(|source| Error::Listen {
-            address: address.clone(),
-            source,
-        })?;
+        let listener =
+            listener.map_err(|source| Error::Listen { address: address.clone(), source })?;
         let address = listener.address().clone();
-        Ok(Self {
-            config,
-            listener,
-            address,
-        })
+        Ok(Self { config, listener, address })
     }
 
     /// Where it listens, with the real port.
@@ -171,8 +165,7 @@ impl Core {
     /// When the state wants to hear of time again.
     fn deadline(&self) -> Option<Instant> {
         let next = self.state.next_timeout()?;
-        self.started
-            .checked_add(Duration::from_nanos(next.as_nanos()))
+        self.started.checked_add(Duration::from_nanos(next.as_nanos()))
     }
 
     fn now(&self) -> Moment {
@@ -183,12 +176,7 @@ impl Core {
     fn take_in(&mut self, report: Report) -> Option<Event> {
         match report {
             Report::Event(event) => Some(event),
-            Report::Hello {
-                event,
-                name,
-                welcome,
-                stop,
-            } => {
+            Report::Hello { event, name, welcome, stop } => {
                 let peer = match &event {
                     Event::ClientJoined { client, .. } => Peer::Client(*client),
                     Event::WorkerJoined { worker, .. } => Peer::Worker(*worker),
@@ -333,9 +321,7 @@ impl Core {
             }
             PeerLink::Greeting(mut greeting) => {
                 // It is told once it has its welcome.
-                greeting.client.push(SchedulerToClient::Close {
-                    reason: reason.clone(),
-                });
+                greeting.client.push(SchedulerToClient::Close { reason: reason.clone() });
                 greeting.worker.push(SchedulerToWorker::Close { reason });
                 greeting.is_closed = true;
                 let link = PeerLink::Greeting(greeting);
@@ -348,10 +334,7 @@ impl Core {
     fn finish(&mut self, link: Link) {
         while self.closing.try_join_next().is_some() {}
         self.closing.spawn(async move {
-            if tokio::time::timeout(FLUSH_TIME, link.closed())
-                .await
-                .is_err()
-            {
+            if tokio::time::timeout(FLUSH_TIME, link.closed()).await.is_err() {
                 tracing::warn!("a peer did not read its last messages");
                 link.abort();
             }

@@ -55,11 +55,7 @@ pub(crate) struct Lobby {
 
 impl Lobby {
     pub(crate) fn new(reports: mpsc::Sender<Report>, handshake_timeout: Duration) -> Self {
-        Self {
-            reports,
-            handshake_timeout,
-            next_id: Arc::new(AtomicU32::new(1)),
-        }
+        Self { reports, handshake_timeout, next_id: Arc::new(AtomicU32::new(1)) }
     }
 
     /// An id for a client or a worker. They share one sequence, which ends after four thousand
@@ -83,20 +79,13 @@ pub(crate) async fn serve(lobby: Lobby, mut connection: Connection, permit: Owne
     let (peer, event, name) = match hello.role {
         Role::Client { name } => {
             let client = ClientId(lobby.next_id());
-            let event = Event::ClientJoined {
-                client,
-                name: name.clone(),
-            };
+            let event = Event::ClientJoined { client, name: name.clone() };
             (Peer::Client(client), event, name)
         }
         Role::Worker(join) => {
             let worker = WorkerId(lobby.next_id());
             let name = join.name.clone();
-            (
-                Peer::Worker(worker),
-                Event::WorkerJoined { worker, join },
-                name,
-            )
+            (Peer::Worker(worker), Event::WorkerJoined { worker, join }, name)
         }
         _ => {
             let rejection = Rejection::Role {
@@ -109,12 +98,7 @@ pub(crate) async fn serve(lobby: Lobby, mut connection: Connection, permit: Owne
     };
     let (welcome, answered) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
-    let report = Report::Hello {
-        event,
-        name,
-        welcome,
-        stop,
-    };
+    let report = Report::Hello { event, name, welcome, stop };
     if lobby.reports.send(report).await.is_err() {
         return;
     }
@@ -199,12 +183,7 @@ async fn listen<In: DeserializeOwned>(
     loop {
         match inbox.receive().await {
             Ok(Some(messages)) => {
-                if lobby
-                    .reports
-                    .send(Report::Event(event(messages)))
-                    .await
-                    .is_err()
-                {
+                if lobby.reports.send(Report::Event(event(messages))).await.is_err() {
                     return "the scheduler has ended".to_owned();
                 }
             }

@@ -35,22 +35,14 @@ impl Large {
             heard: BTreeMap::new(),
         };
         let name = "Client".to_owned();
-        large.handle(Event::ClientJoined {
-            client: CLIENT,
-            name,
-        });
-        large.client(ClientToScheduler::Define {
-            id: FunctionId(0),
-            function: function(),
-        });
+        large.handle(Event::ClientJoined { client: CLIENT, name });
+        large.client(ClientToScheduler::Define { id: FunctionId(0), function: function() });
         large
     }
 
     fn join(&mut self, worker: u32) -> WorkerId {
         let join = WorkerJoin {
-            address: format!("tcp://10.0.0.1:{worker}")
-                .parse()
-                .expect("an address"),
+            address: format!("tcp://10.0.0.1:{worker}").parse().expect("an address"),
             name: worker.to_string(),
             nthreads: 1,
             memory_limit: None,
@@ -128,10 +120,9 @@ impl Large {
             SchedulerToClient::InMemory { .. } => ("memory", 1),
             SchedulerToClient::Erred { futures, .. } => ("erred", futures.len()),
             SchedulerToClient::Pending { futures, .. } => ("pending", futures.len()),
-            SchedulerToClient::Answer {
-                answer: Answer::Refused(Refusal::TooLarge),
-                ..
-            } => ("refused", 1),
+            SchedulerToClient::Answer { answer: Answer::Refused(Refusal::TooLarge), .. } => {
+                ("refused", 1)
+            }
             _ => ("other", 1),
         };
         *self.heard.entry(what).or_default() += count as u64;
@@ -139,10 +130,7 @@ impl Large {
 }
 
 fn function() -> Function {
-    Function {
-        path: "app::inc".to_owned(),
-        signature: "fn(i64) -> i64".to_owned(),
-    }
+    Function { path: "app::inc".to_owned(), signature: "fn(i64) -> i64".to_owned() }
 }
 
 fn task(future: u64, dependencies: Vec<u64>) -> TaskSpec {
@@ -234,10 +222,7 @@ fn a_wide_graph_is_computed_and_released_one_by_one() {
 fn many_futures_on_one_key_come_and_go() {
     let mut large = Large::new();
     large.join(2);
-    let same = |i| TaskSpec {
-        key: Key::new("same").expect("a short key"),
-        ..task(i, Vec::new())
-    };
+    let same = |i| TaskSpec { key: Key::new("same").expect("a short key"), ..task(i, Vec::new()) };
     large.submit((0..TASKS).map(same));
     large.work();
     assert_eq!(large.heard("memory"), TASKS);
@@ -257,11 +242,7 @@ fn tiny_tasks_are_fed_to_workers_ever_further_ahead() {
     let mut rounds = 0;
     while large.computes.len() < 20_000 {
         rounds += 1;
-        assert!(
-            rounds < 20,
-            "only {} tasks are fed ahead",
-            large.computes.len()
-        );
+        assert!(rounds < 20, "only {} tasks are fed ahead", large.computes.len());
         for (worker, compute) in std::mem::take(&mut large.computes) {
             let messages = vec![finished(&compute)];
             large.handle(Event::WorkerSaid { worker, messages });

@@ -122,10 +122,7 @@ on_every_transport! {
 
 #[tokio::test]
 async fn a_silent_worker_is_given_up_after_its_time_to_live() {
-    let config = Config {
-        worker_ttl: Duration::from_millis(50),
-        ..Config::default()
-    };
+    let config = Config { worker_ttl: Duration::from_millis(50), ..Config::default() };
     let cluster = Cluster::start("inproc://0", config).await;
     let mut worker = cluster.worker("alice").await;
     let SchedulerToWorker::Close { reason } = worker.next().await else {

@@ -121,10 +121,7 @@ fn table() -> Vec<(String, String)> {
         word => word.to_lowercase(),
     };
     let edge = |line: &str| {
-        let (from, rest) = line
-            .trim()
-            .strip_prefix("(StateName::")?
-            .split_once(", Goal::")?;
+        let (from, rest) = line.trim().strip_prefix("(StateName::")?.split_once(", Goal::")?;
         let (to, _) = rest.split_once([')', '('])?;
         (from != to).then(|| (name(from), name(to)))
     };

@@ -46,18 +46,14 @@ impl CallWriter {
     /// A writer that keeps the values live.
     #[must_use]
     pub fn live() -> Self {
-        Self {
-            arguments: Arguments::Live(Vec::new()),
-        }
+        Self { arguments: Arguments::Live(Vec::new()) }
     }
 
     /// A writer that encodes into this buffer. Handing the same buffer from call to call saves an
     /// allocation each.
     #[must_use]
     pub fn encoded(buffer: BytesMut) -> Self {
-        Self {
-            arguments: Arguments::Encoded(buffer),
-        }
+        Self { arguments: Arguments::Encoded(buffer) }
     }
 
     /// Adds a value.
@@ -143,16 +139,7 @@ impl Object for Call {
     }
 
     fn nbytes(&self) -> u64 {
-        self.0
-            .iter()
-            .map(|a| {
-                if let Argument::Value(v) = a {
-                    v.nbytes() + 9
-                } else {
-                    5
-                }
-            })
-            .sum()
+        self.0.iter().map(|a| if let Argument::Value(v) = a { v.nbytes() + 9 } else { 5 }).sum()
     }
 
     fn type_name(&self) -> &'static str {
@@ -169,11 +156,8 @@ pub(crate) fn inputs(body: &Payload, results: &[Payload]) -> Result<Vec<Input>, 
     let mut flat = match body {
         Payload::Bytes(bytes) => read(bytes.clone())?,
         Payload::Object(object) => {
-            let call: Arc<Call> = object
-                .clone()
-                .into_any()
-                .downcast()
-                .map_err(|_| MalformedCall)?;
+            let call: Arc<Call> =
+                object.clone().into_any().downcast().map_err(|_| MalformedCall)?;
             call.0.clone()
         }
     }
@@ -230,11 +214,7 @@ fn read(mut bytes: Bytes) -> Result<Vec<Argument>, MalformedCall> {
             }
             DEPENDENCY | LIST => {
                 let number = bytes.try_get_u32_le().map_err(|_| MalformedCall)?;
-                if tag == LIST {
-                    Argument::List(number)
-                } else {
-                    Argument::Dependency(number)
-                }
+                if tag == LIST { Argument::List(number) } else { Argument::Dependency(number) }
             }
             _ => return Err(MalformedCall),
         });
@@ -259,10 +239,7 @@ mod tests {
     #[test]
     fn arguments_arrive_in_order_live_and_encoded() {
         let results = [live(1.5_f64), live("text".to_owned())];
-        for body in [
-            call(CallWriter::live()),
-            call(CallWriter::encoded(BytesMut::new())),
-        ] {
+        for body in [call(CallWriter::live()), call(CallWriter::encoded(BytesMut::new()))] {
             let mut inputs = Inputs::new(&body, &results).expect("well-formed");
             assert_eq!(inputs.owned::<i64>(0).expect("an i64"), 7);
             assert_eq!(inputs.owned_list::<f64>(1).expect("a list"), [1.5, 2.5]);
@@ -295,10 +272,7 @@ mod tests {
             }
         }
         let mut writer = CallWriter::encoded(BytesMut::new());
-        assert!(matches!(
-            writer.value(Stubborn),
-            Err(ValueError::Encode { .. })
-        ));
+        assert!(matches!(writer.value(Stubborn), Err(ValueError::Encode { .. })));
         writer.value(1_i64).expect("it encodes");
         let mut inputs = Inputs::new(&writer.finish().0, &[]).expect("well-formed");
         assert_eq!(inputs.owned::<i64>(0).expect("an i64"), 1);

@@ -50,9 +50,7 @@ impl Drop for Entered {
 #[must_use]
 pub fn is_cancelled() -> bool {
     CURRENT.with_borrow(|current| {
-        current
-            .as_ref()
-            .is_some_and(|context| context.cancelled.load(Ordering::Relaxed))
+        current.as_ref().is_some_and(|context| context.cancelled.load(Ordering::Relaxed))
     })
 }
 

@@ -55,10 +55,7 @@ impl TaskDef {
     /// The function as peers know it.
     #[must_use]
     pub fn function(&self) -> Function {
-        Function {
-            path: self.path.to_owned(),
-            signature: self.signature.to_owned(),
-        }
+        Function { path: self.path.to_owned(), signature: self.signature.to_owned() }
     }
 
     /// The name without the module path.
@@ -101,11 +98,7 @@ impl Failure {
                 ..TaskError::new(TaskErrorKind::Panicked, key, panic.message)
             },
         };
-        TaskError {
-            function: def.path.to_owned(),
-            worker,
-            ..error
-        }
+        TaskError { function: def.path.to_owned(), worker, ..error }
     }
 }
 
@@ -132,25 +125,15 @@ mod tests {
     use crate::{CallWriter, live, take};
 
     fn run(body: Body) -> Result<Payload, Failure> {
-        let def = TaskDef {
-            path: "tests::f",
-            signature: "fn()",
-            body,
-        };
+        let def = TaskDef { path: "tests::f", signature: "fn()", body };
         let (call, _) = CallWriter::live().finish();
         def.run(&mut Inputs::new(&call, &[]).expect("well-formed"))
     }
 
     fn error(body: Body) -> TaskError {
-        let def = TaskDef {
-            path: "tests::f",
-            signature: "fn()",
-            body,
-        };
+        let def = TaskDef { path: "tests::f", signature: "fn()", body };
         let key = Key::new("f-1").expect("a short key");
-        run(body)
-            .expect_err("it fails")
-            .into_task_error(key, &def, None)
+        run(body).expect_err("it fails").into_task_error(key, &def, None)
     }
 
     #[test]
@@ -162,10 +145,7 @@ mod tests {
     #[test]
     fn a_panic_says_what_and_where() {
         let error = error(|_| panic!("no {}", "luck"));
-        assert_eq!(
-            (error.kind, error.message.as_str()),
-            (TaskErrorKind::Panicked, "no luck")
-        );
+        assert_eq!((error.kind, error.message.as_str()), (TaskErrorKind::Panicked, "no luck"));
         assert!(error.location.expect("a location").contains("function.rs:"));
     }
 

@@ -61,10 +61,7 @@ impl Inputs {
     /// # Errors
     /// When the body is no call or refers to a dependency that is not there.
     pub fn new(body: &Payload, results: &[Payload]) -> Result<Self, MalformedCall> {
-        Ok(Self {
-            arguments: call::inputs(body, results)?,
-            decoded: Vec::new(),
-        })
+        Ok(Self { arguments: call::inputs(body, results)?, decoded: Vec::new() })
     }
 
     /// The argument for a parameter `T`.
@@ -129,10 +126,7 @@ impl Inputs {
     }
 
     fn take(&mut self, index: usize) -> Result<Input, InputError> {
-        let input = self
-            .arguments
-            .get_mut(index)
-            .ok_or(InputError::Missing { index })?;
+        let input = self.arguments.get_mut(index).ok_or(InputError::Missing { index })?;
         Ok(std::mem::replace(input, Input::List(Vec::new())))
     }
 
@@ -150,10 +144,7 @@ impl Inputs {
 }
 
 fn elements<T: Value>(slots: Vec<Slot>) -> Result<Vec<T>, ValueError> {
-    slots
-        .into_iter()
-        .map(|(payload, _)| value::take(payload))
-        .collect()
+    slots.into_iter().map(|(payload, _)| value::take(payload)).collect()
 }
 
 /// The encoding of a list whose elements are these values, for parameters whose type is a list
@@ -193,14 +184,8 @@ mod tests {
         writer.dependency(0);
         let (body, _) = writer.finish();
         let mut inputs = Inputs::new(&body, &[live(1_u8)]).expect("well-formed");
-        assert_eq!(
-            inputs.owned::<i64>(1),
-            Err(InputError::Missing { index: 1 })
-        );
-        assert!(matches!(
-            inputs.owned::<i64>(0),
-            Err(InputError::Value { index: 0, .. })
-        ));
+        assert_eq!(inputs.owned::<i64>(1), Err(InputError::Missing { index: 1 }));
+        assert!(matches!(inputs.owned::<i64>(0), Err(InputError::Value { index: 0, .. })));
     }
 
     #[test]

@@ -43,15 +43,8 @@ pub fn catch<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
     WATCHES.set(WATCHES.get() - 1);
     let place = PLACE.take();
     outcome.map_err(|cause| {
-        let Place {
-            location,
-            backtrace,
-        } = place.unwrap_or_default();
-        Panic {
-            message: text(&*cause),
-            location,
-            backtrace,
-        }
+        let Place { location, backtrace } = place.unwrap_or_default();
+        Panic { message: text(&*cause), location, backtrace }
     })
 }
 

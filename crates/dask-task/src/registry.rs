@@ -44,21 +44,13 @@ pub enum RegistryError {
 /// # Errors
 /// When there is none, or more than one.
 pub fn find(path: &str, signature: &str) -> Result<&'static TaskDef, RegistryError> {
-    let function = || Function {
-        path: path.to_owned(),
-        signature: signature.to_owned(),
-    };
+    let function = || Function { path: path.to_owned(), signature: signature.to_owned() };
     match TABLE.get(&(path, signature)).map(Vec::as_slice) {
         Some([def]) => Ok(def),
-        Some(defs) => Err(RegistryError::Ambiguous {
-            function: function(),
-            count: defs.len(),
-        }),
+        Some(defs) => Err(RegistryError::Ambiguous { function: function(), count: defs.len() }),
         None => {
             check()?;
-            Err(RegistryError::Unknown {
-                function: function(),
-            })
+            Err(RegistryError::Unknown { function: function() })
         }
     }
 }
@@ -80,11 +72,7 @@ pub fn functions() -> Vec<Function> {
 /// When it does not.
 pub fn check() -> Result<(), RegistryError> {
     let there = TABLE.contains_key(&(SENTINEL.path, SENTINEL.signature));
-    if there {
-        Ok(())
-    } else {
-        Err(RegistryError::Dropped)
-    }
+    if there { Ok(()) } else { Err(RegistryError::Dropped) }
 }
 
 type Table = BTreeMap<(&'static str, &'static str), Vec<&'static TaskDef>>;
@@ -92,19 +80,13 @@ type Table = BTreeMap<(&'static str, &'static str), Vec<&'static TaskDef>>;
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut table = Table::new();
     for def in inventory::iter::<&'static TaskDef> {
-        table
-            .entry((def.path, def.signature))
-            .or_default()
-            .push(def);
+        table.entry((def.path, def.signature)).or_default().push(def);
     }
     table
 });
 
-static SENTINEL: TaskDef = TaskDef {
-    path: "dask_task::registry::check",
-    signature: "fn()",
-    body: nothing,
-};
+static SENTINEL: TaskDef =
+    TaskDef { path: "dask_task::registry::check", signature: "fn()", body: nothing };
 
 inventory::submit! { &SENTINEL }
 
@@ -116,11 +98,7 @@ fn nothing(_: &mut Inputs) -> Result<dask_proto::Payload, Failure> {
 mod tests {
     use super::*;
 
-    static TWICE: TaskDef = TaskDef {
-        path: "tests::twice",
-        signature: "fn()",
-        body: nothing,
-    };
+    static TWICE: TaskDef = TaskDef { path: "tests::twice", signature: "fn()", body: nothing };
     inventory::submit! { &TWICE }
     inventory::submit! { &TWICE }
 
@@ -133,11 +111,7 @@ mod tests {
     #[test]
     fn another_signature_is_another_function() {
         let error = find(SENTINEL.path, "fn(i64)").expect_err("no such signature");
-        assert!(
-            error
-                .to_string()
-                .ends_with("dask_task::registry::check: fn(i64)")
-        );
+        assert!(error.to_string().ends_with("dask_task::registry::check: fn(i64)"));
     }
 
     #[test]

@@ -84,23 +84,17 @@ pub fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, ValueErr
             return Ok(value);
         }
     }
-    format()
-        .deserialize(bytes)
-        .map_err(|error| ValueError::Decode {
-            type_name: type_name::<T>().to_owned(),
-            bytes: bytes.len(),
-            reason: error.to_string(),
-        })
+    format().deserialize(bytes).map_err(|error| ValueError::Decode {
+        type_name: type_name::<T>().to_owned(),
+        bytes: bytes.len(),
+        reason: error.to_string(),
+    })
 }
 
 /// The size of the value in bytes: its encoded size, which is close to its size in memory because
 /// numbers are encoded at full width. Zero for a value that cannot be encoded.
 pub fn nbytes<T: Value>(value: &T) -> u64 {
-    let bulk = if may_be_bulk::<T>() {
-        bulk::nbytes(value)
-    } else {
-        None
-    };
+    let bulk = if may_be_bulk::<T>() { bulk::nbytes(value) } else { None };
     bulk.unwrap_or_else(|| format().serialized_size(value).unwrap_or(0))
 }
 
@@ -118,14 +112,10 @@ pub fn shared<T: Value>(payload: &Payload) -> Result<Arc<Live<T>>, ValueError> {
         Payload::Bytes(bytes) => Ok(Arc::new(Live(decode(bytes)?))),
         Payload::Object(object) => {
             let found = object.type_name();
-            object
-                .clone()
-                .into_any()
-                .downcast()
-                .map_err(|_| ValueError::Type {
-                    expected: type_name::<T>().to_owned(),
-                    found: found.to_owned(),
-                })
+            object.clone().into_any().downcast().map_err(|_| ValueError::Type {
+                expected: type_name::<T>().to_owned(),
+                found: found.to_owned(),
+            })
         }
     }
 }
@@ -143,16 +133,11 @@ pub fn take<T: Value>(payload: Payload) -> Result<T, ValueError> {
 /// Fixed-width numbers: fast, close to the size in memory, and a list is its length followed by
 /// its elements, which [`Inputs`](crate::Inputs) relies on.
 fn format() -> impl Options {
-    bincode::DefaultOptions::new()
-        .with_fixint_encoding()
-        .with_no_limit()
+    bincode::DefaultOptions::new().with_fixint_encoding().with_no_limit()
 }
 
 fn unencodable<T: ?Sized>(error: &bincode::ErrorKind) -> ValueError {
-    ValueError::Encode {
-        type_name: type_name::<T>().to_owned(),
-        reason: error.to_string(),
-    }
+    ValueError::Encode { type_name: type_name::<T>().to_owned(), reason: error.to_string() }
 }
 
 #[cfg(test)]
@@ -163,28 +148,19 @@ mod tests {
     fn a_value_survives_the_wire() {
         let value = vec![("a".to_owned(), Some(1.5_f64)), ("b".to_owned(), None)];
         let bytes = encode(&value).expect("it encodes");
-        assert_eq!(
-            decode::<Vec<(String, Option<f64>)>>(&bytes),
-            Ok(value.clone())
-        );
+        assert_eq!(decode::<Vec<(String, Option<f64>)>>(&bytes), Ok(value.clone()));
         assert_eq!(nbytes(&value), bytes.len() as u64);
     }
 
     #[test]
     fn a_live_value_of_another_type_is_refused_by_name() {
         let error = take::<String>(live(1_i64)).expect_err("an i64 is no String");
-        assert_eq!(
-            error.to_string(),
-            "the value has type i64, not alloc::string::String"
-        );
+        assert_eq!(error.to_string(), "the value has type i64, not alloc::string::String");
     }
 
     #[test]
     fn bytes_left_over_are_an_error() {
         let bytes = encode(&(1_u64, 2_u64)).expect("it encodes");
-        assert!(matches!(
-            decode::<u64>(&bytes),
-            Err(ValueError::Decode { bytes: 16, .. })
-        ));
+        assert!(matches!(decode::<u64>(&bytes), Err(ValueError::Decode { bytes: 16, .. })));
     }
 }

@@ -28,13 +28,7 @@ pub(crate) struct Block {
 impl Block {
     pub(crate) fn new() -> Self {
         let (bytes, held) = ([0; BLOCK], Vec::new());
-        Block {
-            hasher: Sha256::new(),
-            bytes,
-            filled: 0,
-            held,
-            open_maps: 0,
-        }
+        Block { hasher: Sha256::new(), bytes, filled: 0, held, open_maps: 0 }
     }
 
     pub(crate) fn tag(&mut self, tag: u8) {
@@ -134,23 +128,16 @@ impl Block {
         self.open_maps -= 1;
         let first = starts.first().copied().unwrap_or(self.held.len());
         let ends = starts.iter().skip(1).copied().chain([self.held.len()]);
-        let mut entries: Vec<Range<usize>> = starts
-            .iter()
-            .zip(ends)
-            .map(|(&start, end)| start..end)
-            .collect();
+        let mut entries: Vec<Range<usize>> =
+            starts.iter().zip(ends).map(|(&start, end)| start..end).collect();
         let held = std::mem::take(&mut self.held);
         entries.sort_unstable_by(|a, b| held[a.clone()].cmp(&held[b.clone()]));
         if self.open_maps == 0 {
-            entries
-                .into_iter()
-                .for_each(|entry| self.write(&held[entry]));
+            entries.into_iter().for_each(|entry| self.write(&held[entry]));
         } else {
             self.held = Vec::with_capacity(held.len());
             self.held.extend_from_slice(&held[..first]);
-            entries
-                .into_iter()
-                .for_each(|entry| self.held.extend_from_slice(&held[entry]));
+            entries.into_iter().for_each(|entry| self.held.extend_from_slice(&held[entry]));
         }
     }
 

@@ -32,10 +32,7 @@ impl<'a> Encoder<'a> {
         if self.depth == MAX_DEPTH {
             return Err(TokenizeError::TooDeep { limit: MAX_DEPTH });
         }
-        Ok(Encoder {
-            block: self.block,
-            depth: self.depth + 1,
-        })
+        Ok(Encoder { block: self.block, depth: self.depth + 1 })
     }
 
     #[inline]
@@ -52,11 +49,7 @@ impl<'a> Encoder<'a> {
     #[inline]
     fn items(self) -> Outcome<Items<'a>> {
         let Encoder { block, depth } = self.inner()?;
-        Ok(Items {
-            block,
-            depth,
-            count: 0,
-        })
+        Ok(Items { block, depth, count: 0 })
     }
 }
 

@@ -29,8 +29,6 @@ pub enum TokenizeError {
 
 impl ser::Error for TokenizeError {
     fn custom<T: Display>(message: T) -> Self {
-        TokenizeError::Custom {
-            message: message.to_string(),
-        }
+        TokenizeError::Custom { message: message.to_string() }
     }
 }

@@ -13,10 +13,7 @@ pub fn key_name(prefix: &str, token: Token) -> String {
 /// The key of an impure task, different at every call: `inc-<uuid4>`, with the uuid's hyphens.
 pub fn unique_key_name(prefix: &str) -> String {
     let mut buffer = [0; Hyphenated::LENGTH];
-    join(
-        prefix,
-        Uuid::new_v4().hyphenated().encode_lower(&mut buffer),
-    )
+    join(prefix, Uuid::new_v4().hyphenated().encode_lower(&mut buffer))
 }
 
 /// What a key's name says about its kind, for grouping durations and progress: Dask's `key_split`.
@@ -28,20 +25,12 @@ pub fn unique_key_name(prefix: &str) -> String {
 pub fn key_prefix(key: &str) -> &str {
     let first = key.split('-').next().unwrap_or_default();
     let begins_with_letter = first.chars().next().is_some_and(char::is_alphabetic);
-    let prefix = if begins_with_letter {
-        key
-    } else {
-        undecorated(key, first)
-    };
+    let prefix = if begins_with_letter { key } else { undecorated(key, first) };
     let prefix = &prefix[..words_end(prefix)];
     if prefix.len() == 32 && looks_unique(prefix) {
         return "data";
     }
-    let prefix = if prefix.starts_with('<') {
-        class_name(prefix)
-    } else {
-        prefix
-    };
+    let prefix = if prefix.starts_with('<') { class_name(prefix) } else { prefix };
     if prefix.is_empty() { "Other" } else { prefix }
 }
 
@@ -60,11 +49,7 @@ fn undecorated<'a>(key: &'a str, first: &'a str) -> &'a str {
     let start = item.len() - item.trim_start_matches(DECORATION).len();
     let name = item[start..].trim_end_matches(DECORATION);
     let reaches_hyphen = start + name.len() == first.len();
-    if reaches_hyphen && !name.is_empty() {
-        &key[start..]
-    } else {
-        name
-    }
+    if reaches_hyphen && !name.is_empty() { &key[start..] } else { name }
 }
 
 /// Where the words that belong to the prefix end.
@@ -72,11 +57,7 @@ fn words_end(key: &str) -> usize {
     let mut words = key.split('-');
     let first = words.next().unwrap_or_default();
     let belongs = |word: &&str| is_alphabetic(word) && !looks_unique(word);
-    first.len()
-        + words
-            .take_while(belongs)
-            .map(|word| 1 + word.len())
-            .sum::<usize>()
+    first.len() + words.take_while(belongs).map(|word| 1 + word.len()).sum::<usize>()
 }
 
 fn is_alphabetic(word: &str) -> bool {
@@ -94,11 +75,7 @@ fn is_lower_hex(byte: u8) -> bool {
 
 /// `<module.Class object at 0x7f>` is `Class`.
 fn class_name(text: &str) -> &str {
-    let path = text
-        .trim_matches(['<', '>'])
-        .split_whitespace()
-        .next()
-        .unwrap_or_default();
+    let path = text.trim_matches(['<', '>']).split_whitespace().next().unwrap_or_default();
     path.rsplit('.').next().unwrap_or_default()
 }
 
@@ -132,10 +109,7 @@ mod tests {
             ("x-1", "x"),
             ("x-1-2-3", "x"),
             ("inc-e4853cff00112233445566778899aabb", "inc"),
-            (
-                "random_sample-d94b3e5c-4d34-4b0e-9c0e-8a2b0e5a7f11",
-                "random_sample",
-            ),
+            ("random_sample-d94b3e5c-4d34-4b0e-9c0e-8a2b0e5a7f11", "random_sample"),
             ("a-b-e4853cff00112233445566778899aabb", "a-b"),
             ("hello-world-1", "hello-world"),
             ("x-abcdefab", "x"),

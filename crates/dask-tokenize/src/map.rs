@@ -24,12 +24,7 @@ impl<'a> Entries<'a> {
     /// Opens a map whose keys and values are at `depth`.
     pub(crate) fn open(block: &'a mut Block, depth: u32) -> Self {
         block.open_map();
-        Entries {
-            block,
-            depth,
-            starts: Vec::new(),
-            expects: Expects::Key,
-        }
+        Entries { block, depth, starts: Vec::new(), expects: Expects::Key }
     }
 
     fn step(&mut self, found: Expects) -> Result<(), TokenizeError> {

@@ -176,9 +176,6 @@ mod tests {
         assert_eq!(Readable.to_string(), HEX);
         assert_eq!(from_readable(HEX), Ok(TOKEN));
         let error = from_readable("abc").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a token has 32 hexadecimal digits, not 3"
-        );
+        assert_eq!(error.to_string(), "a token has 32 hexadecimal digits, not 3");
     }
 }

@@ -25,10 +25,7 @@ struct Backwards(u64);
 impl Hasher for Backwards {
     fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            self.0 = self
-                .0
-                .wrapping_mul(0x9e37_79b9)
-                .wrapping_sub(u64::from(byte));
+            self.0 = self.0.wrapping_mul(0x9e37_79b9).wrapping_sub(u64::from(byte));
         }
     }
 
@@ -40,8 +37,7 @@ impl Hasher for Backwards {
 fn collected<S: BuildHasher + Default>(
     keys: impl Iterator<Item = u64>,
 ) -> HashMap<String, Vec<u64>, S> {
-    keys.map(|key| (format!("{:x}", key * 7919), vec![key; (key % 3) as usize]))
-        .collect()
+    keys.map(|key| (format!("{:x}", key * 7919), vec![key; (key % 3) as usize])).collect()
 }
 
 #[test]
@@ -72,19 +68,10 @@ fn keys_and_values_of_a_map_matter() {
 fn maps_in_keys_and_in_values_are_sorted_too() {
     let inner = |first: u8, second: u8| BTreeMap::from([(first, second), (second, first)]);
     let outer = |a: BTreeMap<u8, u8>, b: BTreeMap<u8, u8>| {
-        token(&HashMap::from([
-            (a.clone(), vec![b.clone(), a.clone()]),
-            (b.clone(), vec![a, b]),
-        ]))
+        token(&HashMap::from([(a.clone(), vec![b.clone(), a.clone()]), (b.clone(), vec![a, b])]))
     };
-    assert_eq!(
-        outer(inner(1, 2), inner(3, 4)),
-        outer(inner(2, 1), inner(4, 3))
-    );
-    assert_ne!(
-        outer(inner(1, 2), inner(3, 4)),
-        outer(inner(1, 2), inner(3, 5))
-    );
+    assert_eq!(outer(inner(1, 2), inner(3, 4)), outer(inner(2, 1), inner(4, 3)));
+    assert_ne!(outer(inner(1, 2), inner(3, 4)), outer(inner(1, 2), inner(3, 5)));
 }
 
 #[test]
@@ -122,10 +109,7 @@ fn the_type_of_a_number_matters() {
 fn zeros_are_equal_and_so_are_nans() {
     assert_eq!(token(&-0.0_f64), token(&0.0_f64));
     assert_eq!(token(&-0.0_f32), token(&0.0_f32));
-    assert_eq!(
-        token(&f64::NAN),
-        token(&f64::from_bits(0xfff0_0000_0000_0001))
-    );
+    assert_eq!(token(&f64::NAN), token(&f64::from_bits(0xfff0_0000_0000_0001)));
     assert_eq!(token(&f32::NAN), token(&f32::from_bits(0xff80_0001)));
     assert_ne!(token(&f64::NAN), token(&f64::INFINITY));
     assert_ne!(token(&f64::INFINITY), token(&f64::NEG_INFINITY));
@@ -135,14 +119,8 @@ fn zeros_are_equal_and_so_are_nans() {
 #[test]
 fn the_borders_between_items_matter() {
     assert_ne!(token(&("a", "bc")), token(&("ab", "c")));
-    assert_ne!(
-        token(&Vec::<Vec<u8>>::new()),
-        token(&vec![Vec::<u8>::new()])
-    );
-    assert_ne!(
-        token(&vec![vec![1], vec![2]]),
-        token(&vec![vec![1, 2], vec![]])
-    );
+    assert_ne!(token(&Vec::<Vec<u8>>::new()), token(&vec![Vec::<u8>::new()]));
+    assert_ne!(token(&vec![vec![1], vec![2]]), token(&vec![vec![1, 2], vec![]]));
     assert_ne!(token(&((1, 2), 3)), token(&(1, (2, 3))));
     assert_ne!(token(&None::<()>), token(&Some(())));
     assert_ne!(token(&None::<Option<()>>), token(&Some(None::<()>)));
@@ -237,10 +215,7 @@ fn the_pieces_of_a_call_do_not_mix() {
     assert_eq!(call(|t| t.value("inc-1").unwrap()), text);
     assert_eq!(token("inc-1"), text);
     assert_ne!(call(|t| t.key("inc-1")), text);
-    assert_ne!(
-        call(|t| t.function("a", "bc")),
-        call(|t| t.function("ab", "c"))
-    );
+    assert_ne!(call(|t| t.function("a", "bc")), call(|t| t.function("ab", "c")));
     let id = Token::from_bytes([1; 16]);
     assert_ne!(call(|t| t.token(id)), call(|t| t.value(&id).unwrap()));
 }

@@ -62,44 +62,27 @@ const TOO_DEEP: TokenizeError = TokenizeError::TooDeep { limit: MAX_DEPTH };
 
 #[test]
 fn a_value_that_refuses_gives_its_own_message() {
-    let expected = TokenizeError::Custom {
-        message: "the file is gone".to_owned(),
-    };
+    let expected = TokenizeError::Custom { message: "the file is gone".to_owned() };
     assert_eq!(tokenize(&Refusing), Err(expected.clone()));
     assert_eq!(tokenize(&vec![Some(Refusing)]), Err(expected.clone()));
-    assert_eq!(
-        tokenize(&BTreeMap::from([(1, Refusing)])),
-        Err(expected.clone())
-    );
-    assert_eq!(
-        expected.to_string(),
-        "cannot tokenize the value: the file is gone"
-    );
+    assert_eq!(tokenize(&BTreeMap::from([(1, Refusing)])), Err(expected.clone()));
+    assert_eq!(expected.to_string(), "cannot tokenize the value: the file is gone");
 }
 
 #[test]
 fn nesting_is_allowed_up_to_the_limit() {
     assert!(tokenize(&Nested(MAX_DEPTH)).is_ok());
     assert_eq!(tokenize(&Nested(MAX_DEPTH + 1)), Err(TOO_DEEP));
-    assert_ne!(
-        tokenize(&Nested(MAX_DEPTH)),
-        tokenize(&Nested(MAX_DEPTH - 1))
-    );
+    assert_ne!(tokenize(&Nested(MAX_DEPTH)), tokenize(&Nested(MAX_DEPTH - 1)));
 }
 
 #[test]
 fn bottomless_nesting_does_not_overflow_the_stack() {
     let small_stack = std::thread::Builder::new().stack_size(512 * 1024);
-    let outcome = small_stack
-        .spawn(|| tokenize(&Nested(u32::MAX)))
-        .unwrap()
-        .join();
+    let outcome = small_stack.spawn(|| tokenize(&Nested(u32::MAX))).unwrap().join();
     assert_eq!(outcome.unwrap(), Err(TOO_DEEP));
     let message = TOO_DEEP.to_string();
-    assert_eq!(
-        message,
-        "cannot tokenize the value: it is nested more than 128 levels deep"
-    );
+    assert_eq!(message, "cannot tokenize the value: it is nested more than 128 levels deep");
 }
 
 #[test]
@@ -111,11 +94,7 @@ fn long_flat_values_are_not_deep() {
 fn a_map_out_of_step_is_refused() {
     assert!(tokenize(&Steps(&[true, false, true, false])).is_ok());
     for steps in [&[true, true][..], &[false], &[true], &[true, false, false]] {
-        assert_eq!(
-            tokenize(&Steps(steps)),
-            Err(TokenizeError::MapOutOfStep),
-            "{steps:?}"
-        );
+        assert_eq!(tokenize(&Steps(steps)), Err(TokenizeError::MapOutOfStep), "{steps:?}");
     }
 }
 

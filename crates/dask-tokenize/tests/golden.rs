@@ -73,10 +73,7 @@ struct Table(Vec<(&'static str, Token)>);
 
 impl Table {
     fn value<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
-        self.0.push((
-            name,
-            tokenize(value).expect("every value of the table has a token"),
-        ));
+        self.0.push((name, tokenize(value).expect("every value of the table has a token")));
     }
 
     fn call(&mut self, name: &'static str, feed: impl FnOnce(&mut Tokenizer)) {
@@ -140,13 +137,7 @@ fn structs(table: &mut Table) {
     table.value("variant_unit", &Shape::Empty);
     table.value("variant_newtype", &Shape::Circle(1.0));
     table.value("variant_tuple", &Shape::Line(-1, 1));
-    table.value(
-        "variant_struct",
-        &Shape::Label {
-            text: "here",
-            at: Point { x: 0, y: 0 },
-        },
-    );
+    table.value("variant_struct", &Shape::Label { text: "here", at: Point { x: 0, y: 0 } });
     table.value("result_ok", &Ok::<i64, String>(1));
     table.value("result_err", &Err::<i64, String>("no".to_owned()));
     table.value("duration", &Duration::from_millis(1500));
@@ -160,10 +151,7 @@ fn collections(table: &mut Table) {
     table.value("array_empty", &[0_u8; 0]);
     table.value("vec_empty", &Vec::<i64>::new());
     table.value("vec_i64", &vec![1_i64, 2, 3]);
-    table.value(
-        "vec_f64_long",
-        &(0..10_000).map(f64::from).collect::<Vec<_>>(),
-    );
+    table.value("vec_f64_long", &(0..10_000).map(f64::from).collect::<Vec<_>>());
     table.value("vec_of_vecs", &vec![vec![1_i32], vec![], vec![2, 3]]);
     table.value("vec_of_flights", &[flight(), flight()].as_slice());
     table.value("deque", &VecDeque::from([1_i64, 2, 3]));
@@ -171,23 +159,11 @@ fn collections(table: &mut Table) {
     table.value("stream_of_unknown_length", &Stream(3));
     table.value("set", &BTreeSet::from(["b", "a", "c"]));
     table.value("map_empty", &BTreeMap::<String, i64>::new());
-    table.value(
-        "map_btree",
-        &BTreeMap::from([("one", 1_i64), ("two", 2), ("three", 3)]),
-    );
-    table.value(
-        "map_hash",
-        &HashMap::from([("three", 3_i64), ("one", 1), ("two", 2)]),
-    );
+    table.value("map_btree", &BTreeMap::from([("one", 1_i64), ("two", 2), ("three", 3)]));
+    table.value("map_hash", &HashMap::from([("three", 3_i64), ("one", 1), ("two", 2)]));
     let inner = |n: u64| HashMap::from([(n, Some("x")), (n + 256, None)]);
-    table.value(
-        "map_of_maps",
-        &HashMap::from([((1_i8, 'a'), inner(1)), ((-1, 'b'), inner(2))]),
-    );
-    table.value(
-        "map_large",
-        &(0..1000_u32).map(|i| (i, i * i)).collect::<HashMap<_, _>>(),
-    );
+    table.value("map_of_maps", &HashMap::from([((1_i8, 'a'), inner(1)), ((-1, 'b'), inner(2))]));
+    table.value("map_large", &(0..1000_u32).map(|i| (i, i * i)).collect::<HashMap<_, _>>());
 }
 
 fn calls(table: &mut Table) {
@@ -225,10 +201,7 @@ fn table() -> Table {
 
 #[test]
 fn tokens_are_those_of_the_golden_table() {
-    let lines = table()
-        .0
-        .into_iter()
-        .map(|(name, token)| format!("{name} {token}\n"));
+    let lines = table().0.into_iter().map(|(name, token)| format!("{name} {token}\n"));
     let found: String = lines.collect();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tokens.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|update| update == "1") {
@@ -273,78 +246,37 @@ fn numbers_are_hashed_as_documented() {
     let ten = [0x13, 10, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(tokenize(&10_i64), Ok(by_hand(&[&ten])));
     assert_eq!(tokenize(&-2_i16), Ok(by_hand(&[&[0x11, 0xfe, 0xff]])));
-    assert_eq!(
-        tokenize(&7_usize),
-        Ok(by_hand(&[&[0x1b, 7, 0, 0, 0, 0, 0, 0, 0]]))
-    );
-    assert_eq!(
-        tokenize(&1.0_f32),
-        Ok(by_hand(&[&[0x20, 0, 0, 0x80, 0x3f]]))
-    );
+    assert_eq!(tokenize(&7_usize), Ok(by_hand(&[&[0x1b, 7, 0, 0, 0, 0, 0, 0, 0]])));
+    assert_eq!(tokenize(&1.0_f32), Ok(by_hand(&[&[0x20, 0, 0, 0x80, 0x3f]])));
     assert_eq!(tokenize(&-0.0_f64), Ok(by_hand(&[&[0x21], &[0; 8]])));
     let nan = f64::from_bits(0xfff0_0000_0000_0001);
-    assert_eq!(
-        tokenize(&nan),
-        Ok(by_hand(&[&[0x21, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]]))
-    );
-    assert_eq!(
-        tokenize(&'🦀'),
-        Ok(by_hand(&[&[0x03, 0x80, 0xf9, 0x01, 0x00]]))
-    );
+    assert_eq!(tokenize(&nan), Ok(by_hand(&[&[0x21, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]])));
+    assert_eq!(tokenize(&'🦀'), Ok(by_hand(&[&[0x03, 0x80, 0xf9, 0x01, 0x00]])));
 }
 
 #[test]
 fn structs_and_variants_are_hashed_as_documented() {
     let one = [0x12, 1, 0, 0, 0];
     let minus_one = [0x12, 0xff, 0xff, 0xff, 0xff];
-    let point = [
-        &[0x53],
-        &text("Point")[..],
-        &[0x70],
-        &text("x"),
-        &one,
-        &[0x70],
-        &text("y"),
-        &minus_one,
-    ];
+    let point =
+        [&[0x53], &text("Point")[..], &[0x70], &text("x"), &one, &[0x70], &text("y"), &minus_one];
     let point = [&point.concat()[..], &end(2)].concat();
     assert_eq!(tokenize(&Point { x: 1, y: -1 }), Ok(by_hand(&[&point])));
-    assert_eq!(
-        tokenize(&Some(Unit)),
-        Ok(by_hand(&[&[0x31, 0x50], &text("Unit")]))
-    );
-    let line = [
-        &[0x62],
-        &text("Shape")[..],
-        &text("Line"),
-        &[0x10, 0xff, 0x10, 1],
-        &end(2),
-    ];
+    assert_eq!(tokenize(&Some(Unit)), Ok(by_hand(&[&[0x31, 0x50], &text("Unit")])));
+    let line = [&[0x62], &text("Shape")[..], &text("Line"), &[0x10, 0xff, 0x10, 1], &end(2)];
     assert_eq!(tokenize(&Shape::Line(-1, 1)), Ok(by_hand(&line)));
 }
 
 #[test]
 fn collections_are_hashed_as_documented() {
     let items = [0x18, 1, 0x18, 2, 0x18, 3];
-    assert_eq!(
-        tokenize(&[1_u8, 2, 3]),
-        Ok(by_hand(&[&[0x41], &items, &end(3)]))
-    );
-    assert_eq!(
-        tokenize(&vec![1_u8, 2, 3]),
-        Ok(by_hand(&[&[0x40], &items, &end(3)]))
-    );
+    assert_eq!(tokenize(&[1_u8, 2, 3]), Ok(by_hand(&[&[0x41], &items, &end(3)])));
+    assert_eq!(tokenize(&vec![1_u8, 2, 3]), Ok(by_hand(&[&[0x40], &items, &end(3)])));
     let long: Vec<u8> = (0..5000_u32).flat_map(|i| [0x18, i as u8]).collect();
     let values: Vec<u8> = (0..5000_u32).map(|i| i as u8).collect();
-    assert_eq!(
-        tokenize(&values),
-        Ok(by_hand(&[&[0x40], &long, &end(5000)]))
-    );
+    assert_eq!(tokenize(&values), Ok(by_hand(&[&[0x40], &long, &end(5000)])));
     let stream = [0x1a, 0, 0, 0, 0, 0x1a, 1, 0, 0, 0];
-    assert_eq!(
-        tokenize(&Stream(2)),
-        Ok(by_hand(&[&[0x40], &stream, &end(2)]))
-    );
+    assert_eq!(tokenize(&Stream(2)), Ok(by_hand(&[&[0x40], &stream, &end(2)])));
 }
 
 #[test]
@@ -356,10 +288,7 @@ fn maps_are_hashed_in_the_order_of_their_encoded_keys() {
     assert_eq!(tokenize(&map), Ok(by_hand(&[&encoded])));
     let outer = HashMap::from([("k", map)]);
     let key = [&[0x04], &text("k")[..]].concat();
-    assert_eq!(
-        tokenize(&outer),
-        Ok(by_hand(&[&[0x42], &key, &encoded, &end(1)]))
-    );
+    assert_eq!(tokenize(&outer), Ok(by_hand(&[&[0x42], &key, &encoded, &end(1)])));
 }
 
 #[test]
@@ -369,21 +298,8 @@ fn calls_are_hashed_as_documented() {
     call.begin_list(2);
     call.key("a");
     call.str("b");
-    let function = [
-        &[0x80],
-        &text("session::sum")[..],
-        &text("fn(&[i64]) -> i64"),
-    ]
-    .concat();
-    let list = [
-        &[0x82],
-        &length(2)[..],
-        &[0x81],
-        &text("a"),
-        &[0x04],
-        &text("b"),
-    ]
-    .concat();
+    let function = [&[0x80], &text("session::sum")[..], &text("fn(&[i64]) -> i64")].concat();
+    let list = [&[0x82], &length(2)[..], &[0x81], &text("a"), &[0x04], &text("b")].concat();
     let token = call.finish();
     assert_eq!(token, by_hand(&[&function, &list]));
     assert_eq!(key_name("sum", token), format!("sum-{token}"));

@@ -31,10 +31,7 @@ where
     let (ended, has_ended) = watch::channel(());
     let (cut, is_cut) = watch::channel(Cut::No);
     let queue = Arc::new(Queue {
-        waiting: Mutex::new(Waiting {
-            messages: Vec::new(),
-            phase: Phase::Open,
-        }),
+        waiting: Mutex::new(Waiting { messages: Vec::new(), phase: Phase::Open }),
         wake: Notify::new(),
         cut,
     });
@@ -47,10 +44,8 @@ where
         _ended: ended,
     };
     tokio::spawn(writer.run(is_cut.clone()));
-    let outbox = Outbox {
-        handle: Arc::new(Handle { queue, has_ended }),
-        carriage: connection.carriage,
-    };
+    let outbox =
+        Outbox { handle: Arc::new(Handle { queue, has_ended }), carriage: connection.carriage };
     let inbox = Inbox {
         receiver: connection.receiver,
         peer: connection.peer,
@@ -113,10 +108,7 @@ impl<Out> Outbox<Out> {
 
 impl<Out> Clone for Outbox<Out> {
     fn clone(&self) -> Self {
-        Self {
-            handle: Arc::clone(&self.handle),
-            carriage: self.carriage,
-        }
+        Self { handle: Arc::clone(&self.handle), carriage: self.carriage }
     }
 }
 
@@ -183,9 +175,7 @@ impl<In> Inbox<In> {
 
 impl<In> fmt::Debug for Inbox<In> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbox")
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
+        f.debug_struct("Inbox").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
@@ -326,9 +316,7 @@ impl<Out: Serialize> Writer<Out> {
             Err(WriteError::Encode(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(peer = %self.peer, %error, cause, "the connection is cut");
-                self.queue
-                    .cut
-                    .send_replace(Cut::Unencodable(Arc::new(error)));
+                self.queue.cut.send_replace(Cut::Unencodable(Arc::new(error)));
             }
             Err(WriteError::Transport(error)) => {
                 tracing::debug!(peer = %self.peer, %error, "the link is dead");

@@ -193,10 +193,7 @@ pub async fn receive_hello(
         }
         Err(HandshakeError::Version { theirs, ours }) => {
             // As the rejected peer sees it.
-            let rejection = Rejection::Version {
-                theirs: ours,
-                ours: theirs,
-            };
+            let rejection = Rejection::Version { theirs: ours, ours: theirs };
             let rejected = Welcome::Rejected(rejection);
             // The peer may be gone already; its version is the error to report.
             let _ = timeout_at(deadline, send_welcome(connection, &rejected)).await;
@@ -229,16 +226,10 @@ fn within_limits(
     encoded: Result<Frames, EncodeError>,
 ) -> Result<Frames, ConnectError> {
     let address = || address.clone();
-    let frames = encoded.map_err(|source| ConnectError::Encode {
-        address: address(),
-        source,
-    })?;
+    let frames = encoded.map_err(|source| ConnectError::Encode { address: address(), source })?;
     match Limits::HANDSHAKE.check(&frames) {
         Ok(()) => Ok(frames),
-        Err(error) => Err(ConnectError::Transport {
-            address: address(),
-            source: error.into(),
-        }),
+        Err(error) => Err(ConnectError::Transport { address: address(), source: error.into() }),
     }
 }
 
@@ -267,18 +258,11 @@ async fn reach(
 }
 
 fn unreachable(address: &Address, timeout: Duration, source: TransportError) -> ConnectError {
-    ConnectError::Unreachable {
-        address: address.clone(),
-        timeout,
-        source,
-    }
+    ConnectError::Unreachable { address: address.clone(), timeout, source }
 }
 
 fn silence(address: &Address) -> TransportError {
-    TransportError::Connect {
-        address: address.clone(),
-        source: io::ErrorKind::TimedOut.into(),
-    }
+    TransportError::Connect { address: address.clone(), source: io::ErrorKind::TimedOut.into() }
 }
 
 async fn first_batch(
@@ -287,9 +271,7 @@ async fn first_batch(
 ) -> Result<Frames, ConnectError> {
     let received = connection.receiver.receive().await;
     let frames = received.map_err(|source| transport_error(address, source))?;
-    frames.ok_or_else(|| ConnectError::Closed {
-        address: address.clone(),
-    })
+    frames.ok_or_else(|| ConnectError::Closed { address: address.clone() })
 }
 
 /// The error of a link, seen from the handshake: a stranger's nonsense means that it is no peer.
@@ -314,11 +296,7 @@ fn transport_error(address: &Address, error: TransportError) -> ConnectError {
 fn wrong_start(address: &Address, error: HandshakeError) -> ConnectError {
     let address = address.clone();
     match error {
-        HandshakeError::Version { theirs, ours } => ConnectError::Version {
-            address,
-            theirs,
-            ours,
-        },
+        HandshakeError::Version { theirs, ours } => ConnectError::Version { address, theirs, ours },
         source => ConnectError::NotDask { address, source },
     }
 }

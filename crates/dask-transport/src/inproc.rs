@@ -133,10 +133,7 @@ fn end(to: Sender<Frames>, from: Receiver<Frames>, peer: Address) -> Connection 
     let limits = Limits::HANDSHAKE;
     Connection {
         sender: Box::new(InprocSender { batches: Some(to) }),
-        receiver: Box::new(InprocReceiver {
-            batches: from,
-            limits,
-        }),
+        receiver: Box::new(InprocReceiver { batches: from, limits }),
         peer,
         carriage: Carriage::Objects,
     }

@@ -74,14 +74,7 @@ impl Peers {
     #[must_use]
     pub fn new(transports: Transports, program: Program, timeout: Duration) -> Self {
         let links = Mutex::default();
-        Self {
-            shared: Arc::new(Shared {
-                transports,
-                program,
-                timeout,
-                links,
-            }),
-        }
+        Self { shared: Arc::new(Shared { transports, program, timeout, links }) }
     }
 
     /// Fetches these results from the worker at this address, in this order.
@@ -197,11 +190,7 @@ impl Shared {
     }
 
     async fn connect(&self, address: &Address) -> Result<Arc<Link>, PeerError> {
-        let hello = Hello {
-            role: Role::Peer,
-            program: self.program.clone(),
-            token: None,
-        };
+        let hello = Hello { role: Role::Peer, program: self.program.clone(), token: None };
         let connected = connect_once(&self.transports, address, &hello, self.timeout).await;
         let (connection, welcome) =
             connected.map_err(|error| PeerError::Connect(Arc::new(error)))?;
@@ -237,18 +226,10 @@ fn sendable(values: Vec<StoredValue>, carriage: Carriage) -> Result<Vec<StoredVa
     if carriage == Carriage::Objects {
         return Ok(values);
     }
-    let encoded = values
-        .into_iter()
-        .map(|stored| match stored.value.to_bytes() {
-            Ok(bytes) => Ok(StoredValue {
-                value: Payload::Bytes(bytes),
-                ..stored
-            }),
-            Err(source) => Err(PeerError::Value {
-                key: stored.key,
-                source,
-            }),
-        });
+    let encoded = values.into_iter().map(|stored| match stored.value.to_bytes() {
+        Ok(bytes) => Ok(StoredValue { value: Payload::Bytes(bytes), ..stored }),
+        Err(source) => Err(PeerError::Value { key: stored.key, source }),
+    });
     encoded.collect()
 }
 
@@ -295,14 +276,7 @@ impl Link {
             let id = RequestId(waiting.next);
             waiting.next += 1;
             let values = Vec::new();
-            waiting.questions.insert(
-                id,
-                Question {
-                    tasks,
-                    values,
-                    answer,
-                },
-            );
+            waiting.questions.insert(id, Question { tasks, values, answer });
             request(id)
         };
         if self.outbox.send([request]).is_err() {
@@ -347,10 +321,7 @@ impl Waiting {
                 let question = self.questions.get_mut(&id)?;
                 let next = question.tasks.get(question.values.len()..)?;
                 let fits = values.len() <= next.len()
-                    && values
-                        .iter()
-                        .zip(next)
-                        .all(|((task, _), next)| task == next);
+                    && values.iter().zip(next).all(|((task, _), next)| task == next);
                 if !fits || (last && values.len() < next.len()) {
                     return None;
                 }
@@ -379,17 +350,13 @@ async fn receive(mut inbox: Inbox<PeerReply>, address: Address, waiting: Arc<Mut
             if let Err(error) = received {
                 tracing::debug!(%address, %error, "the connection to a worker broke");
             }
-            lock().lose(|| PeerError::Lost {
-                address: address.clone(),
-            });
+            lock().lose(|| PeerError::Lost { address: address.clone() });
             return;
         };
         let mut waiting = lock();
         for reply in replies {
             if waiting.take(reply).is_none() {
-                waiting.lose(|| PeerError::Protocol {
-                    address: address.clone(),
-                });
+                waiting.lose(|| PeerError::Protocol { address: address.clone() });
                 return;
             }
         }

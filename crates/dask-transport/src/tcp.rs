@@ -35,10 +35,7 @@ impl Transport for Tcp {
 
     async fn connect(&self, address: &Address) -> Result<Connection, TransportError> {
         let target = host_and_port(address)?;
-        let failed = |source| TransportError::Connect {
-            address: address.clone(),
-            source,
-        };
+        let failed = |source| TransportError::Connect { address: address.clone(), source };
         let stream = TcpStream::connect(target).await.map_err(failed)?;
         connection(stream, address.clone()).map_err(failed)
     }
@@ -46,10 +43,7 @@ impl Transport for Tcp {
     async fn listen(&self, address: &Address) -> Result<Box<dyn Listener>, TransportError> {
         let (host, port) = host_and_port(address)?;
         let host = if host.is_empty() { "0.0.0.0" } else { host };
-        let failed = |source| TransportError::Listen {
-            address: address.clone(),
-            source,
-        };
+        let failed = |source| TransportError::Listen { address: address.clone(), source };
         let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
         let address = local(listener.local_addr().map_err(failed)?);
         Ok(Box::new(TcpAcceptor { listener, address }))
@@ -152,10 +146,7 @@ fn connection(stream: TcpStream, peer: Address) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let (reading, writing) = stream.into_split();
     Ok(Connection {
-        sender: Box::new(TcpSender {
-            half: writing,
-            peer: peer.clone(),
-        }),
+        sender: Box::new(TcpSender { half: writing, peer: peer.clone() }),
         receiver: Box::new(TcpReceiver {
             half: reading,
             peer: peer.clone(),
@@ -175,10 +166,7 @@ fn broken(peer: &Address, source: io::Error) -> TransportError {
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 fn local(address: SocketAddr) -> Address {

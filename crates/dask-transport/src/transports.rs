@@ -15,9 +15,7 @@ impl Transports {
     /// No transports.
     #[must_use]
     pub fn empty() -> Self {
-        Self {
-            by_scheme: Arc::default(),
-        }
+        Self { by_scheme: Arc::default() }
     }
 
     /// The set with one more, which replaces one of the same scheme.
@@ -52,11 +50,10 @@ impl Transports {
     }
 
     fn of(&self, address: &Address) -> Result<&Arc<dyn Transport>, TransportError> {
-        self.get(address.scheme())
-            .ok_or_else(|| TransportError::UnknownScheme {
-                address: address.clone(),
-                known: self.by_scheme.keys().cloned().collect(),
-            })
+        self.get(address.scheme()).ok_or_else(|| TransportError::UnknownScheme {
+            address: address.clone(),
+            known: self.by_scheme.keys().cloned().collect(),
+        })
     }
 }
 

@@ -213,11 +213,7 @@ impl Driver {
                         flag.store(true, Ordering::Relaxed);
                     }
                 }
-                Instruction::Fetch {
-                    flight,
-                    address,
-                    tasks,
-                } => self.fetch(flight, address, tasks),
+                Instruction::Fetch { flight, address, tasks } => self.fetch(flight, address, tasks),
                 Instruction::Disconnect { address } => self.peers.forget(&address),
                 Instruction::ToScheduler(messages) => {
                     // A dead link is reported by its other direction, behind what it still has.
@@ -254,12 +250,7 @@ impl Driver {
         let cancelled = Arc::new(AtomicBool::new(false));
         let run = (compute.task, compute.run);
         self.running.insert(run, Arc::clone(&cancelled));
-        Job {
-            compute,
-            def,
-            inputs,
-            cancelled,
-        }
+        Job { compute, def, inputs, cancelled }
     }
 
     fn fetch(&self, flight: FlightId, address: Address, tasks: Vec<TaskId>) {
@@ -280,11 +271,7 @@ impl Driver {
         let Overflow { task, run } = overflow;
         let reason = "the task overflowed the stack of its thread, and the worker process died of \
                       it: does it recurse without end, or hold large arrays?";
-        let dying = WorkerToScheduler::Dying {
-            task,
-            run,
-            reason: reason.to_owned(),
-        };
+        let dying = WorkerToScheduler::Dying { task, run, reason: reason.to_owned() };
         tracing::error!(%task, reason);
         let _ = self.scheduler.send([dying]);
         self.scheduler.close();

@@ -93,9 +93,7 @@ impl Executor {
         for i in 0..nthreads {
             let shared = Arc::clone(&executor.shared);
             let runtime = runtime.clone();
-            let builder = std::thread::Builder::new()
-                .name(format!("task-{i}"))
-                .stack_size(stack);
+            let builder = std::thread::Builder::new().name(format!("task-{i}")).stack_size(stack);
             builder.spawn(move || {
                 let _runtime = runtime.enter();
                 shared.run();
@@ -193,10 +191,7 @@ impl Shared {
                 return Some(job);
             }
             queue.idle += 1;
-            queue = self
-                .wake
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
             queue.idle -= 1;
         }
     }
@@ -222,12 +217,7 @@ impl Shared {
             discard(std::mem::replace(&mut outcome, Outcome::Skipped));
         }
         let duration = started.elapsed().as_nanos();
-        RunEnded {
-            task,
-            run,
-            duration_ns: u64::try_from(duration).unwrap_or(u64::MAX),
-            outcome,
-        }
+        RunEnded { task, run, duration_ns: u64::try_from(duration).unwrap_or(u64::MAX), outcome }
     }
 
     fn call(&self, job: Job) -> Outcome {
@@ -250,11 +240,8 @@ impl Shared {
         // From here on the arguments are the call's alone: what nobody else holds is moved in.
         let dependencies: Vec<_> = job.compute.dependencies.iter().map(|d| d.task).collect();
         drop((job.inputs, job.compute));
-        let context = Context {
-            key: key.clone(),
-            worker: worker.clone(),
-            cancelled: job.cancelled,
-        };
+        let context =
+            Context { key: key.clone(), worker: worker.clone(), cancelled: job.cancelled };
         let entered = context.enter();
         let result = def.run(&mut inputs);
         drop(entered);
@@ -294,11 +281,7 @@ impl Shared {
             }
             Carriage::Bytes => None,
         };
-        Ok(Outcome::Done {
-            value,
-            nbytes,
-            inline,
-        })
+        Ok(Outcome::Done { value, nbytes, inline })
     }
 
     fn error(&self, error: TaskError, def: Option<&TaskDef>) -> Box<TaskError> {

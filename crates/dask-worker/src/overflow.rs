@@ -95,20 +95,14 @@ mod system {
             std::thread::Builder::new()
                 .name("stack-overflow".to_owned())
                 .spawn(move || watch(File::from(reader), &overflows))?;
-            Ok(Self {
-                pipe: Arc::new(writer),
-            })
+            Ok(Self { pipe: Arc::new(writer) })
         }
 
         /// Watches the calling thread, which must keep this reporter, and so the pipe, to its end.
         pub(crate) fn watch_thread(&self) {
             if let (Some(guard), true) = (guard_area(), has_signal_stack()) {
                 let pipe = self.pipe.as_raw_fd();
-                THREAD.set(Thread {
-                    guard,
-                    pipe,
-                    task: None,
-                });
+                THREAD.set(Thread { guard, pipe, task: None });
             }
         }
     }
@@ -123,10 +117,7 @@ mod system {
     /// From now on this thread runs no task.
     pub(crate) fn leave_task() {
         let thread = THREAD.get();
-        THREAD.set(Thread {
-            task: None,
-            ..thread
-        });
+        THREAD.set(Thread { task: None, ..thread });
     }
 
     /// Waits for an overflow, passes it on, and ends the process if nobody else does.
@@ -211,10 +202,7 @@ mod system {
             // SAFETY: the pointer and length are those of `message`. A pipe takes so few bytes at
             // once. If it fails, the previous handler ends the process all the same.
             unsafe { libc::write(thread.pipe, message.as_ptr().cast(), message.len()) };
-            let pause = libc::timespec {
-                tv_sec: FAREWELL.as_secs().cast_signed() + 1,
-                tv_nsec: 0,
-            };
+            let pause = libc::timespec { tv_sec: FAREWELL.as_secs().cast_signed() + 1, tv_nsec: 0 };
             // SAFETY: `pause` is a valid time, and no remainder is asked for.
             unsafe { libc::nanosleep(&pause, std::ptr::null_mut()) };
         }

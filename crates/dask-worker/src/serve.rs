@@ -73,11 +73,7 @@ impl From<JoinError> for Broken {
 impl<News: From<Put> + Send + 'static> Server<News> {
     pub(crate) fn new(store: Arc<Store>, news: mpsc::Sender<News>) -> Self {
         let encoders = Arc::new(Semaphore::new(ENCODERS));
-        Self {
-            store,
-            news,
-            encoders,
-        }
+        Self { store, news, encoders }
     }
 
     /// Accepts connections until it is dropped, and its connections with it.
@@ -134,10 +130,8 @@ impl<News: From<Put> + Send + 'static> Server<News> {
             _ => Some("a peer of this role"),
         };
         if let Some(wanted) = wanted {
-            let rejection = Rejection::Role {
-                is: "a worker".to_owned(),
-                wanted: wanted.to_owned(),
-            };
+            let rejection =
+                Rejection::Role { is: "a worker".to_owned(), wanted: wanted.to_owned() };
             return Ok(send_welcome(&mut connection, &Welcome::Rejected(rejection)).await?);
         }
         send_welcome(&mut connection, &Welcome::Peer).await?;
@@ -229,10 +223,7 @@ impl<News: From<Put> + Send + 'static> Server<News> {
         let values = measuring.await?;
         let (held, is_held) = oneshot::channel();
         let put = Put { values, held };
-        self.news
-            .send(put.into())
-            .await
-            .map_err(|_| Broken::Ended)?;
+        self.news.send(put.into()).await.map_err(|_| Broken::Ended)?;
         is_held.await.map_err(|_| Broken::Ended)
     }
 }

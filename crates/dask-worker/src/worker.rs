@@ -59,10 +59,7 @@ impl Worker {
             None => local_address(&config.scheduler).await?,
         };
         let listener = transports.listen(&wanted).await;
-        let listener = listener.map_err(|source| Error::Listen {
-            address: wanted,
-            source,
-        })?;
+        let listener = listener.map_err(|source| Error::Listen { address: wanted, source })?;
         let address = listener.address().clone();
         let name = config.name.clone();
         let name = name.unwrap_or_else(|| address.to_string());
@@ -87,11 +84,7 @@ impl Worker {
             return Err(Error::NoScheduler { scheduler });
         };
         let (scheduler, from_scheduler) = channel(connection);
-        let peers = Peers::new(
-            transports,
-            config.program.clone(),
-            timeout.min(PEER_TIMEOUT),
-        );
+        let peers = Peers::new(transports, config.program.clone(), timeout.min(PEER_TIMEOUT));
         let state = StateConfig {
             id,
             address: address.clone(),
@@ -100,16 +93,7 @@ impl Worker {
             // A scheduler that asks for none at all would get nothing else.
             heartbeat: Duration::from_millis(heartbeat_ms.max(10)),
         };
-        Ok(Self {
-            config,
-            address,
-            name,
-            state,
-            scheduler,
-            from_scheduler,
-            listener,
-            peers,
-        })
+        Ok(Self { config, address, name, state, scheduler, from_scheduler, listener, peers })
     }
 
     /// Where its peers reach it.
@@ -176,29 +160,19 @@ async fn local_address(scheduler: &Address) -> Result<Address, Error> {
     let scheme = scheduler.scheme();
     if scheme != "tcp" {
         // A transport over sockets has hosts and ports in its addresses too.
-        let port = scheduler
-            .rest()
-            .rsplit_once(':')
-            .map(|(_, port)| port.parse::<u16>());
+        let port = scheduler.rest().rsplit_once(':').map(|(_, port)| port.parse::<u16>());
         let free = match port {
             Some(Ok(_)) => format!("{scheme}://{}:0", scheduler.host()),
             _ => format!("{scheme}://0"),
         };
         return Ok(free.parse()?);
     }
-    let no_route = |source| Error::NoRoute {
-        scheduler: scheduler.clone(),
-        source,
-    };
+    let no_route = |source| Error::NoRoute { scheduler: scheduler.clone(), source };
     let mut found = lookup_host(scheduler.rest()).await.map_err(no_route)?;
     let Some(remote) = found.next() else {
         return Err(no_route(std::io::ErrorKind::NotFound.into()));
     };
-    let any = if remote.is_ipv4() {
-        "0.0.0.0:0"
-    } else {
-        "[::]:0"
-    };
+    let any = if remote.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     // Connecting a datagram socket sends nothing: it only asks for the route.
     let socket = UdpSocket::bind(any).await.map_err(no_route)?;
     socket.connect(remote).await.map_err(no_route)?;

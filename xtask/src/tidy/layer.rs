@@ -43,9 +43,7 @@ const LAYERS: [(&str, Layer); 15] = [
 
 pub(super) fn check(metadata: &Value, root: &Path) -> Vec<Violation> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    packages
-        .flat_map(|package| check_package(package, root))
-        .collect()
+    packages.flat_map(|package| check_package(package, root)).collect()
 }
 
 fn check_package(package: &Value, root: &Path) -> Vec<Violation> {
@@ -92,9 +90,7 @@ fn objection(layer: Layer, dependency: &Value) -> Option<String> {
     if layer == Layer::Client && on == Layer::Peer {
         return Some(format!("make {name} optional, behind a feature"));
     }
-    Some(format!(
-        "a {layer:?} crate must not depend on {name} ({on:?})"
-    ))
+    Some(format!("a {layer:?} crate must not depend on {name} ({on:?})"))
 }
 
 fn layer_of(name: &str) -> Option<Layer> {
@@ -108,10 +104,7 @@ fn line_of(manifest: &str, name: &str) -> usize {
         let rest = line.trim_start().strip_prefix(name);
         rest.is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
     };
-    manifest
-        .lines()
-        .position(names)
-        .map_or(1, |index| index + 1)
+    manifest.lines().position(names).map_or(1, |index| index + 1)
 }
 
 #[cfg(test)]

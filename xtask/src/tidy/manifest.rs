@@ -59,9 +59,7 @@ fn versions(path: &str, content: &str) -> Vec<Violation> {
 }
 
 fn names_version(line: &str) -> bool {
-    let entry = line
-        .split_once('=')
-        .map(|(name, value)| (name.trim(), value.trim()));
+    let entry = line.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
     entry.is_some_and(|(name, value)| {
         !name.starts_with('#') && (value.starts_with('"') || value.contains("version ="))
     })
@@ -98,10 +96,7 @@ mod tests {
     fn versions_are_named_in_the_root() {
         let path = "crates/a/Cargo.toml";
         assert_eq!(lines(path, "[dependencies]\na = \"1\"\n"), [2]);
-        assert_eq!(
-            lines(path, "[dev-dependencies]\na = { version = \"1\" }\n"),
-            [2]
-        );
+        assert_eq!(lines(path, "[dev-dependencies]\na = { version = \"1\" }\n"), [2]);
         assert!(lines(path, "[package]\nname = \"a\"\n").is_empty());
         assert!(lines(path, "[dependencies]\na.workspace = true\n").is_empty());
         for path in ["fuzz/Cargo.toml", "crates/a/fuzz/Cargo.toml"] {

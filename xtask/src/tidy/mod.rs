@@ -39,23 +39,13 @@ struct Violation {
 
 impl Violation {
     fn new(path: &str, line: usize, rule: &'static str, remedy: impl Into<String>) -> Violation {
-        Violation {
-            path: path.to_owned(),
-            line,
-            rule,
-            remedy: remedy.into(),
-        }
+        Violation { path: path.to_owned(), line, rule, remedy: remedy.into() }
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation {
-            path,
-            line,
-            rule,
-            remedy,
-        } = self;
+        let Violation { path, line, rule, remedy } = self;
         write!(f, "{path}:{line}: {rule}: {remedy}")
     }
 }
@@ -95,24 +85,13 @@ fn check_file(path: &str, content: &str) -> Vec<Violation> {
 fn files(root: &Path) -> Result<Vec<String>> {
     let mut command = Command::new("git");
     command
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)
         .stdin(Stdio::null());
-    let output = command.output().map_err(|source| Error::Spawn {
-        command: describe(&command),
-        source,
-    })?;
+    let output =
+        command.output().map_err(|source| Error::Spawn { command: describe(&command), source })?;
     if !output.status.success() {
-        return Err(Error::Failed {
-            command: describe(&command),
-            status: output.status,
-        });
+        return Err(Error::Failed { command: describe(&command), status: output.status });
     }
     let names = String::from_utf8_lossy(&output.stdout).into_owned();
     let names = names.split('\0').filter(|name| !name.is_empty());

@@ -36,11 +36,7 @@ fn file_length(source: &Source<'_>) -> Vec<Violation> {
         0 => source.lines.len(),
         before_tests => before_tests,
     };
-    let limit = if LONG_FILES.contains(&source.path) {
-        LINES_AT_MOST
-    } else {
-        LINES
-    };
+    let limit = if LONG_FILES.contains(&source.path) { LINES_AT_MOST } else { LINES };
     if lines <= limit {
         return Vec::new();
     }
@@ -61,12 +57,7 @@ fn module_names(source: &Source<'_>) -> Vec<Violation> {
         let name = words.find(|word| *word == "mod").and_then(|_| words.next());
         // `mod name;` is told of where the file lies.
         if name.is_some_and(|name| MODULE_NAMES.contains(&name)) {
-            found.push(Violation::new(
-                source.path,
-                index + 1,
-                "module-name",
-                remedy,
-            ));
+            found.push(Violation::new(source.path, index + 1, "module-name", remedy));
         }
     }
     found
@@ -165,20 +156,14 @@ mod tests {
         tested.push_str("#[cfg(test)]\nmod tests {\n");
         tested.push_str(&code.repeat(500));
         assert!(lines("file-length", LIBRARY, &tested).is_empty());
-        assert_eq!(
-            lines("file-length", "tests/it/a.rs", &code.repeat(501)),
-            [501]
-        );
+        assert_eq!(lines("file-length", "tests/it/a.rs", &code.repeat(501)), [501]);
     }
 
     #[test]
     fn names_that_say_nothing_are_found() {
         assert_eq!(lines("module-name", "crates/a/src/types.rs", ""), [1]);
         assert_eq!(lines("module-name", "crates/a/src/common/mod.rs", ""), [1]);
-        assert_eq!(
-            lines("module-name", LIBRARY, "fn a() {}\npub mod utils {\n"),
-            [2]
-        );
+        assert_eq!(lines("module-name", LIBRARY, "fn a() {}\npub mod utils {\n"), [2]);
         assert!(lines("module-name", "crates/a/src/entry.rs", "mod types_of;").is_empty());
     }
 
@@ -200,10 +185,7 @@ mod tests {
     #[test]
     fn notes_are_found_in_comments_alone() {
         for note in NOTES {
-            assert_eq!(
-                lines("note", LIBRARY, &format!("a(); // {note}: later")),
-                [1]
-            );
+            assert_eq!(lines("note", LIBRARY, &format!("a(); // {note}: later")), [1]);
             assert!(lines("note", LIBRARY, &format!("f(\"{note}\")")).is_empty());
         }
     }

@@ -21,11 +21,7 @@ impl<'a> Source<'a> {
             rest = parts.take(rest);
         }
         let code = split(&parts.code);
-        let tests_from = if is_test_file(path) {
-            0
-        } else {
-            tests_from(&code)
-        };
+        let tests_from = if is_test_file(path) { 0 } else { tests_from(&code) };
         Source {
             path,
             lines: content.lines().collect(),
@@ -193,10 +189,7 @@ mod tests {
         assert_eq!(code("a /* b /* c */ d */ e"), "a                   e");
         assert_eq!(code(r#"f("x\"y", z)"#), "f(      , z)");
         assert_eq!(code(r##"f(r#"a"b"#, c)"##), "f(        , c)");
-        assert_eq!(
-            code("f('\"', '\\'', 'a', b'x')"),
-            "f(   ,     ,    , b   )".trim()
-        );
+        assert_eq!(code("f('\"', '\\'', 'a', b'x')"), "f(   ,     ,    , b   )".trim());
     }
 
     #[test]

@@ -19,12 +19,7 @@ pub(super) fn check(source: &Source<'_>) -> Vec<Violation> {
     for (index, line) in source.code.iter().enumerate() {
         if SHELL_WORDS.iter().any(|word| mentions(line, word)) {
             let remedy = "a state is synchronous: leave tasks, timers and IO to the shell";
-            found.push(Violation::new(
-                source.path,
-                index + 1,
-                "state-purity",
-                remedy,
-            ));
+            found.push(Violation::new(source.path, index + 1, "state-purity", remedy));
         }
     }
     found

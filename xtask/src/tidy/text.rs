@@ -33,12 +33,7 @@ fn architecture_length(path: &str, content: &str) -> Option<Violation> {
         return None;
     }
     let remedy = format!("{lines} lines: cut it, {ARCHITECTURE_LINES} are read");
-    Some(Violation::new(
-        path,
-        ARCHITECTURE_LINES + 1,
-        "architecture-length",
-        remedy,
-    ))
+    Some(Violation::new(path, ARCHITECTURE_LINES + 1, "architecture-length", remedy))
 }
 
 #[cfg(test)]

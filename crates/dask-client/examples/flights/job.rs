@@ -37,9 +37,8 @@ impl Sums {
         self.flights += other.flights;
         self.arrivals += other.arrivals;
         self.arrival_delay += other.arrival_delay;
-        self.largest_departure_delay = self
-            .largest_departure_delay
-            .max(other.largest_departure_delay);
+        self.largest_departure_delay =
+            self.largest_departure_delay.max(other.largest_departure_delay);
         self.miles += other.miles;
     }
 }
@@ -53,10 +52,7 @@ pub(crate) fn summarize(path: &str, start: u64, end: u64) -> io::Result<Summary>
     for line in BufReader::new(file.take(end - start)).lines() {
         let line = line?;
         let row = parse(&line).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("this is no flight: {line:?}"),
-            )
+            io::Error::new(io::ErrorKind::InvalidData, format!("this is no flight: {line:?}"))
         })?;
         summary.entry(row.0.to_owned()).or_default().add(&row.1);
     }
@@ -120,19 +116,12 @@ pub(crate) fn submit(
     size: u64,
 ) -> Result<(Vec<Future<Summary>>, Future<Summary>)> {
     let text = path.to_string_lossy();
-    let calls = ranges(path, size)?
-        .into_iter()
-        .map(|(start, end)| (&*text, start, end));
+    let calls = ranges(path, size)?.into_iter().map(|(start, end)| (&*text, start, end));
     let parts: Vec<Future<Summary>> = client.map(summarize, calls);
     let mut level = parts.clone();
     while level.len() > 1 {
-        level = level
-            .chunks(FAN_IN)
-            .map(|parts| client.submit(merge, parts))
-            .collect();
+        level = level.chunks(FAN_IN).map(|parts| client.submit(merge, parts)).collect();
     }
-    let whole = level
-        .pop()
-        .unwrap_or_else(|| client.submit(merge, Vec::<Summary>::new()));
+    let whole = level.pop().unwrap_or_else(|| client.submit(merge, Vec::<Summary>::new()));
     Ok((parts, whole))
 }

@@ -34,16 +34,9 @@ async fn main() -> Result<()> {
     let elapsed = start.elapsed();
 
     print_table(&summary, &airlines(&data("airlines.csv"))?);
-    println!(
-        "\n{} ranges in {:.3} s; tasks by worker:",
-        parts.len(),
-        elapsed.as_secs_f64()
-    );
+    println!("\n{} ranges in {:.3} s; tasks by worker:", parts.len(), elapsed.as_secs_f64());
     for (worker, counts) in client.finished_counts().await? {
-        let counts: Vec<_> = counts
-            .iter()
-            .map(|(name, n)| format!("{name} {n}"))
-            .collect();
+        let counts: Vec<_> = counts.iter().map(|(name, n)| format!("{name} {n}")).collect();
         println!("  {worker}: {}", counts.join(", "));
     }
     client.close().await
@@ -52,9 +45,7 @@ async fn main() -> Result<()> {
 fn print_table(summary: &Summary, airlines: &BTreeMap<String, String>) {
     let mut rows: Vec<(&String, &Sums)> = summary.iter().collect();
     rows.sort_by(|a, b| {
-        b.1.mean_arrival_delay()
-            .partial_cmp(&a.1.mean_arrival_delay())
-            .unwrap_or(Ordering::Equal)
+        b.1.mean_arrival_delay().partial_cmp(&a.1.mean_arrival_delay()).unwrap_or(Ordering::Equal)
     });
     println!(
         "\n{:<28} {:>8} {:>9} {:>20} {:>9} {:>12}",
@@ -69,12 +60,8 @@ fn print_table(summary: &Summary, airlines: &BTreeMap<String, String>) {
 }
 
 fn print_row(name: &str, sums: &Sums) {
-    let mean = sums
-        .mean_arrival_delay()
-        .map_or("NA".to_owned(), |mean| mean.to_string());
-    let largest = sums
-        .largest_departure_delay
-        .map_or("NA".to_owned(), |max| max.to_string());
+    let mean = sums.mean_arrival_delay().map_or("NA".to_owned(), |mean| mean.to_string());
+    let largest = sums.largest_departure_delay.map_or("NA".to_owned(), |max| max.to_string());
     let (flights, arrivals, miles) = (sums.flights, sums.arrivals, sums.miles);
     println!("{name:<28} {flights:>8} {arrivals:>9} {mean:>20} {largest:>9} {miles:>12}");
 }
@@ -83,15 +70,11 @@ fn print_row(name: &str, sums: &Sums) {
 fn airlines(path: &Path) -> io::Result<BTreeMap<String, String>> {
     let text = std::fs::read_to_string(path)?;
     let rows = text.lines().skip(1).filter_map(|line| line.split_once(','));
-    Ok(rows
-        .map(|(code, name)| (code.to_owned(), name.to_owned()))
-        .collect())
+    Ok(rows.map(|(code, name)| (code.to_owned(), name.to_owned())).collect())
 }
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/data")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data").join(name)
 }
 
 /// The flights as a file of their own, gone when this is dropped.

@@ -18,10 +18,7 @@ pub struct Counting {
 impl Counting {
     /// Counts what crosses this transport.
     pub fn new(inner: impl Transport) -> Self {
-        Self {
-            inner: Arc::new(inner),
-            batches: Arc::default(),
-        }
+        Self { inner: Arc::new(inner), batches: Arc::default() }
     }
 
     /// How many batches have been sent.
@@ -38,8 +35,7 @@ impl Counting {
     /// The address in the notation of the other transport.
     fn inner(&self, address: &Address) -> Result<Address, TransportError> {
         let text = format!("{}://{}", self.inner.scheme(), address.rest());
-        text.parse()
-            .map_err(|error| TransportError::Other(Box::new(error)))
+        text.parse().map_err(|error| TransportError::Other(Box::new(error)))
     }
 }
 
@@ -65,14 +61,8 @@ impl Transport for Counting {
         let inner = self.inner.listen(&self.inner(address)?).await;
         let inner = inner.map_err(|error| named(address, error))?;
         let text = format!("counting://{}", inner.address().rest());
-        let address = text
-            .parse()
-            .map_err(|error| TransportError::Other(Box::new(error)))?;
-        Ok(Box::new(CountingListener {
-            inner,
-            address,
-            transport: self.clone(),
-        }))
+        let address = text.parse().map_err(|error| TransportError::Other(Box::new(error)))?;
+        Ok(Box::new(CountingListener { inner, address, transport: self.clone() }))
     }
 }
 

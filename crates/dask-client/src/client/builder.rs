@@ -77,11 +77,8 @@ impl ClientBuilder {
     pub async fn connect(self) -> Result<Client> {
         let address: Address = self.address.parse()?;
         let name = self.name.unwrap_or_else(|| unique_key_name("Client"));
-        let hello = Hello {
-            role: Role::Client { name: name.clone() },
-            program: program(),
-            token: None,
-        };
+        let hello =
+            Hello { role: Role::Client { name: name.clone() }, program: program(), token: None };
         let (connection, welcome) =
             dask_transport::connect(&self.transports, &address, &hello, self.timeout).await?;
         if !matches!(welcome, Welcome::Client { .. }) {
@@ -99,15 +96,7 @@ impl ClientBuilder {
 /// This program, as peers hear of it.
 pub(crate) fn program() -> Program {
     let path = std::env::current_exe().unwrap_or_default();
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-    Program {
-        name,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        target,
-    }
+    Program { name, version: env!("CARGO_PKG_VERSION").to_owned(), target }
 }

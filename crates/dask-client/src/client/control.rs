@@ -45,11 +45,7 @@ fn ids(holds: &[Arc<Hold>]) -> Vec<FutureId> {
 }
 
 fn done(answer: Answer) -> Result<()> {
-    if answer == Answer::Done {
-        Ok(())
-    } else {
-        Err(Kind::Answer.into())
-    }
+    if answer == Answer::Done { Ok(()) } else { Err(Kind::Answer.into()) }
 }
 
 /// How many keys one message names: keys may be long.
@@ -141,10 +137,7 @@ impl Client {
     /// # Errors
     /// When the scheduler is gone.
     pub async fn has_what(&self) -> Result<HashMap<Address, Vec<Key>>> {
-        self.keys(Request::HasWhat {
-            workers: Vec::new(),
-        })
-        .await
+        self.keys(Request::HasWhat { workers: Vec::new() }).await
     }
 
     /// The tasks that each worker was given and has not finished: Dask's `Client.processing`.
@@ -152,10 +145,7 @@ impl Client {
     /// # Errors
     /// When the scheduler is gone.
     pub async fn processing(&self) -> Result<HashMap<Address, Vec<Key>>> {
-        self.keys(Request::Processing {
-            workers: Vec::new(),
-        })
-        .await
+        self.keys(Request::Processing { workers: Vec::new() }).await
     }
 
     async fn keys(&self, request: Request) -> Result<HashMap<Address, Vec<Key>>> {
@@ -171,9 +161,7 @@ impl Client {
     /// When the scheduler is gone.
     pub async fn nthreads(&self) -> Result<HashMap<Address, u32>> {
         let workers = self.scheduler_info().await?.workers.into_iter();
-        Ok(workers
-            .map(|worker| (worker.address, worker.nthreads))
-            .collect())
+        Ok(workers.map(|worker| (worker.address, worker.nthreads)).collect())
     }
 
     /// The scheduler and its workers: Dask's `Client.scheduler_info`.
@@ -196,16 +184,8 @@ impl Client {
             return Err(Kind::Answer.into());
         };
         let mut by_worker: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-        for KeyCount {
-            worker,
-            prefix,
-            finished,
-        } in counts
-        {
-            by_worker
-                .entry(worker)
-                .or_default()
-                .insert(prefix, finished);
+        for KeyCount { worker, prefix, finished } in counts {
+            by_worker.entry(worker).or_default().insert(prefix, finished);
         }
         Ok(by_worker)
     }
@@ -263,7 +243,6 @@ impl Client {
 pub fn fire_and_forget(futures: impl Futures) {
     for hold in holds(futures) {
         let futures = vec![hold.id];
-        hold.client
-            .tell(Event::Told(ClientToScheduler::FireAndForget { futures }));
+        hold.client.tell(Event::Told(ClientToScheduler::FireAndForget { futures }));
     }
 }

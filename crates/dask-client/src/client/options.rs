@@ -80,10 +80,7 @@ impl<C> Options<C> {
         mut self,
         resources: impl IntoIterator<Item = (N, f64)>,
     ) -> Self {
-        self.task.resources = resources
-            .into_iter()
-            .map(|(name, n)| (name.into(), n))
-            .collect();
+        self.task.resources = resources.into_iter().map(|(name, n)| (name.into(), n)).collect();
         self
     }
 
@@ -128,10 +125,7 @@ impl<C> Options<C> {
 
     /// How tasks are named, with what a key of the user's stands for.
     fn naming<'a>(&'a self, key: fn(&'a str) -> Name<'a>) -> Naming<'a> {
-        Naming {
-            name: self.key.as_deref().map_or(Name::Function, key),
-            pure: self.pure,
-        }
+        Naming { name: self.key.as_deref().map_or(Name::Function, key), pure: self.pure }
     }
 }
 

@@ -46,12 +46,7 @@ impl<F: AnyFuture> AsCompleted<F> {
     pub(crate) fn new(futures: Vec<F>) -> Self {
         // Not unbounded: one number for each future that is in here.
         let (sender, done) = mpsc::unbounded_channel();
-        let mut this = Self {
-            pending: HashMap::new(),
-            next: 0,
-            done,
-            sender,
-        };
+        let mut this = Self { pending: HashMap::new(), next: 0, done, sender };
         this.extend(futures);
         this
     }

@@ -42,9 +42,7 @@ pub(crate) async fn fetch(
         for part in remote.chunks(SUBMIT_TASKS) {
             let mut fetches = Fetches::start(link, holds, part, attempt).await?;
             absent.holds.append(&mut fetches.unplaced);
-            fetches
-                .collect(link, holds, &mut payloads, &mut absent)
-                .await?;
+            fetches.collect(link, holds, &mut payloads, &mut absent).await?;
         }
         if absent.holds.is_empty() {
             return Ok(payloads);
@@ -116,10 +114,7 @@ fn first_failure<'a>(mut holds: impl Iterator<Item = &'a Arc<Hold>>) -> Result<(
 
 /// What happened to the task, and not to the client.
 fn is_skipped(outcome: &Outcome) -> bool {
-    matches!(
-        outcome,
-        Outcome::Failed(_) | Outcome::Cancelled(Unanswered::Cancelled(_))
-    )
+    matches!(outcome, Outcome::Failed(_) | Outcome::Cancelled(Unanswered::Cancelled(_)))
 }
 
 /// Positions of futures whose values were not had, and why if a worker could not be reached.
@@ -168,14 +163,7 @@ impl Fetches {
             let handle = fetches
                 .tasks
                 .spawn(async move { from.peers.get(&address, tasks.into_iter().collect()).await });
-            fetches.parts.insert(
-                handle.id(),
-                Part {
-                    worker,
-                    wanted,
-                    handle,
-                },
-            );
+            fetches.parts.insert(handle.id(), Part { worker, wanted, handle });
         }
         Ok(fetches)
     }
@@ -207,9 +195,7 @@ impl Fetches {
             match values {
                 Ok(values) => take(link, holds, payloads, absent, (part, values))?,
                 Err(error) => {
-                    absent
-                        .holds
-                        .extend(part.wanted.iter().map(|(index, _)| *index));
+                    absent.holds.extend(part.wanted.iter().map(|(index, _)| *index));
                     absent.error = Some(error);
                 }
             }
@@ -244,19 +230,11 @@ fn take(
             Some(ValueAt::Found(value)) => payloads[index] = Some(value.clone()),
             Some(ValueAt::Failed(reason)) => {
                 let (key, reason) = (hold.key.clone(), reason.clone());
-                return Err(Kind::Unserializable {
-                    key,
-                    worker: part.worker,
-                    reason,
-                }
-                .into());
+                return Err(Kind::Unserializable { key, worker: part.worker, reason }.into());
             }
             Some(ValueAt::Missing) => {
                 let (future, worker) = (hold.id, part.worker.clone());
-                link.tell(Event::Told(ClientToScheduler::MissingData {
-                    future,
-                    worker,
-                }));
+                link.tell(Event::Told(ClientToScheduler::MissingData { future, worker }));
                 absent.holds.push(index);
             }
             _ => absent.holds.push(index),
@@ -283,12 +261,7 @@ async fn locate(
     let holder = |(position, item): (usize, &Located)| {
         let count = item.workers.len().max(1);
         let chosen = item.workers.get((position + attempt) % count);
-        (
-            item.task,
-            chosen
-                .and_then(|&worker| workers.get(worker as usize))
-                .cloned(),
-        )
+        (item.task, chosen.and_then(|&worker| workers.get(worker as usize)).cloned())
     };
     Ok(items.iter().enumerate().map(holder).collect())
 }

@@ -75,10 +75,7 @@ impl<'a, G: Gather + Send + 'a> IntoFuture for GatherBuilder<'a, G> {
         Box::pin(async move {
             let link = self.client.link();
             // What another client holds is held by this one too, under an id of its own.
-            let own = holds
-                .0
-                .iter()
-                .map(|hold| hold.on(link).unwrap_or_else(|_| hold.clone()));
+            let own = holds.0.iter().map(|hold| hold.on(link).unwrap_or_else(|_| hold.clone()));
             let own: Vec<_> = own.collect();
             let payloads = fetch(link, &own, self.errors).await?;
             let pairs: Vec<_> = holds.0.into_iter().zip(payloads).collect();
@@ -106,12 +103,7 @@ impl Client {
     /// ```
     pub fn gather<'a, G: Gather + Send + 'a>(&self, futures: G) -> GatherBuilder<'a, G> {
         let client = self.clone();
-        GatherBuilder {
-            client,
-            futures,
-            errors: Errors::Raise,
-            lifetime: PhantomData,
-        }
+        GatherBuilder { client, futures, errors: Errors::Raise, lifetime: PhantomData }
     }
 }
 

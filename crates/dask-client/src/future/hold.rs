@@ -47,25 +47,13 @@ impl Hold {
     /// A hold that is about to be submitted.
     pub(crate) fn new(client: &Arc<Link>, key: Key) -> Arc<Self> {
         let (client, id) = (client.clone(), client.next_future());
-        Arc::new(Self {
-            client,
-            id,
-            key,
-            submitted: false.into(),
-            progress: Mutex::default(),
-        })
+        Arc::new(Self { client, id, key, submitted: false.into(), progress: Mutex::default() })
     }
 
     /// A hold on a key that somebody else submitted.
     pub(crate) fn subscribe(client: &Arc<Link>, key: Key) -> Arc<Self> {
         let hold = Self::new(client, key.clone());
-        client.register(
-            [&hold],
-            Event::Subscribed {
-                future: hold.id,
-                key,
-            },
-        );
+        client.register([&hold], Event::Subscribed { future: hold.id, key });
         hold
     }
 
@@ -104,11 +92,7 @@ impl Hold {
             if let Some(outcome) = &progress.outcome {
                 return Poll::Ready(outcome.clone());
             }
-            if !progress
-                .wakers
-                .iter()
-                .any(|waker| waker.will_wake(context.waker()))
-            {
+            if !progress.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
                 progress.wakers.push(context.waker().clone());
             }
             Poll::Pending
@@ -158,11 +142,9 @@ impl Hold {
 
     pub(crate) fn cancelled_error(&self, why: &Unanswered) -> Error {
         match why {
-            Unanswered::Cancelled(reason) => Kind::Cancelled {
-                key: self.key.clone(),
-                reason: reason.clone(),
+            Unanswered::Cancelled(reason) => {
+                Kind::Cancelled { key: self.key.clone(), reason: reason.clone() }.into()
             }
-            .into(),
             other => self.client.unanswered_error(other),
         }
     }

@@ -86,10 +86,7 @@ impl fmt::Display for Status {
 
 impl<T> Future<T> {
     pub(crate) fn new(hold: Arc<Hold>) -> Self {
-        Self {
-            hold,
-            value: PhantomData,
-        }
+        Self { hold, value: PhantomData }
     }
 
     /// The key of the task and of its result.
@@ -228,11 +225,7 @@ impl<T> Hash for Future<T> {
 impl<T> fmt::Debug for Future<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (status, type_name) = (self.status(), self.type_name());
-        write!(
-            f,
-            "<Future: {status}, type: {type_name}, key: {}>",
-            self.key()
-        )
+        write!(f, "<Future: {status}, type: {type_name}, key: {}>", self.key())
     }
 }
 

@@ -88,18 +88,8 @@ impl Group {
             }
             // A line for each tenth of the way, the last included.
             None if self.done * 10 / self.total > (self.done - 1) * 10 / self.total => {
-                let Self {
-                    prefix,
-                    done,
-                    total,
-                    failed,
-                    ..
-                } = self;
-                let failed = if *failed > 0 {
-                    format!(", {failed} failed")
-                } else {
-                    String::new()
-                };
+                let Self { prefix, done, total, failed, .. } = self;
+                let failed = if *failed > 0 { format!(", {failed} failed") } else { String::new() };
                 // A closed standard error is no reason to fail.
                 let _ = writeln!(std::io::stderr(), "{prefix}: {done}/{total}{failed}");
             }

@@ -119,11 +119,7 @@ pub struct Wait<F> {
 /// When the time is up ([`Error::is_timeout`]), or a future is cancelled
 /// ([`Error::is_cancelled`]).
 pub fn wait<F: Futures>(futures: F) -> Wait<F::Future> {
-    Wait {
-        futures: futures.into_list(),
-        first: false,
-        timeout: None,
-    }
+    Wait { futures: futures.into_list(), first: false, timeout: None }
 }
 
 impl<F> Wait<F> {
@@ -149,13 +145,7 @@ impl<F> Wait<F> {
 impl<F: AnyFuture> Wait<F> {
     async fn run(self) -> Result<DoneAndNotDone<F>> {
         let holds: Vec<_> = self.futures.iter().map(hold).collect();
-        let wait = async {
-            if self.first {
-                first(&holds).await
-            } else {
-                all(&holds).await
-            }
-        };
+        let wait = async { if self.first { first(&holds).await } else { all(&holds).await } };
         match self.timeout {
             None => wait.await,
             Some(timeout) => tokio::time::timeout(timeout, wait)
@@ -164,19 +154,14 @@ impl<F: AnyFuture> Wait<F> {
         }
         for hold in &holds {
             if let Some(outcome @ Outcome::Cancelled(_)) = hold.outcome() {
-                return Err(hold
-                    .error(&outcome)
-                    .expect("a cancelled future has an error"));
+                return Err(hold.error(&outcome).expect("a cancelled future has an error"));
             }
         }
         let pairs = self.futures.into_iter().zip(&holds);
         let (done, not_done): (Vec<_>, Vec<_>) =
             pairs.partition(|(_, hold)| hold.outcome().is_some());
         let only = |pairs: Vec<(F, _)>| pairs.into_iter().map(|(future, _)| future).collect();
-        Ok(DoneAndNotDone {
-            done: only(done),
-            not_done: only(not_done),
-        })
+        Ok(DoneAndNotDone { done: only(done), not_done: only(not_done) })
     }
 }
 
@@ -201,14 +186,8 @@ async fn first(holds: &[Arc<Hold>]) {
     }
     let mut waits: Vec<_> = holds.iter().map(|hold| Box::pin(hold.done())).collect();
     std::future::poll_fn(|context| {
-        let ready = waits
-            .iter_mut()
-            .any(|wait| wait.as_mut().poll(context).is_ready());
-        if ready {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        let ready = waits.iter_mut().any(|wait| wait.as_mut().poll(context).is_ready());
+        if ready { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }

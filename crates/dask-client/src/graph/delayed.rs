@@ -101,9 +101,7 @@ impl Persisted {
 }
 
 pub(crate) fn persist<C: Collection>(collection: &C, link: &Arc<Link>, options: &TaskOptions) -> C {
-    let holds = collection
-        .graph()
-        .submit(collection.outputs(), link, options);
+    let holds = collection.graph().submit(collection.outputs(), link, options);
     match holds {
         Ok(holds) => collection.rebuild(holds.into_iter().map(Persisted).collect()),
         Err(error) => {
@@ -119,10 +117,7 @@ pub(crate) fn persist<C: Collection>(collection: &C, link: &Arc<Link>, options: 
 
 impl<T> Delayed<T> {
     fn new(source: Dependency) -> Self {
-        Self {
-            source,
-            value: PhantomData,
-        }
+        Self { source, value: PhantomData }
     }
 
     /// The key of the call and of its result.
@@ -151,11 +146,7 @@ impl<T: Value> Delayed<T> {
     /// # Errors
     /// When the task fails, or the default client's scheduler is gone.
     pub async fn compute(&self) -> Result<T> {
-        crate::default::or_local()
-            .await?
-            .compute(self)
-            .result()
-            .await
+        crate::default::or_local().await?.compute(self).result().await
     }
 
     /// Starts the call on the default client and keeps the result there, or in this process where
@@ -184,10 +175,7 @@ impl<T: Value> Collection for Delayed<T> {
     }
 
     fn rebuild(&self, outputs: Vec<Persisted>) -> Self {
-        outputs
-            .into_iter()
-            .next()
-            .map_or_else(|| self.clone(), Persisted::delayed)
+        outputs.into_iter().next().map_or_else(|| self.clone(), Persisted::delayed)
     }
 
     fn finish(&self) -> Delayed<T> {
@@ -209,21 +197,14 @@ impl<T> fmt::Debug for Delayed<T> {
 
 impl Node {
     pub(crate) fn new(key: Key, def: &'static TaskDef, call: Call) -> Self {
-        Self {
-            key,
-            def,
-            call,
-            invalid: None,
-        }
+        Self { key, def, call, invalid: None }
     }
 
     /// Submits the call with everything that it needs.
     pub(crate) fn submit(self: &Arc<Self>, link: &Arc<Link>, options: &TaskOptions) -> Arc<Hold> {
         let plan = Plan::new(vec![self.clone()], &Graph::new());
         let plan = plan.expect("delayed calls depend on earlier ones, so they form no cycle");
-        plan.send(link, options)
-            .remove(&self.key)
-            .expect("the plan is for this call")
+        plan.send(link, options).remove(&self.key).expect("the plan is for this call")
     }
 
     /// Why the call cannot be made, as its task's failure.

@@ -71,20 +71,12 @@ impl Graph {
         let mut call = CallBuilder::new(Carriage::Objects, tokenizer, BytesMut::new());
         args.write(&mut call).map_err(|error| {
             let kind = TaskErrorKind::Serialization;
-            Kind::Task(Arc::new(refusal(
-                kind,
-                Some(key.clone()),
-                function.def(),
-                &error,
-            )))
+            Kind::Task(Arc::new(refusal(kind, Some(key.clone()), function.def(), &error)))
         })?;
         let (call, _) = call.finish();
         let node = Node::new(key.clone(), function.def(), call);
         self.nodes.insert(key.clone(), Arc::new(node));
-        Ok(KeyRef {
-            key,
-            value: PhantomData,
-        })
+        Ok(KeyRef { key, value: PhantomData })
     }
 
     /// The result of the task with this key, which may be added later, or be on the cluster.
@@ -92,10 +84,7 @@ impl Graph {
     /// # Errors
     /// When the key is too long.
     pub fn key<T>(key: impl Into<String>) -> Result<KeyRef<T>> {
-        Ok(KeyRef {
-            key: Key::try_from(key.into())?,
-            value: PhantomData,
-        })
+        Ok(KeyRef { key: Key::try_from(key.into())?, value: PhantomData })
     }
 
     /// The keys that have a task in this graph.
@@ -106,10 +95,7 @@ impl Graph {
     /// A graph whose only output is there already.
     pub(crate) fn of_future(hold: Arc<Hold>) -> Self {
         let futures = BTreeMap::from([(hold.key.clone(), hold)]);
-        Self {
-            futures,
-            ..Self::default()
-        }
+        Self { futures, ..Self::default() }
     }
 
     /// A delayed call with everything that it needs.
@@ -137,9 +123,7 @@ impl Graph {
         options: &TaskOptions,
     ) -> Result<Vec<Arc<Hold>>> {
         let keys: Vec<K> = keys.into_iter().collect();
-        let nodes = keys
-            .iter()
-            .filter_map(|key| self.nodes.get(key.as_ref()).cloned());
+        let nodes = keys.iter().filter_map(|key| self.nodes.get(key.as_ref()).cloned());
         let holds = Plan::new(nodes.collect(), self)?.send(link, options);
         let hold = |key: &K| match (holds.get(key.as_ref()), self.futures.get(key.as_ref())) {
             (Some(hold), _) => Ok(hold.clone()),
@@ -222,13 +206,7 @@ impl Plan {
             }
             known.holds.insert(node.key.clone(), hold);
         }
-        link.submit(
-            &sent,
-            Submit {
-                options: options.clone(),
-                tasks,
-            },
-        );
+        link.submit(&sent, Submit { options: options.clone(), tasks });
         known.holds
     }
 }
@@ -239,17 +217,8 @@ enum Visit {
 }
 
 fn cycle(path: &[(Arc<Node>, usize)], key: &Key) -> crate::Error {
-    let start = path
-        .iter()
-        .position(|(node, _)| node.key == *key)
-        .unwrap_or(0);
-    Kind::Cycle(
-        path[start..]
-            .iter()
-            .map(|(node, _)| node.key.clone())
-            .collect(),
-    )
-    .into()
+    let start = path.iter().position(|(node, _)| node.key == *key).unwrap_or(0);
+    Kind::Cycle(path[start..].iter().map(|(node, _)| node.key.clone()).collect()).into()
 }
 
 /// What the tasks of a plan refer to, each looked up once.
@@ -266,23 +235,16 @@ impl Known<'_> {
     /// The task of a call, or why it cannot be one.
     fn specify(&mut self, node: &Node, hold: &Hold) -> Result<TaskSpec, Outcome> {
         let failed = |kind, error: &dyn std::error::Error| {
-            Outcome::Failed(Arc::new(refusal(
-                kind,
-                Some(node.key.clone()),
-                node.def,
-                error,
-            )))
+            Outcome::Failed(Arc::new(refusal(kind, Some(node.key.clone()), node.def, error)))
         };
         if let Some(failure) = node.failure() {
             return Err(Outcome::Failed(Arc::new(failure)));
         }
-        let function = self
-            .function(node.def)
-            .map_err(|error| failed(TaskErrorKind::NoFunction, &error))?;
+        let function =
+            self.function(node.def).map_err(|error| failed(TaskErrorKind::NoFunction, &error))?;
         let needed = node.call.dependencies.iter();
-        let dependencies: Vec<FutureId> = needed
-            .map(|dependency| self.dependency(dependency))
-            .collect::<Result<_, _>>()?;
+        let dependencies: Vec<FutureId> =
+            needed.map(|dependency| self.dependency(dependency)).collect::<Result<_, _>>()?;
         let body = match self.link.carriage {
             Carriage::Objects => node.call.body.clone(),
             Carriage::Bytes => {

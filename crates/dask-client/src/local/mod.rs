@@ -103,9 +103,7 @@ impl LocalCluster {
     }
 
     async fn connect(&self, set_as_default: bool) -> Result<Client> {
-        let builder = Client::builder()
-            .address(&self.address)
-            .set_as_default(set_as_default);
+        let builder = Client::builder().address(&self.address).set_as_default(set_as_default);
         builder.transports(self.transports.clone()).connect().await
     }
 
@@ -163,10 +161,7 @@ impl Threads {
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;
-        Ok(Self {
-            handle: runtime.handle().clone(),
-            runtime: Some(runtime),
-        })
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 }
 
@@ -235,16 +230,8 @@ impl LocalClusterBuilder {
 
     async fn start(self) -> Result<LocalCluster> {
         dask_task::registry::check()?;
-        let default = if self.processes {
-            "tcp://127.0.0.1:0"
-        } else {
-            "inproc://0"
-        };
-        let address: Address = self
-            .scheduler_address
-            .as_deref()
-            .unwrap_or(default)
-            .parse()?;
+        let default = if self.processes { "tcp://127.0.0.1:0" } else { "inproc://0" };
+        let address: Address = self.scheduler_address.as_deref().unwrap_or(default).parse()?;
         let config = dask_scheduler::Config {
             id: unique_key_name("Scheduler"),
             ..dask_scheduler::Config::default()
@@ -266,15 +253,9 @@ impl LocalClusterBuilder {
                 }
             }
         }));
-        cluster
-            .tasks
-            .extend(self.start_workers(&cluster.address, &stopped).await?);
+        cluster.tasks.extend(self.start_workers(&cluster.address, &stopped).await?);
         let observer = cluster.connect(false).await?;
-        observer
-            .options()
-            .timeout(START_TIMEOUT)
-            .wait_for_workers(self.workers)
-            .await?;
+        observer.options().timeout(START_TIMEOUT).wait_for_workers(self.workers).await?;
         observer.close().await?;
         Ok(cluster)
     }
@@ -282,8 +263,7 @@ impl LocalClusterBuilder {
     fn threads(&self) -> u32 {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
-        self.threads_per_worker
-            .unwrap_or_else(|| (cores / self.workers.max(1)).max(1))
+        self.threads_per_worker.unwrap_or_else(|| (cores / self.workers.max(1)).max(1))
     }
 
     async fn start_workers(
@@ -319,12 +299,7 @@ impl LocalClusterBuilder {
             None => std::env::current_exe()?,
         };
         let (scheduler, threads) = (scheduler.clone(), self.threads());
-        Ok(WorkerProcess {
-            program,
-            scheduler,
-            name,
-            threads,
-        })
+        Ok(WorkerProcess { program, scheduler, name, threads })
     }
 }
 
@@ -336,11 +311,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 
 /// A client of a cluster of its own: [`Client::local`].
 pub(crate) async fn client() -> Result<Client> {
-    LocalCluster::builder()
-        .build()
-        .await?
-        .into_client(true)
-        .await
+    LocalCluster::builder().build().await?.into_client(true).await
 }
 
 /// The cluster in which collections are computed where no client is connected: Dask's threaded

@@ -43,9 +43,7 @@ pub(super) async fn start(
     workers: Vec<WorkerProcess>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Vec<JoinHandle<()>>> {
-    let spawned = workers
-        .into_iter()
-        .map(|worker| Ok((worker.spawn()?, worker)));
+    let spawned = workers.into_iter().map(|worker| Ok((worker.spawn()?, worker)));
     let spawned: Vec<_> = spawned.collect::<Result<_>>()?;
     let mut tasks = Vec::new();
     let deadline = tokio::time::Instant::now() + START_TIMEOUT;
@@ -53,11 +51,7 @@ pub(super) async fn start(
         let joined = tokio::time::timeout_at(deadline, joined(&mut output)).await;
         if !joined.map_err(|_| Error::timeout("starting worker processes", START_TIMEOUT))? {
             let status = child.wait().await?.to_string();
-            return Err(Kind::WorkerStart {
-                name: worker.name,
-                status,
-            }
-            .into());
+            return Err(Kind::WorkerStart { name: worker.name, status }.into());
         }
         tasks.push(tokio::spawn(worker.watch(child, output, stopped.clone())));
     }
@@ -100,10 +94,7 @@ impl WorkerProcess {
                 () = until(stopped.clone()) => return,
             }
             waited = Some(wait);
-            running = self
-                .spawn()
-                .map_err(|error| tracing::error!(%error, "it cannot"))
-                .ok();
+            running = self.spawn().map_err(|error| tracing::error!(%error, "it cannot")).ok();
         }
     }
 }

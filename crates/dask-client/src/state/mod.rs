@@ -58,10 +58,7 @@ impl ClientState {
             Event::Submitted(submit) => self.submitted(submit, out),
             Event::Subscribed { future, key } => {
                 if self.hold(future, out) {
-                    out.push(Instruction::Send(ClientToScheduler::Subscribe {
-                        future,
-                        key,
-                    }));
+                    out.push(Instruction::Send(ClientToScheduler::Subscribe { future, key }));
                 }
             }
             Event::Released(future) => self.released(future, out),
@@ -74,10 +71,7 @@ impl ClientState {
                         self.futures.extend(holds);
                     }
                     self.open.insert(id);
-                    out.push(Instruction::Send(ClientToScheduler::Request {
-                        id,
-                        request,
-                    }));
+                    out.push(Instruction::Send(ClientToScheduler::Request { id, request }));
                 }
             },
             Event::Forgot(id) => {
@@ -109,10 +103,7 @@ impl ClientState {
             part.push(task);
         }
         if !part.is_empty() {
-            let part = Submit {
-                tasks: part,
-                ..submit
-            };
+            let part = Submit { tasks: part, ..submit };
             out.push(Instruction::Send(ClientToScheduler::Submit(part)));
         }
     }
@@ -122,10 +113,7 @@ impl ClientState {
         let why = self.over();
         match why {
             None => drop(self.futures.insert(future, Hold::Pending)),
-            Some(ref why) => out.push(Instruction::Abandon {
-                future,
-                why: why.clone(),
-            }),
+            Some(ref why) => out.push(Instruction::Abandon { future, why: why.clone() }),
         }
         why.is_none()
     }
@@ -140,12 +128,7 @@ impl ClientState {
         {
             return futures.push(future);
         }
-        self.send(
-            ClientToScheduler::Release {
-                futures: vec![future],
-            },
-            out,
-        );
+        self.send(ClientToScheduler::Release { futures: vec![future] }, out);
     }
 
     fn said(&mut self, message: SchedulerToClient, out: &mut Instructions) {
@@ -158,10 +141,7 @@ impl ClientState {
                 let error: Arc<TaskError> = Arc::from(error);
                 for future in futures {
                     if self.settle(future) {
-                        out.push(Instruction::Fail {
-                            future,
-                            error: error.clone(),
-                        });
+                        out.push(Instruction::Fail { future, error: error.clone() });
                     }
                 }
             }
@@ -177,10 +157,7 @@ impl ClientState {
                 let why = Unanswered::Cancelled(reason.into());
                 for future in futures {
                     if self.futures.remove(&future).is_some() {
-                        out.push(Instruction::Abandon {
-                            future,
-                            why: why.clone(),
-                        });
+                        out.push(Instruction::Abandon { future, why: why.clone() });
                     }
                 }
             }
@@ -211,18 +188,12 @@ impl ClientState {
         let mut futures: Vec<_> = self.futures.drain().map(|(future, _)| future).collect();
         futures.sort_unstable();
         for future in futures {
-            out.push(Instruction::Abandon {
-                future,
-                why: why.clone(),
-            });
+            out.push(Instruction::Abandon { future, why: why.clone() });
         }
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_unstable();
         for id in open {
-            out.push(Instruction::Unanswered {
-                id,
-                why: why.clone(),
-            });
+            out.push(Instruction::Unanswered { id, why: why.clone() });
         }
     }
 

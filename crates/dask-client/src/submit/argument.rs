@@ -89,25 +89,14 @@ impl CallBuilder {
             Carriage::Objects => CallWriter::live(),
             Carriage::Bytes => CallWriter::encoded(buffer),
         };
-        Self {
-            writer,
-            tokenizer,
-            dependencies: Vec::new(),
-        }
+        Self { writer, tokenizer, dependencies: Vec::new() }
     }
 
     /// The call, and what is left of the buffer.
     pub(crate) fn finish(self) -> (Call, BytesMut) {
         let (body, buffer) = self.writer.finish();
         let token = self.tokenizer.map(Tokenizer::finish);
-        (
-            Call {
-                body,
-                dependencies: self.dependencies,
-                token,
-            },
-            buffer,
-        )
+        (Call { body, dependencies: self.dependencies, token }, buffer)
     }
 
     fn value<T: Value>(&mut self, value: T) -> Result<(), ArgumentError> {
@@ -124,15 +113,12 @@ impl CallBuilder {
         // A key that occurs twice is one dependency. Calls have few, so a search beats a map; long
         // lists of futures are mostly distinct, so only the last few are compared.
         let recent = self.dependencies.len().saturating_sub(16);
-        let known = self.dependencies[recent..]
-            .iter()
-            .position(|d| d.key() == dependency.key());
+        let known = self.dependencies[recent..].iter().position(|d| d.key() == dependency.key());
         let index = known.map_or(self.dependencies.len(), |position| recent + position);
         if known.is_none() {
             self.dependencies.push(dependency);
         }
-        self.writer
-            .dependency(u32::try_from(index).unwrap_or(u32::MAX));
+        self.writer.dependency(u32::try_from(index).unwrap_or(u32::MAX));
     }
 
     fn list(&mut self, length: usize) {

@@ -62,18 +62,7 @@ impl<'a> Submitter<'a> {
         let function = registry::find(def.path, def.signature).map(|_| link.function(def));
         let tokenizer = naming.pure.then(|| tokenizer(def));
         let (buffer, batch, holds, needed) = Default::default();
-        Self {
-            link,
-            options,
-            naming,
-            def,
-            tokenizer,
-            function,
-            buffer,
-            batch,
-            holds,
-            needed,
-        }
+        Self { link, options, naming, def, tokenizer, function, buffer, batch, holds, needed }
     }
 
     /// Adds a call to the batch; [`Submitter::flush`] sends it.
@@ -111,10 +100,7 @@ impl<'a> Submitter<'a> {
     pub(crate) fn flush(&mut self) {
         if !self.batch.is_empty() {
             let tasks = std::mem::take(&mut self.batch);
-            let submit = Submit {
-                options: self.options.clone(),
-                tasks,
-            };
+            let submit = Submit { options: self.options.clone(), tasks };
             self.link.submit(&self.holds, submit);
         }
         self.holds.clear();
@@ -133,10 +119,7 @@ impl<'a> Submitter<'a> {
             future: hold.id,
             key: hold.key.clone(),
             function,
-            content: call
-                .token
-                .filter(|_| explicit)
-                .map(|token| *token.as_bytes()),
+            content: call.token.filter(|_| explicit).map(|token| *token.as_bytes()),
             dependencies,
             body: call.body,
         });
@@ -196,10 +179,7 @@ pub(crate) fn refusal(
     let unnamed =
         || Key::new(unique_key_name("task")).expect("a uuid is shorter than a key may be");
     let key = key.unwrap_or_else(unnamed);
-    TaskError {
-        function: def.path.to_owned(),
-        ..TaskError::from_error(kind, key, error)
-    }
+    TaskError { function: def.path.to_owned(), ..TaskError::from_error(kind, key, error) }
 }
 
 /// A tokenizer that has taken in the function's identity.

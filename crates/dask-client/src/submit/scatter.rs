@@ -30,12 +30,7 @@ pub(crate) struct Scatter {
 impl Default for Scatter {
     fn default() -> Self {
         let timeout = Duration::from_secs(30);
-        Self {
-            workers: Vec::new(),
-            broadcast: false,
-            hash: true,
-            timeout,
-        }
+        Self { workers: Vec::new(), broadcast: false, hash: true, timeout }
     }
 }
 
@@ -58,10 +53,7 @@ pub(crate) async fn scatter<T: Value>(
     for part in data.chunks(KEYS_AT_ONCE) {
         place(link, how, part).await?;
     }
-    Ok(data
-        .into_iter()
-        .map(|datum| Future::new(datum.hold))
-        .collect())
+    Ok(data.into_iter().map(|datum| Future::new(datum.hold)).collect())
 }
 
 /// One value on its way.
@@ -79,17 +71,10 @@ impl Datum {
             Carriage::Objects => dask_task::live(value),
             Carriage::Bytes => {
                 let bytes = dask_task::encode(&value);
-                Payload::Bytes(bytes.map_err(|source| Kind::Value {
-                    key: key.clone(),
-                    source,
-                })?)
+                Payload::Bytes(bytes.map_err(|source| Kind::Value { key: key.clone(), source })?)
             }
         };
-        Ok(Self {
-            hold: Hold::new(link, key),
-            nbytes,
-            value,
-        })
+        Ok(Self { hold: Hold::new(link, key), nbytes, value })
     }
 }
 
@@ -114,9 +99,7 @@ async fn place(link: &Arc<Link>, how: &Scatter, data: &[Datum]) -> Result<()> {
     let mut by_worker: BTreeMap<Address, Vec<StoredValue>> = BTreeMap::new();
     for (datum, item) in data.iter().zip(items) {
         for worker in item.workers {
-            let worker = workers
-                .get(worker as usize)
-                .ok_or(Error::from(Kind::Answer))?;
+            let worker = workers.get(worker as usize).ok_or(Error::from(Kind::Answer))?;
             let (task, key, value) = (item.task, datum.hold.key.clone(), datum.value.clone());
             let stored = StoredValue { task, key, value };
             by_worker.entry(worker.clone()).or_default().push(stored);
@@ -143,10 +126,7 @@ async fn place(link: &Arc<Link>, how: &Scatter, data: &[Datum]) -> Result<()> {
 /// `"Vec<f64>-<token>"`, as Dask names scattered data by their type.
 fn name<T: Value>(value: &T, how: &Scatter) -> Result<Key> {
     let prefix = short_type_name(std::any::type_name::<T>());
-    let name = if how.hash {
-        key_name(&prefix, tokenize(value)?)
-    } else {
-        unique_key_name(&prefix)
-    };
+    let name =
+        if how.hash { key_name(&prefix, tokenize(value)?) } else { unique_key_name(&prefix) };
     Ok(Key::new(name)?)
 }

@@ -26,10 +26,7 @@ pub struct VersionRange {
 
 impl VersionRange {
     /// What this build speaks.
-    pub const OURS: Self = Self {
-        oldest: PROTOCOL_VERSION,
-        newest: PROTOCOL_VERSION,
-    };
+    pub const OURS: Self = Self { oldest: PROTOCOL_VERSION, newest: PROTOCOL_VERSION };
 
     /// The newest version that both sides speak.
     #[must_use]
@@ -240,13 +237,8 @@ fn decode<T: serde::de::DeserializeOwned>(frames: &Frames) -> Result<(u16, T), H
         return Err(HandshakeError::NotDask { start });
     };
     let number = |i: usize| u16::from_le_bytes([versions[i], versions[i + 1]]);
-    let theirs = VersionRange {
-        oldest: number(0),
-        newest: number(2),
-    };
+    let theirs = VersionRange { oldest: number(0), newest: number(2) };
     let ours = VersionRange::OURS;
-    let version = ours
-        .common(theirs)
-        .ok_or(HandshakeError::Version { theirs, ours })?;
+    let version = ours.common(theirs).ok_or(HandshakeError::Version { theirs, ours })?;
     Ok((version, codec::decode_one(body)?))
 }

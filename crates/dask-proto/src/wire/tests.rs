@@ -16,11 +16,7 @@ fn batches_survive_any_cut() {
     let batches = [
         Frames::default(),
         Frames::new(vec![Bytes::new(), Bytes::from_static(b"x"), Bytes::new()]),
-        Frames::new(vec![
-            vec![1; 100_000].into(),
-            vec![2; 10].into(),
-            vec![3; 5000].into(),
-        ]),
+        Frames::new(vec![vec![1; 100_000].into(), vec![2; 10].into(), vec![3; 5000].into()]),
     ];
     let mut stream = Vec::new();
     for batch in &batches {
@@ -46,12 +42,7 @@ fn large_frames_are_neither_copied_on_the_way_out_nor_on_the_way_in() {
     let chunks = encode(&Frames::new(vec![large.clone()])).unwrap();
     assert!(chunks.chunks.iter().any(|c| c.as_ptr() == large.as_ptr()));
     let mut decoder = Decoder::new(Limits::MESSAGES);
-    assert!(
-        decoder
-            .decode(&mut prefix(&[1 << 20]).as_slice())
-            .unwrap()
-            .is_none()
-    );
+    assert!(decoder.decode(&mut prefix(&[1 << 20]).as_slice()).unwrap().is_none());
     decoder.space().unwrap().put_slice(&large);
     let frames = decoder.decode(&mut [].as_slice()).unwrap().unwrap();
     assert_eq!(frames.bytes, [large]);
@@ -59,11 +50,7 @@ fn large_frames_are_neither_copied_on_the_way_out_nor_on_the_way_in() {
 
 #[test]
 fn limits_are_checked_before_the_bytes_arrive() {
-    let limits = Limits {
-        frames: 2,
-        frame_bytes: 10,
-        batch_bytes: 15,
-    };
+    let limits = Limits { frames: 2, frame_bytes: 10, batch_bytes: 15 };
     let refused = |lengths: &[u64]| decoded(limits, &prefix(lengths)).unwrap_err();
     let (frames, limit) = (3, 2);
     assert_eq!(refused(&[0, 0, 0]), WireError::Frames { frames, limit });
@@ -71,10 +58,7 @@ fn limits_are_checked_before_the_bytes_arrive() {
     assert_eq!(refused(&[11]), WireError::Frame { bytes, limit });
     let (bytes, limit) = (16, 15);
     assert_eq!(refused(&[8, 8]), WireError::Batch { bytes, limit });
-    let huge = Limits {
-        frame_bytes: u64::MAX,
-        ..Limits::MESSAGES
-    };
+    let huge = Limits { frame_bytes: u64::MAX, ..Limits::MESSAGES };
     assert!(decoded(huge, &prefix(&[u64::MAX, 2])).unwrap().is_none());
 }
 
@@ -93,18 +77,13 @@ fn a_foreign_protocol_is_recognised_by_its_first_wrong_byte() {
     let http = decoded(Limits::HANDSHAKE, b"HTTP/1.1 400 Bad Request\r\n").unwrap_err();
     assert!(http.to_string().contains("HTTP/1.1 400 Bad Request"));
     let start = "dX".to_owned();
-    assert_eq!(
-        decoded(Limits::HANDSHAKE, b"dX").unwrap_err(),
-        WireError::Foreign { start }
-    );
+    assert_eq!(decoded(Limits::HANDSHAKE, b"dX").unwrap_err(), WireError::Foreign { start });
     assert!(decoded(Limits::HANDSHAKE, b"das").unwrap().is_none());
 }
 
 #[test]
 fn a_stream_that_ends_inside_a_batch_is_truncated() {
-    let bytes = encode(&Frames::new(vec![vec![1; 20].into()]))
-        .unwrap()
-        .copy_to_bytes(36);
+    let bytes = encode(&Frames::new(vec![vec![1; 20].into()])).unwrap().copy_to_bytes(36);
     for end in 0..=bytes.len() {
         let mut decoder = Decoder::new(Limits::MESSAGES);
         let _ = decoder.decode(&mut &bytes[..end]).unwrap();

@@ -29,11 +29,7 @@ pub(crate) fn messages<M: Serialize + DeserializeOwned + Debug>(data: &[u8]) {
 /// # Panics
 /// When the decoder keeps input or goes over its limits.
 pub(crate) fn stream(data: &[u8]) {
-    let limits = Limits {
-        frames: 100,
-        frame_bytes: 1 << 20,
-        batch_bytes: 2 << 20,
-    };
+    let limits = Limits { frames: 100, frame_bytes: 1 << 20, batch_bytes: 2 << 20 };
     let piece = usize::from(data.first().copied().unwrap_or_default()) + 1;
     let mut decoder = Decoder::new(limits);
     for mut piece in data.chunks(piece) {

@@ -27,8 +27,7 @@ fn check(name: &str, messages: &[impl Debug], batches: &[Frames]) {
     for batch in batches {
         let mut chunks = wire::encode(batch).unwrap();
         for line in chunks.copy_to_bytes(chunks.remaining()).chunks(40) {
-            line.iter()
-                .for_each(|byte| write!(hex, "{byte:02x}").unwrap());
+            line.iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
             hex.push('\n');
         }
         hex.push('\n');
@@ -38,9 +37,7 @@ fn check(name: &str, messages: &[impl Debug], batches: &[Frames]) {
 }
 
 fn compare(file: &str, now: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, now).unwrap();
     }
@@ -63,22 +60,14 @@ fn messages<M: Serialize + Debug>(name: &str, messages: &[M]) {
 fn hello_is_unchanged() {
     let hellos: Vec<_> = sample::roles().into_iter().map(sample::hello).collect();
     let encode = |hello| encode_hello(VersionRange::OURS, hello).unwrap();
-    check(
-        "hello",
-        &hellos,
-        &hellos.iter().map(encode).collect::<Vec<_>>(),
-    );
+    check("hello", &hellos, &hellos.iter().map(encode).collect::<Vec<_>>());
 }
 
 #[test]
 fn welcome_is_unchanged() {
     let welcomes = sample::welcomes();
     let encode = |welcome| encode_welcome(VersionRange::OURS, welcome).unwrap();
-    check(
-        "welcome",
-        &welcomes,
-        &welcomes.iter().map(encode).collect::<Vec<_>>(),
-    );
+    check("welcome", &welcomes, &welcomes.iter().map(encode).collect::<Vec<_>>());
 }
 
 #[test]
@@ -120,10 +109,7 @@ fn a_batch_with_payloads_in_the_blob_and_in_frames_is_unchanged() {
         (TaskId(3), ValueAt::Found(sample::payload("third"))),
     ];
     let (id, last) = (RequestId(1), false);
-    let batch = [
-        PeerReply::Values { id, values, last },
-        PeerReply::Busy { id },
-    ];
+    let batch = [PeerReply::Values { id, values, last }, PeerReply::Busy { id }];
     let frames = codec::encode(&batch, Carriage::Bytes).unwrap();
     check("batch", &batch, &[frames]);
 }
@@ -144,10 +130,7 @@ fn all_are_sampled<T: Serialize + DeserializeOwned + Debug>(samples: &[T]) {
     };
     let sampled: BTreeSet<usize> = samples.iter().map(index).collect();
     let name = std::any::type_name::<T>();
-    assert!(
-        sampled.into_iter().eq(0..variants::<T>()),
-        "{name} lacks samples"
-    );
+    assert!(sampled.into_iter().eq(0..variants::<T>()), "{name} lacks samples");
 }
 
 #[test]

@@ -62,10 +62,7 @@ fn random_bytes_decode_or_fail_within_bounds() {
 #[test]
 fn random_bytes_behind_a_right_start_fail_within_bounds() {
     let mut random = Xorshift(0x2545_f491_4f6c_dd1d);
-    let hello = encode_hello(
-        VersionRange::OURS,
-        &sample::hello(sample::roles().remove(1)),
-    );
+    let hello = encode_hello(VersionRange::OURS, &sample::hello(sample::roles().remove(1)));
     let hello = hello.unwrap().bytes[0].clone();
     for round in 0..20_000 {
         let mut said = hello[..12].to_vec();
@@ -108,10 +105,7 @@ fn harm<M: Serialize + DeserializeOwned + Debug>(messages: &[M]) {
         }
         let mut longer = valid.clone();
         longer.bytes[0] = [&valid.bytes[0][..], &[0]].concat().into();
-        assert!(
-            codec::decode::<M>(longer).is_err(),
-            "{message:?} decodes with a tail"
-        );
+        assert!(codec::decode::<M>(longer).is_err(), "{message:?} decodes with a tail");
     }
 }
 
@@ -148,10 +142,8 @@ fn a_batch_without_frames_is_empty() {
 
 #[test]
 fn payloads_that_did_not_arrive_are_missed() {
-    let payloads = [
-        sample::payload("small"),
-        Payload::from(Bytes::from(vec![1; BLOB_PAYLOAD_BYTES + 1])),
-    ];
+    let payloads =
+        [sample::payload("small"), Payload::from(Bytes::from(vec![1; BLOB_PAYLOAD_BYTES + 1]))];
     let valid = codec::encode(&payloads, Carriage::Bytes).unwrap();
     for harm in [
         |bytes: &mut Vec<Bytes>| bytes.truncate(1),
@@ -166,11 +158,7 @@ fn payloads_that_did_not_arrive_are_missed() {
         assert!(cause.contains("did not arrive"), "{cause}");
     }
     // An object, a reference of no kind, and a length beyond any limit.
-    for header in [
-        &[1, 2][..],
-        &[1, 3],
-        &[1, 253, 1, 255, 255, 255, 255, 255, 255, 255],
-    ] {
+    for header in [&[1, 2][..], &[1, 3], &[1, 253, 1, 255, 255, 255, 255, 255, 255, 255]] {
         let frames = Frames::new(vec![header.to_vec().into()]);
         assert!(codec::decode::<Payload>(frames).is_err());
     }
@@ -197,10 +185,7 @@ fn a_stranger_is_told_apart() {
     assert!(error.to_string().contains("GET / HTTP/1.1"), "{error}");
     let large = Frames::new(vec![Bytes::from(vec![0; MAX_HANDSHAKE_BYTES + 1])]);
     let error = decode_hello(&large).unwrap_err();
-    assert!(
-        matches!(error, HandshakeError::TooLarge { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, HandshakeError::TooLarge { .. }), "{error:?}");
     for frames in [Frames::default(), Frames::new(vec![Bytes::new(); 2])] {
         let error = decode_hello(&frames).unwrap_err();
         assert!(matches!(error, HandshakeError::NotDask { .. }), "{error:?}");

@@ -47,17 +47,12 @@ fn every_message_survives() {
 #[test]
 fn a_payload_is_found_again_wherever_it_travels() {
     let sizes = [0, 1, BLOB_PAYLOAD_BYTES, BLOB_PAYLOAD_BYTES + 1, 1 << 20, 3];
-    let payloads: Vec<Payload> = sizes
-        .iter()
-        .map(|&size| Bytes::from(vec![size as u8; size]).into())
-        .collect();
+    let payloads: Vec<Payload> =
+        sizes.iter().map(|&size| Bytes::from(vec![size as u8; size]).into()).collect();
     let frames = codec::encode(&payloads, Carriage::Bytes).unwrap();
     // The header, the blob, and one frame for each that is too large for it.
     let lengths: Vec<usize> = frames.bytes.iter().skip(1).map(Bytes::len).collect();
-    assert_eq!(
-        lengths,
-        [BLOB_PAYLOAD_BYTES + 4, BLOB_PAYLOAD_BYTES + 1, 1 << 20]
-    );
+    assert_eq!(lengths, [BLOB_PAYLOAD_BYTES + 4, BLOB_PAYLOAD_BYTES + 1, 1 << 20]);
     assert_eq!(codec::decode::<Payload>(frames).unwrap(), payloads);
 }
 
@@ -78,10 +73,9 @@ impl Object for Live {
         assert_eq!(inner.unwrap().bytes[1], "inner");
         match self.0 {
             Ok(text) => Ok(Bytes::from_static(text.as_bytes())),
-            Err(reason) => Err(ValueError::Encode {
-                type_name: "Live".to_owned(),
-                reason: reason.to_owned(),
-            }),
+            Err(reason) => {
+                Err(ValueError::Encode { type_name: "Live".to_owned(), reason: reason.to_owned() })
+            }
         }
     }
 
@@ -141,10 +135,7 @@ fn a_batch_over_a_limit_is_refused_on_the_way_out() {
 
     let large = Payload::from(Bytes::from(vec![0; BLOB_PAYLOAD_BYTES + 1]));
     let error = codec::encode(&vec![large.clone(); MAX_FRAMES - 1], Carriage::Bytes);
-    assert!(
-        matches!(error, Err(EncodeError::Frames { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Err(EncodeError::Frames { .. })), "{error:?}");
     codec::encode(&vec![large; MAX_FRAMES - 2], Carriage::Bytes).unwrap();
 
     codec::encode(&vec![0_u8; MAX_MESSAGES], Carriage::Bytes).unwrap();

@@ -26,10 +26,7 @@ pub(crate) fn payload(text: &'static str) -> Payload {
 }
 
 fn function() -> Function {
-    Function {
-        path: "session::inc".to_owned(),
-        signature: "fn(i64) -> i64".to_owned(),
-    }
+    Function { path: "session::inc".to_owned(), signature: "fn(i64) -> i64".to_owned() }
 }
 
 fn error(kind: TaskErrorKind) -> TaskError {
@@ -61,13 +58,7 @@ pub(crate) fn error_kinds() -> Vec<TaskErrorKind> {
 }
 
 fn metrics() -> Metrics {
-    Metrics {
-        memory: 1 << 30,
-        managed: 70_000,
-        executing: 2,
-        ready: 3,
-        in_flight: 4,
-    }
+    Metrics { memory: 1 << 30, managed: 70_000, executing: 2, ready: 3, in_flight: 4 }
 }
 
 fn resources() -> BTreeMap<String, f64> {
@@ -84,13 +75,7 @@ pub(crate) fn roles() -> Vec<Role> {
         functions: vec![function()],
         pid: 4711,
     };
-    vec![
-        Role::Client {
-            name: "Client-1".to_owned(),
-        },
-        Role::Worker(Box::new(join)),
-        Role::Peer,
-    ]
+    vec![Role::Client { name: "Client-1".to_owned() }, Role::Worker(Box::new(join)), Role::Peer]
 }
 
 pub(crate) fn hello(role: Role) -> Hello {
@@ -108,10 +93,7 @@ pub(crate) fn hello(role: Role) -> Hello {
 pub(crate) fn welcomes() -> Vec<Welcome> {
     let mut welcomes = vec![
         Welcome::Client { id: ClientId(3) },
-        Welcome::Worker {
-            id: WorkerId(4),
-            heartbeat_ms: 500,
-        },
+        Welcome::Worker { id: WorkerId(4), heartbeat_ms: 500 },
         Welcome::Peer,
     ];
     welcomes.extend(rejections().into_iter().map(Welcome::Rejected));
@@ -121,17 +103,9 @@ pub(crate) fn welcomes() -> Vec<Welcome> {
 pub(crate) fn rejections() -> Vec<Rejection> {
     let range = |oldest, newest| VersionRange { oldest, newest };
     vec![
-        Rejection::Version {
-            theirs: range(1, 2),
-            ours: range(3, 4),
-        },
-        Rejection::Role {
-            is: "a worker".to_owned(),
-            wanted: "a client".to_owned(),
-        },
-        Rejection::NameTaken {
-            name: "alice".to_owned(),
-        },
+        Rejection::Version { theirs: range(1, 2), ours: range(3, 4) },
+        Rejection::Role { is: "a worker".to_owned(), wanted: "a client".to_owned() },
+        Rejection::NameTaken { name: "alice".to_owned() },
         Rejection::Closing,
     ]
 }
@@ -139,31 +113,17 @@ pub(crate) fn rejections() -> Vec<Rejection> {
 pub(crate) fn client_to_scheduler() -> Vec<ClientToScheduler> {
     let futures = vec![FutureId(1), FutureId(300)];
     let mut messages = vec![
-        ClientToScheduler::Define {
-            id: FunctionId(1),
-            function: function(),
-        },
+        ClientToScheduler::Define { id: FunctionId(1), function: function() },
         ClientToScheduler::Submit(submit()),
-        ClientToScheduler::Subscribe {
-            future: FutureId(8),
-            key: key("x"),
-        },
-        ClientToScheduler::Release {
-            futures: futures.clone(),
-        },
+        ClientToScheduler::Subscribe { future: FutureId(8), key: key("x") },
+        ClientToScheduler::Release { futures: futures.clone() },
         ClientToScheduler::FireAndForget { futures },
-        ClientToScheduler::MissingData {
-            future: FutureId(9),
-            worker: address(4001),
-        },
+        ClientToScheduler::MissingData { future: FutureId(9), worker: address(4001) },
     ];
     let ids = (1..).map(RequestId);
     let asked = ids.zip(requests());
     messages.extend(asked.map(|(id, request)| ClientToScheduler::Request { id, request }));
-    messages.extend([
-        ClientToScheduler::Forget { id: RequestId(2) },
-        ClientToScheduler::Close,
-    ]);
+    messages.extend([ClientToScheduler::Forget { id: RequestId(2) }, ClientToScheduler::Close]);
     messages
 }
 
@@ -196,29 +156,16 @@ pub(crate) fn requests() -> Vec<Request> {
     let futures = vec![FutureId(5), FutureId(6)];
     let workers = vec!["alice".to_owned()];
     vec![
-        Request::Cancel {
-            futures: futures.clone(),
-            force: true,
-        },
-        Request::Retry {
-            futures: futures.clone(),
-        },
+        Request::Cancel { futures: futures.clone(), force: true },
+        Request::Retry { futures: futures.clone() },
         Request::Scatter {
-            items: vec![ScatterItem {
-                future: FutureId(7),
-                key: key("data"),
-                nbytes: 80,
-            }],
+            items: vec![ScatterItem { future: FutureId(7), key: key("data"), nbytes: 80 }],
             workers: workers.clone(),
             broadcast: true,
         },
         Request::Locate { futures },
-        Request::WhoHas {
-            keys: vec![key("x"), key("y")],
-        },
-        Request::HasWhat {
-            workers: workers.clone(),
-        },
+        Request::WhoHas { keys: vec![key("x"), key("y")] },
+        Request::HasWhat { workers: workers.clone() },
         Request::Processing { workers },
         Request::SchedulerInfo,
         Request::Counts,
@@ -248,14 +195,8 @@ pub(crate) fn answers() -> Vec<Answer> {
     let mut answers = vec![Answer::Done];
     answers.extend(refusals().into_iter().map(Answer::Refused));
     answers.extend([
-        Answer::Targets {
-            workers: workers.clone(),
-            items: located(),
-        },
-        Answer::Located {
-            workers: workers.clone(),
-            items: located(),
-        },
+        Answer::Targets { workers: workers.clone(), items: located() },
+        Answer::Located { workers: workers.clone(), items: located() },
         Answer::WhoHas(vec![(key("x"), workers)]),
         Answer::Keys(vec![(address(4001), vec![key("x"), key("y")])]),
         Answer::Info(Box::new(info())),
@@ -296,42 +237,25 @@ pub(crate) fn scheduler_to_client() -> Vec<SchedulerToClient> {
             nbytes: 8,
             value: Some(payload("the value")),
         },
-        SchedulerToClient::InMemory {
-            future: FutureId(6),
-            nbytes: 1 << 40,
-            value: None,
-        },
-        SchedulerToClient::Pending {
-            futures: vec![FutureId(5)],
-            lost: true,
-        },
+        SchedulerToClient::InMemory { future: FutureId(6), nbytes: 1 << 40, value: None },
+        SchedulerToClient::Pending { futures: vec![FutureId(5)], lost: true },
         SchedulerToClient::Cancelled {
             futures: vec![FutureId(6)],
             reason: "another client cancelled it".to_owned(),
         },
-        SchedulerToClient::Close {
-            reason: "shutdown".to_owned(),
-        },
+        SchedulerToClient::Close { reason: "shutdown".to_owned() },
     ];
-    messages.extend(
-        error_kinds()
-            .into_iter()
-            .map(|kind| SchedulerToClient::Erred {
-                futures: vec![FutureId(5)],
-                error: Box::new(error(kind)),
-            }),
-    );
+    messages.extend(error_kinds().into_iter().map(|kind| SchedulerToClient::Erred {
+        futures: vec![FutureId(5)],
+        error: Box::new(error(kind)),
+    }));
     let answered = (1..).map(RequestId).zip(answers());
     messages.extend(answered.map(|(id, answer)| SchedulerToClient::Answer { id, answer }));
     messages
 }
 
 fn dependency() -> Dependency {
-    Dependency {
-        task: TaskId(9),
-        nbytes: 8_000_000,
-        holders: vec![WorkerId(1), WorkerId(2)],
-    }
+    Dependency { task: TaskId(9), nbytes: 8_000_000, holders: vec![WorkerId(1), WorkerId(2)] }
 }
 
 pub(crate) fn scheduler_to_worker() -> Vec<SchedulerToWorker> {
@@ -346,24 +270,12 @@ pub(crate) fn scheduler_to_worker() -> Vec<SchedulerToWorker> {
         body: payload("arguments"),
     };
     vec![
-        SchedulerToWorker::Define {
-            id: FunctionId(1),
-            function: function(),
-        },
-        SchedulerToWorker::Peer {
-            id: WorkerId(2),
-            address: address(4002),
-        },
+        SchedulerToWorker::Define { id: FunctionId(1), function: function() },
+        SchedulerToWorker::Peer { id: WorkerId(2), address: address(4002) },
         SchedulerToWorker::Compute(Box::new(compute)),
-        SchedulerToWorker::Free {
-            tasks: vec![TaskId(9), TaskId(10)],
-        },
-        SchedulerToWorker::Acquire {
-            dependencies: vec![dependency()],
-        },
-        SchedulerToWorker::Close {
-            reason: "retired".to_owned(),
-        },
+        SchedulerToWorker::Free { tasks: vec![TaskId(9), TaskId(10)] },
+        SchedulerToWorker::Acquire { dependencies: vec![dependency()] },
+        SchedulerToWorker::Close { reason: "retired".to_owned() },
     ]
 }
 
@@ -377,36 +289,23 @@ pub(crate) fn worker_to_scheduler() -> Vec<WorkerToScheduler> {
             duration_ns: 1_000_000_007,
             value: Some(payload("the value")),
         },
-        WorkerToScheduler::Erred {
-            task,
-            run,
-            error: Box::new(error(TaskErrorKind::Panicked)),
-        },
+        WorkerToScheduler::Erred { task, run, error: Box::new(error(TaskErrorKind::Panicked)) },
         WorkerToScheduler::MissingDependencies {
             task,
             run,
             missing: vec![(TaskId(9), WorkerId(2))],
         },
-        WorkerToScheduler::Added {
-            tasks: vec![(TaskId(9), 8_000_000)],
-        },
+        WorkerToScheduler::Added { tasks: vec![(TaskId(9), 8_000_000)] },
         WorkerToScheduler::LongRunning { task, run },
         WorkerToScheduler::Heartbeat(metrics()),
-        WorkerToScheduler::Dying {
-            task,
-            run,
-            reason: "stack overflow".to_owned(),
-        },
+        WorkerToScheduler::Dying { task, run, reason: "stack overflow".to_owned() },
         WorkerToScheduler::Leaving,
     ]
 }
 
 pub(crate) fn peer_requests() -> Vec<PeerRequest> {
     vec![
-        PeerRequest::Get {
-            id: RequestId(1),
-            tasks: vec![TaskId(9), TaskId(10)],
-        },
+        PeerRequest::Get { id: RequestId(1), tasks: vec![TaskId(9), TaskId(10)] },
         PeerRequest::Put {
             id: RequestId(2),
             values: vec![StoredValue {

@@ -13,14 +13,7 @@ impl SchedulerState {
         let expected = self.expected_duration(row);
         let task = &mut self.tasks[row];
         task.run.0 = task.run.0.wrapping_add(1);
-        self.set_state(
-            row,
-            TaskState::Processing {
-                worker,
-                expected,
-                seceded: false,
-            },
-        );
+        self.set_state(row, TaskState::Processing { worker, expected, seceded: false });
         self.tell_to_compute(row, worker);
     }
 
@@ -45,9 +38,8 @@ impl SchedulerState {
 
     /// How long a task is expected to run, in nanoseconds.
     pub(super) fn expected_duration(&self, row: Row) -> u64 {
-        let learned = self.tasks[row]
-            .function()
-            .and_then(|function| self.functions.get(function).duration);
+        let learned =
+            self.tasks[row].function().and_then(|function| self.functions.get(function).duration);
         learned.unwrap_or_else(|| self.unknown_duration()).max(1)
     }
 
@@ -75,10 +67,8 @@ impl SchedulerState {
             body: spec.body.clone(),
         };
         let function = spec.function;
-        let is_new = self
-            .workers
-            .get_mut(worker)
-            .is_some_and(|entry| entry.functions.insert(function));
+        let is_new =
+            self.workers.get_mut(worker).is_some_and(|entry| entry.functions.insert(function));
         if is_new {
             let define = SchedulerToWorker::Define {
                 id: function.id(),
@@ -102,11 +92,7 @@ impl SchedulerState {
             let others = known.iter_from(start).filter(|holder| *holder != worker);
             holders = own.into_iter().chain(others).take(HOLDERS_TOLD).collect();
         }
-        Dependency {
-            task: self.tasks.id(row),
-            nbytes: task.nbytes().unwrap_or(0),
-            holders,
-        }
+        Dependency { task: self.tasks.id(row), nbytes: task.nbytes().unwrap_or(0), holders }
     }
 
     /// Tells a worker the addresses of holders that it does not know yet.

@@ -125,11 +125,7 @@ impl SchedulerState {
             TaskState::Released => self.recommend(row, Goal::Waiting),
             TaskState::Memory { nbytes, .. } => {
                 let nbytes = *nbytes;
-                let message = SchedulerToClient::InMemory {
-                    future,
-                    nbytes,
-                    value: None,
-                };
+                let message = SchedulerToClient::InMemory { future, nbytes, value: None };
                 self.out.tell_client(client, message);
             }
             TaskState::Erred { error } => self.out.erred(client, future, error),
@@ -325,11 +321,7 @@ impl SchedulerState {
         let task = &self.tasks[row];
         let nbytes = task.nbytes().unwrap_or(0);
         for (client, future) in task.holds.iter() {
-            let message = SchedulerToClient::InMemory {
-                future,
-                nbytes,
-                value: value.clone(),
-            };
+            let message = SchedulerToClient::InMemory { future, nbytes, value: value.clone() };
             self.out.tell_client(client, message);
         }
     }

@@ -115,11 +115,7 @@ impl SchedulerState {
     /// first ones, as many as it has threads, and those that had left the pool of threads.
     fn suspects(&self, entry: &WorkerEntry) -> Vec<Row> {
         let nthreads = usize::try_from(entry.join.nthreads).unwrap_or(usize::MAX);
-        let in_pool = entry
-            .processing
-            .difference(&entry.seceded)
-            .copied()
-            .collect();
+        let in_pool = entry.processing.difference(&entry.seceded).copied().collect();
         let executing = self.in_order(&in_pool).into_iter().take(nthreads);
         entry.seceded.iter().copied().chain(executing).collect()
     }

@@ -104,10 +104,7 @@ impl FunctionTable {
             for function in &offer {
                 self.entries[function.0 as usize].groups.push(group);
             }
-            self.groups.push(Group {
-                functions: offer.clone(),
-                ..Group::default()
-            });
+            self.groups.push(Group { functions: offer.clone(), ..Group::default() });
             self.by_offer.insert(offer, group);
             group
         });
@@ -158,11 +155,7 @@ impl FunctionTable {
 
     /// The least loaded worker with the function, whether it has room or not.
     pub(super) fn idlest(&self, function: FunctionRow) -> Option<WorkerId> {
-        let first_full = Rank {
-            full: true,
-            load: 0,
-            worker: WorkerId(0),
-        };
+        let first_full = Rank { full: true, load: 0, worker: WorkerId(0) };
         let groups = self.get(function).groups.iter();
         groups
             .flat_map(|g| {

@@ -103,10 +103,12 @@ impl Instructions {
         let disconnects = taken.disconnects.into_iter();
         welcomes
             .map(|(peer, welcome)| Instruction::Welcome { peer, welcome })
-            .chain(clients.map(|(client, batch)| Instruction::ToClient {
-                client,
-                messages: batch.messages,
-            }))
+            .chain(
+                clients.map(|(client, batch)| Instruction::ToClient {
+                    client,
+                    messages: batch.messages,
+                }),
+            )
             .chain(workers.map(|(worker, messages)| Instruction::ToWorker { worker, messages }))
             .chain(disconnects.map(|(peer, reason)| Instruction::Disconnect { peer, reason }))
             .chain(taken.shutdown.then_some(Instruction::Shutdown))
@@ -144,20 +146,13 @@ impl Instructions {
     }
 
     pub(super) fn tell_client(&mut self, client: ClientId, message: SchedulerToClient) {
-        self.clients
-            .entry(client)
-            .or_default()
-            .messages
-            .push(message);
+        self.clients.entry(client).or_default().messages.push(message);
     }
 
     /// Tells a client of a failed future: one message for a run of the same error.
     pub(super) fn erred(&mut self, client: ClientId, future: FutureId, error: &Arc<TaskError>) {
         let batch = self.clients.entry(client).or_default();
-        let same = batch
-            .last_error
-            .as_ref()
-            .is_some_and(|last| Arc::ptr_eq(last, error));
+        let same = batch.last_error.as_ref().is_some_and(|last| Arc::ptr_eq(last, error));
         match batch.messages.last_mut() {
             Some(SchedulerToClient::Erred { futures, .. })
                 if same && futures.len() < NAMED_AT_ONCE =>
@@ -184,10 +179,9 @@ impl Instructions {
             {
                 futures.push(future);
             }
-            _ => batch.messages.push(SchedulerToClient::Pending {
-                futures: vec![future],
-                lost: is_lost,
-            }),
+            _ => batch
+                .messages
+                .push(SchedulerToClient::Pending { futures: vec![future], lost: is_lost }),
         }
     }
 

@@ -36,11 +36,7 @@ type Check = Result<(), Violation>;
 /// A check that a rule holds, for a task or for the tables.
 macro_rules! ensure {
     ($holds:expr, $rule:expr $(,)?) => {
-        if $holds {
-            Ok(())
-        } else {
-            Err(Violation::Table { rule: $rule })
-        }
+        if $holds { Ok(()) } else { Err(Violation::Table { rule: $rule }) }
     };
     ($holds:expr, $rule:expr, $task:expr) => {
         if $holds {
@@ -162,10 +158,8 @@ impl SchedulerState {
     }
 
     fn holds_are_mutual(&self, row: Row, task: &TaskEntry) -> Check {
-        let knows = task
-            .holds
-            .iter()
-            .all(|(client, future)| self.task_of(client, future) == Some(row));
+        let knows =
+            task.holds.iter().all(|(client, future)| self.task_of(client, future) == Some(row));
         ensure!(knows, "a client knows what it holds", task)
     }
 
@@ -190,12 +184,7 @@ impl SchedulerState {
             let mut occupancy = 0u64;
             for row in &entry.processing {
                 let state = self.tasks.get(*row).map(|task| &task.state);
-                let Some(TaskState::Processing {
-                    worker: on,
-                    expected,
-                    seceded,
-                }) = state
-                else {
+                let Some(TaskState::Processing { worker: on, expected, seceded }) = state else {
                     return ensure!(false, "workers process what is processing");
                 };
                 ensure!(*on == worker, "a task is processing on one worker")?;
@@ -205,10 +194,7 @@ impl SchedulerState {
                     occupancy = occupancy.wrapping_add(*expected);
                 }
             }
-            ensure!(
-                entry.occupancy == occupancy,
-                "occupancy is the sum of its tasks",
-            )?;
+            ensure!(entry.occupancy == occupancy, "occupancy is the sum of its tasks",)?;
             let sizes = entry.has.iter().filter_map(|row| {
                 let task = self.tasks.get(*row)?;
                 let is_holder = task.holders()?.contains(worker);
@@ -218,10 +204,7 @@ impl SchedulerState {
             let complete = sizes.len() == entry.has.len();
             ensure!(complete, "workers hold what is in memory on them")?;
             let total = sizes.into_iter().fold(0, u64::wrapping_add);
-            ensure!(
-                entry.nbytes == total,
-                "bytes held are the sum of the results",
-            )?;
+            ensure!(entry.nbytes == total, "bytes held are the sum of the results",)?;
         }
         Ok(())
     }

@@ -71,10 +71,8 @@ impl SchedulerState {
             let holders = self.tasks[*dependency].holders().into_iter();
             candidates.extend(holders.flat_map(|h| h.iter().take(HOLDERS_CONSIDERED)));
         }
-        let candidates: Vec<WorkerId> = candidates
-            .into_iter()
-            .filter(|worker| self.can_run(*worker, function))
-            .collect();
+        let candidates: Vec<WorkerId> =
+            candidates.into_iter().filter(|worker| self.can_run(*worker, function)).collect();
         self.choose(row, &candidates)
     }
 
@@ -88,11 +86,7 @@ impl SchedulerState {
             // An empty value has to be fetched too.
             let nbytes = task.nbytes().unwrap_or(0).max(1);
             total = total.saturating_add(nbytes);
-            for holder in task
-                .holders()
-                .into_iter()
-                .flat_map(|h| h.iter())
-                .take(HOLDERS_CONSIDERED)
+            for holder in task.holders().into_iter().flat_map(|h| h.iter()).take(HOLDERS_CONSIDERED)
             {
                 if let Some(bytes) = present.get_mut(&holder) {
                     *bytes = bytes.saturating_add(nbytes);
@@ -185,9 +179,7 @@ impl SchedulerState {
             .collect();
         offered.sort();
         let best = offered.first().map_or(Likeness::None, |(best, ..)| *best);
-        let close = offered
-            .iter()
-            .take_while(|(likeness, ..)| *likeness == best);
+        let close = offered.iter().take_while(|(likeness, ..)| *likeness == best);
         let close = close.take(FUNCTIONS_LISTED).map(|(.., row)| *row);
         (best, close.collect())
     }

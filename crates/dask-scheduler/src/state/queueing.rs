@@ -36,13 +36,7 @@ impl SchedulerState {
             .filter(|function| !self.functions.is_offered(*function))
             .collect();
         for function in gone {
-            let rows: Vec<Row> = self
-                .functions
-                .get(function)
-                .queue
-                .iter()
-                .map(|q| q.1)
-                .collect();
+            let rows: Vec<Row> = self.functions.get(function).queue.iter().map(|q| q.1).collect();
             for row in rows {
                 self.recommend(row, Goal::Ready);
             }

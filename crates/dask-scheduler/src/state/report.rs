@@ -49,11 +49,9 @@ impl SchedulerState {
         };
         self.out.welcome(peer, welcome);
         let group = self.functions.join_group(&join.functions);
-        self.workers
-            .insert(worker, WorkerEntry::new(join, group, self.now));
+        self.workers.insert(worker, WorkerEntry::new(join, group, self.now));
         self.rerank(worker);
-        self.deadlines
-            .insert((self.now + self.config.worker_ttl, worker));
+        self.deadlines.insert((self.now + self.config.worker_ttl, worker));
         self.rejudge_no_worker();
         self.answer_waits();
     }
@@ -72,20 +70,8 @@ impl SchedulerState {
 
     fn worker_message(&mut self, worker: WorkerId, message: WorkerToScheduler) {
         match message {
-            WorkerToScheduler::Finished {
-                task,
-                run,
-                nbytes,
-                duration_ns,
-                value,
-            } => {
-                let finished = Finished {
-                    task,
-                    run,
-                    nbytes,
-                    duration_ns,
-                    value,
-                };
+            WorkerToScheduler::Finished { task, run, nbytes, duration_ns, value } => {
+                let finished = Finished { task, run, nbytes, duration_ns, value };
                 self.finished(worker, finished);
             }
             WorkerToScheduler::Erred { task, run, error } => {
@@ -158,11 +144,7 @@ impl SchedulerState {
                 *entry.finished.entry(function).or_default() += 1;
             }
         }
-        let copy = Copy {
-            worker,
-            nbytes: finished.nbytes,
-            value: finished.value,
-        };
+        let copy = Copy { worker, nbytes: finished.nbytes, value: finished.value };
         self.transition(row, Goal::Memory(copy));
     }
 
@@ -204,11 +186,7 @@ impl SchedulerState {
                 }
             }
             (TaskState::Released, Source::Data { .. }) => {
-                let copy = Copy {
-                    worker,
-                    nbytes,
-                    value: None,
-                };
+                let copy = Copy { worker, nbytes, value: None };
                 self.transition(row, Goal::Memory(copy));
             }
             _ => self.free_stray(worker, task),
@@ -228,12 +206,7 @@ impl SchedulerState {
     }
 
     fn long_running(&mut self, row: Row) {
-        let TaskState::Processing {
-            worker,
-            expected,
-            seceded,
-        } = &mut self.tasks[row].state
-        else {
+        let TaskState::Processing { worker, expected, seceded } = &mut self.tasks[row].state else {
             return;
         };
         if std::mem::replace(seceded, true) {

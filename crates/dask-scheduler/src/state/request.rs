@@ -39,14 +39,12 @@ impl SchedulerState {
                 self.settle_agenda();
                 Answer::Done
             }
-            Request::Scatter {
-                items,
-                workers,
-                broadcast,
-            } => match self.scatter(client, items, &workers, broadcast.into()) {
-                Some(answer) => answer,
-                None => return,
-            },
+            Request::Scatter { items, workers, broadcast } => {
+                match self.scatter(client, items, &workers, broadcast.into()) {
+                    Some(answer) => answer,
+                    None => return,
+                }
+            }
             Request::Locate { futures } => self.locate(client, &futures),
             Request::WhoHas { keys } => Answer::WhoHas(self.who_has(keys)),
             Request::HasWhat { workers } => self.keys(&workers, |state, entry| {
@@ -58,10 +56,7 @@ impl SchedulerState {
             Request::SchedulerInfo => Answer::Info(Box::new(self.info())),
             Request::Counts => Answer::Counts(self.finished_counts()),
             Request::WaitForWorkers { n } => {
-                self.waits.push(Wait {
-                    asked_by,
-                    workers: n,
-                });
+                self.waits.push(Wait { asked_by, workers: n });
                 self.answer_waits();
                 return;
             }
@@ -92,13 +87,9 @@ impl SchedulerState {
     }
 
     fn answer(&mut self, (client, id): Asked, answer: Answer) {
-        let answer = if is_too_large(&answer) {
-            Answer::Refused(Refusal::TooLarge)
-        } else {
-            answer
-        };
-        self.out
-            .tell_client(client, SchedulerToClient::Answer { id, answer });
+        let answer =
+            if is_too_large(&answer) { Answer::Refused(Refusal::TooLarge) } else { answer };
+        self.out.tell_client(client, SchedulerToClient::Answer { id, answer });
     }
 
     fn locate(&self, client: ClientId, futures: &[FutureId]) -> Answer {
@@ -110,19 +101,13 @@ impl SchedulerState {
             };
             items.push(self.located(row, &mut list));
         }
-        Answer::Located {
-            workers: list.addresses,
-            items,
-        }
+        Answer::Located { workers: list.addresses, items }
     }
 
     fn located(&self, row: Row, list: &mut AddressList) -> Located {
         let holders = self.tasks[row].holders().into_iter().flat_map(|h| h.iter());
         let positions = holders.filter_map(|worker| list.position(self, worker));
-        Located {
-            task: self.tasks.id(row),
-            workers: positions.collect(),
-        }
+        Located { task: self.tasks.id(row), workers: positions.collect() }
     }
 
     fn who_has(&self, keys: Vec<Key>) -> Vec<(Key, Vec<Address>)> {
@@ -133,9 +118,7 @@ impl SchedulerState {
         };
         if keys.is_empty() {
             let all = self.tasks.iter();
-            return all
-                .map(|(row, task)| (task.key.clone(), holders(row)))
-                .collect();
+            return all.map(|(row, task)| (task.key.clone(), holders(row))).collect();
         }
         let known = |key: Key| {
             let found = self.tasks.find(key.as_str()).map(holders);
@@ -173,9 +156,7 @@ impl SchedulerState {
             id: self.config.id.clone(),
             workers: self.workers.iter().map(|(_, entry)| entry.info()).collect(),
             clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
-            tasks: states
-                .map(|(state, count)| (state.as_str().to_owned(), count))
-                .collect(),
+            tasks: states.map(|(state, count)| (state.as_str().to_owned(), count)).collect(),
         }
     }
 

@@ -20,11 +20,7 @@ pub(super) enum Spread {
 
 impl From<bool> for Spread {
     fn from(broadcast: bool) -> Self {
-        if broadcast {
-            Self::Broadcast
-        } else {
-            Self::ByTurns
-        }
+        if broadcast { Self::Broadcast } else { Self::ByTurns }
     }
 }
 
@@ -71,16 +67,10 @@ impl SchedulerState {
                     Spread::ByTurns => turns.next(self).into_iter().collect(),
                 };
                 let positions = targets.into_iter().filter_map(|w| list.position(self, w));
-                Located {
-                    task,
-                    workers: positions.collect(),
-                }
+                Located { task, workers: positions.collect() }
             })
             .collect();
-        Some(Answer::Targets {
-            workers: list.addresses,
-            items: located,
-        })
+        Some(Answer::Targets { workers: list.addresses, items: located })
     }
 
     fn scatter_workers(&self, names: &[String]) -> Result<Vec<WorkerId>, Refusal> {
@@ -123,11 +113,7 @@ impl SchedulerState {
     fn turns(&self, workers: &[WorkerId]) -> Turns {
         // Goes on behind the worker that had the last turn.
         let next = workers.iter().position(|w| *w > self.scattered_to);
-        Turns {
-            workers: workers.to_vec(),
-            at: next.unwrap_or(0),
-            used: 0,
-        }
+        Turns { workers: workers.to_vec(), at: next.unwrap_or(0), used: 0 }
     }
 }
 

@@ -71,8 +71,7 @@ impl<T: Ord + Copy> SmallSet<T> {
             Self::One(one) => (Some(*one), None),
             Self::Many(many) => (None, Some(many)),
         };
-        one.into_iter()
-            .chain(many.into_iter().flat_map(|many| many.iter().copied()))
+        one.into_iter().chain(many.into_iter().flat_map(|many| many.iter().copied()))
     }
 
     /// The elements in order, from `start` on and then those before it.

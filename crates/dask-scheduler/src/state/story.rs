@@ -69,10 +69,7 @@ pub(super) struct StoryLog {
 
 impl StoryLog {
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            records: VecDeque::new(),
-            limit,
-        }
+        Self { records: VecDeque::new(), limit }
     }
 
     pub(super) fn push(&mut self, record: Record) {

@@ -86,10 +86,7 @@ pub(super) enum TaskState {
         seceded: bool,
     },
     /// Its result is on workers.
-    Memory {
-        nbytes: u64,
-        holders: SmallSet<WorkerId>,
-    },
+    Memory { nbytes: u64, holders: SmallSet<WorkerId> },
     /// It failed, or something that it depends on did.
     Erred { error: Arc<TaskError> },
 }
@@ -294,9 +291,7 @@ impl TaskTable {
 
     /// All tasks, by row.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Row, &TaskEntry)> {
-        (0u32..)
-            .zip(&self.slots)
-            .filter_map(|(row, slot)| Some((Row(row), slot.entry.as_ref()?)))
+        (0u32..).zip(&self.slots).filter_map(|(row, slot)| Some((Row(row), slot.entry.as_ref()?)))
     }
 
     /// Notes that one mention of `dependency` by a dependent is gone, after the dependent is.

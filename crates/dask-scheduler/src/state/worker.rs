@@ -190,11 +190,7 @@ impl WorkerTable {
 
     /// The workers that have a resource, in whatever amount.
     pub(super) fn by_resource(&self, resource: &str) -> impl Iterator<Item = WorkerId> + '_ {
-        self.by_resource
-            .get(resource)
-            .into_iter()
-            .flatten()
-            .copied()
+        self.by_resource.get(resource).into_iter().flatten().copied()
     }
 
     /// The workers that a user means by a name, an address or a host.

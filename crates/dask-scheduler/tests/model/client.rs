@@ -28,10 +28,7 @@ pub(crate) struct ModelClient {
 
 /// The functions of all clients. Workers have three of them.
 pub(crate) fn function(index: u32) -> Function {
-    Function {
-        path: format!("app::f{index}"),
-        signature: "fn(i64) -> i64".to_owned(),
-    }
+    Function { path: format!("app::f{index}"), signature: "fn(i64) -> i64".to_owned() }
 }
 
 impl ModelClient {
@@ -40,10 +37,8 @@ impl ModelClient {
     }
 
     pub(crate) fn definitions() -> Vec<ClientToScheduler> {
-        let define = |index| ClientToScheduler::Define {
-            id: FunctionId(index),
-            function: function(index),
-        };
+        let define =
+            |index| ClientToScheduler::Define { id: FunctionId(index), function: function(index) };
         (0..4).map(define).collect()
     }
 
@@ -67,9 +62,7 @@ impl ModelClient {
                 }
                 ClientToScheduler::Release { futures }
             }
-            70..=73 => ClientToScheduler::FireAndForget {
-                futures: some(self, dice),
-            },
+            70..=73 => ClientToScheduler::FireAndForget { futures: some(self, dice) },
             74..=77 => {
                 let future = self.new_future();
                 let key = any_key(dice);
@@ -77,30 +70,21 @@ impl ModelClient {
             }
             78..=81 => ClientToScheduler::MissingData {
                 future: self.any_future(dice),
-                worker: format!("tcp://10.0.0.1:{}", dice.below(40))
-                    .parse()
-                    .expect("an address"),
+                worker: format!("tcp://10.0.0.1:{}", dice.below(40)).parse().expect("an address"),
             },
-            82 if dice.chance(20) => ClientToScheduler::Define {
-                id: FunctionId(0),
-                function: function(0),
-            },
+            82 if dice.chance(20) => {
+                ClientToScheduler::Define { id: FunctionId(0), function: function(0) }
+            }
             82 => ClientToScheduler::Forget { id: RequestId(1) },
             83 if dice.chance(10) => ClientToScheduler::Close,
-            _ => ClientToScheduler::Request {
-                id: RequestId(1),
-                request: self.request(dice),
-            },
+            _ => ClientToScheduler::Request { id: RequestId(1), request: self.request(dice) },
         }
     }
 
     fn request(&mut self, dice: &mut Dice) -> Request {
         let futures = vec![self.any_future(dice), self.any_future(dice)];
         match dice.below(12) {
-            0..=2 => Request::Cancel {
-                futures,
-                force: dice.chance(30),
-            },
+            0..=2 => Request::Cancel { futures, force: dice.chance(30) },
             3..=5 => Request::Retry { futures },
             6..=7 => self.scatter(dice),
             8 => Request::Locate { futures },
@@ -129,11 +113,7 @@ impl ModelClient {
         let options = TaskOptions {
             priority: i32::try_from(dice.below(3)).expect("small") - 1,
             retries: u32::try_from(dice.below(2)).expect("small"),
-            resources: dice
-                .chance(5)
-                .then(|| ("GPU".to_owned(), 1.0))
-                .into_iter()
-                .collect(),
+            resources: dice.chance(5).then(|| ("GPU".to_owned(), 1.0)).into_iter().collect(),
             ..TaskOptions::default()
         };
         let count = 1 + dice.below(8);
@@ -145,11 +125,7 @@ impl ModelClient {
         let count = dice.below(4);
         let dependencies = (0..count).map(|_| self.any_future(dice)).collect();
         let reused = dice.chance(1) && !self.futures.is_empty();
-        let future = if reused {
-            self.any_future(dice)
-        } else {
-            self.new_future()
-        };
+        let future = if reused { self.any_future(dice) } else { self.new_future() };
         // The last function is one that no worker has.
         let function = if dice.chance(3) { 3 } else { dice.below(3) };
         let content = dice.chance(3).then_some([1; 16]);
@@ -220,10 +196,7 @@ impl ModelClient {
 
     /// The futures that still wait.
     pub(crate) fn unresolved(&self) -> Vec<FutureId> {
-        let waiting = self
-            .futures
-            .iter()
-            .filter(|(_, heard)| **heard == Heard::Nothing);
+        let waiting = self.futures.iter().filter(|(_, heard)| **heard == Heard::Nothing);
         waiting.map(|(future, _)| *future).collect()
     }
 }

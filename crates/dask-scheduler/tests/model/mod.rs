@@ -114,10 +114,7 @@ impl Model {
         for (id, client) in &self.clients {
             let unresolved = client.unresolved();
             let summary = self.state.summary().join("\n");
-            assert!(
-                unresolved.is_empty(),
-                "{id} waits for {unresolved:?}:\n{summary}"
-            );
+            assert!(unresolved.is_empty(), "{id} waits for {unresolved:?}:\n{summary}");
         }
     }
 
@@ -144,9 +141,7 @@ impl Model {
             worker.to_string()
         };
         let join = WorkerJoin {
-            address: format!("tcp://10.0.0.1:{}", worker.0)
-                .parse()
-                .expect("an address"),
+            address: format!("tcp://10.0.0.1:{}", worker.0).parse().expect("an address"),
             name,
             nthreads: u32::try_from(self.dice.below(3)).expect("small") + u32::from(!self.is_wild),
             memory_limit: None,
@@ -175,11 +170,7 @@ impl Model {
 
     fn pass_time(&mut self) {
         self.now = self.now + std::time::Duration::from_secs(40);
-        if self
-            .state
-            .next_timeout()
-            .is_some_and(|next| next <= self.now)
-        {
+        if self.state.next_timeout().is_some_and(|next| next <= self.now) {
             self.handle(Event::Timeout);
         }
     }
@@ -198,11 +189,7 @@ impl Model {
         let Some((worker, task)) = self.puts.pop() else {
             return;
         };
-        if let Some(entry) = self
-            .workers
-            .get_mut(&worker)
-            .filter(|_| self.dice.chance(70))
-        {
+        if let Some(entry) = self.workers.get_mut(&worker).filter(|_| self.dice.chance(70)) {
             let message = entry.put(task);
             self.worker_says(worker, vec![message]);
         }
@@ -218,11 +205,7 @@ impl Model {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        let messages = if self.is_wild {
-            worker.speak(&mut self.dice)
-        } else {
-            worker.behave()
-        };
+        let messages = if self.is_wild { worker.speak(&mut self.dice) } else { worker.behave() };
         self.worker_says(id, messages);
     }
 
@@ -264,10 +247,7 @@ impl Model {
 
     fn carry_out(&mut self, instruction: Instruction) {
         match instruction {
-            Instruction::Welcome {
-                peer,
-                welcome: Welcome::Rejected(_),
-            } => self.drop_peer(peer),
+            Instruction::Welcome { peer, welcome: Welcome::Rejected(_) } => self.drop_peer(peer),
             Instruction::ToClient { client, messages } => {
                 let client = self.clients.get_mut(&client);
                 let client = client.expect("nothing is said to a client that is gone");
@@ -298,10 +278,7 @@ impl Model {
 
 /// Where scattered data is to be put. The workers of this model have their ids as ports.
 fn targets(message: &SchedulerToClient) -> Vec<(WorkerId, TaskId)> {
-    let SchedulerToClient::Answer {
-        answer: Answer::Targets { workers, items },
-        ..
-    } = message
+    let SchedulerToClient::Answer { answer: Answer::Targets { workers, items }, .. } = message
     else {
         return Vec::new();
     };
@@ -309,8 +286,5 @@ fn targets(message: &SchedulerToClient) -> Vec<(WorkerId, TaskId)> {
         let port = workers[position as usize].rest().rsplit(':').next();
         WorkerId(port.and_then(|port| port.parse().ok()).expect("a port"))
     };
-    items
-        .iter()
-        .flat_map(|item| item.workers.iter().map(|at| (worker(*at), item.task)))
-        .collect()
+    items.iter().flat_map(|item| item.workers.iter().map(|at| (worker(*at), item.task))).collect()
 }

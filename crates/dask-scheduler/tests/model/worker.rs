@@ -23,10 +23,7 @@ impl ModelWorker {
             SchedulerToWorker::Compute(compute) => {
                 assert!(self.functions.contains(&compute.function.0));
                 for dependency in &compute.dependencies {
-                    assert!(
-                        !dependency.holders.is_empty(),
-                        "a dependency that is nowhere"
-                    );
+                    assert!(!dependency.holders.is_empty(), "a dependency that is nowhere");
                 }
                 self.known.push(compute.task);
                 self.tasks.insert(compute.task, *compute);
@@ -56,18 +53,13 @@ impl ModelWorker {
     pub(crate) fn behave(&mut self) -> Vec<WorkerToScheduler> {
         let first = self.tasks.keys().next().copied();
         let compute = first.and_then(|task| self.tasks.remove(&task));
-        compute
-            .map(|compute| self.finish(&compute))
-            .into_iter()
-            .collect()
+        compute.map(|compute| self.finish(&compute)).into_iter().collect()
     }
 
     /// Scattered data arrives.
     pub(crate) fn put(&mut self, task: TaskId) -> WorkerToScheduler {
         self.store.insert(task);
-        WorkerToScheduler::Added {
-            tasks: vec![(task, 8)],
-        }
+        WorkerToScheduler::Added { tasks: vec![(task, 8)] }
     }
 
     pub(crate) fn speak(&mut self, dice: &mut Dice) -> Vec<WorkerToScheduler> {
@@ -117,11 +109,7 @@ impl ModelWorker {
                 self.tasks.insert(task, compute);
                 WorkerToScheduler::Added { tasks }
             }
-            35 => WorkerToScheduler::Dying {
-                task,
-                run,
-                reason: "its stack overflowed".to_owned(),
-            },
+            35 => WorkerToScheduler::Dying { task, run, reason: "its stack overflowed".to_owned() },
             _ => self.finish(&compute),
         })
     }
@@ -152,9 +140,7 @@ impl ModelWorker {
                 duration_ns: u64::MAX,
                 value: None,
             },
-            1 => WorkerToScheduler::Added {
-                tasks: vec![(task, u64::MAX)],
-            },
+            1 => WorkerToScheduler::Added { tasks: vec![(task, u64::MAX)] },
             2 => WorkerToScheduler::MissingDependencies {
                 task,
                 run,

@@ -66,12 +66,7 @@ impl Cluster {
                 std::future::pending::<()>().await;
             }
         }));
-        Self {
-            address,
-            transports,
-            stop,
-            run,
-        }
+        Self { address, transports, stop, run }
     }
 
     /// Stops the scheduler and waits for its end.
@@ -86,9 +81,7 @@ impl Cluster {
     }
 
     pub(crate) async fn client(&self, name: &str) -> ClientPeer {
-        let role = Role::Client {
-            name: name.to_owned(),
-        };
+        let role = Role::Client { name: name.to_owned() };
         let connection = self.hello(role).await.expect("a welcome");
         let mut client = Played::new(connection);
         let function = function();
@@ -131,11 +124,7 @@ impl Cluster {
     }
 
     async fn hello(&self, role: Role) -> Result<Connection, ConnectError> {
-        let hello = Hello {
-            role,
-            program: Program::default(),
-            token: None,
-        };
+        let hello = Hello { role, program: Program::default(), token: None };
         let connected = connect(&self.transports, &self.address, &hello, PATIENCE).await;
         connected.map(|(connection, _)| connection)
     }
@@ -158,11 +147,7 @@ where
 {
     fn new(connection: Connection) -> Self {
         let (outbox, inbox) = channel(connection);
-        Self {
-            outbox,
-            inbox,
-            received: std::collections::VecDeque::new(),
-        }
+        Self { outbox, inbox, received: std::collections::VecDeque::new() }
     }
 
     pub(crate) fn say(&mut self, messages: impl IntoIterator<Item = Out>) {
@@ -241,10 +226,7 @@ pub(crate) fn close_reason(message: &SchedulerToClient) -> String {
 }
 
 fn function() -> Function {
-    Function {
-        path: "app::inc".to_owned(),
-        signature: "fn(i64) -> i64".to_owned(),
-    }
+    Function { path: "app::inc".to_owned(), signature: "fn(i64) -> i64".to_owned() }
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {

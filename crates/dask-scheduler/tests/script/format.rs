@@ -49,11 +49,7 @@ fn line(out: &mut String, peer: &str, text: &str) {
 
 fn to_client(script: &mut Script, message: &SchedulerToClient, client: ClientId) -> String {
     match message {
-        SchedulerToClient::InMemory {
-            future,
-            nbytes,
-            value,
-        } => {
+        SchedulerToClient::InMemory { future, nbytes, value } => {
             let value = value.as_ref().map_or("", |_| ", with the value");
             format!("{future} in memory, {nbytes} bytes{value}")
         }
@@ -108,11 +104,8 @@ fn describe_answer(script: &Script, answer: &Answer) -> String {
 
 fn located(script: &Script, workers: &[Address], items: &[Located]) -> String {
     let items = items.iter().map(|item| {
-        let at: Vec<&str> = item
-            .workers
-            .iter()
-            .map(|position| workers[*position as usize].as_str())
-            .collect();
+        let at: Vec<&str> =
+            item.workers.iter().map(|position| workers[*position as usize].as_str()).collect();
         format!("{} on [{}]", script.name(item.task), at.join(" "))
     });
     join(&items.collect::<Vec<_>>())
@@ -161,8 +154,6 @@ fn join<T: ToString>(items: &[T]) -> String {
 
 impl Script {
     fn name(&self, task: TaskId) -> String {
-        self.keys
-            .get(&task)
-            .map_or_else(|| task.to_string(), ToString::to_string)
+        self.keys.get(&task).map_or_else(|| task.to_string(), ToString::to_string)
     }
 }

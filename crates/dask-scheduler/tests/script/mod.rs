@@ -60,10 +60,7 @@ pub(crate) struct Outcome {
 /// Runs a script.
 pub(crate) fn run(text: &str) -> Outcome {
     let mut script = Script {
-        config: Config {
-            validate: true,
-            ..Config::default()
-        },
+        config: Config { validate: true, ..Config::default() },
         state: None,
         now: Moment::default(),
         ids: BTreeMap::new(),
@@ -85,10 +82,7 @@ pub(crate) fn run(text: &str) -> Outcome {
             answer.push('\n');
         }
     }
-    Outcome {
-        text: answer,
-        edges: script.edges,
-    }
+    Outcome { text: answer, edges: script.edges }
 }
 
 impl Script {
@@ -143,8 +137,7 @@ impl Script {
         for line in self.summary.iter().chain(&summary) {
             let key = line.split(' ').next().expect("a key");
             let story = self.state.as_ref().map(|state| state.story(key));
-            self.edges
-                .extend(story.iter().flatten().map(|line| edge(line)));
+            self.edges.extend(story.iter().flatten().map(|line| edge(line)));
         }
         self.summary = summary;
         answer

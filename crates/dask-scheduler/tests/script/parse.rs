@@ -28,17 +28,17 @@ impl Script {
                 worker: WorkerId(number(worker)),
                 join: Box::new(join(worker, settings)),
             }),
-            ["lose", peer] if peer.starts_with('c') => Step::Event(Event::ClientLost {
-                client: ClientId(number(peer)),
-            }),
+            ["lose", peer] if peer.starts_with('c') => {
+                Step::Event(Event::ClientLost { client: ClientId(number(peer)) })
+            }
             ["lose", peer] => Step::Event(Event::WorkerLost {
                 worker: WorkerId(number(peer)),
                 reason: "the connection was reset".to_owned(),
             }),
             ["at", seconds] => Step::At(seconds.parse().expect("seconds")),
-            ["shutdown"] => Step::Event(Event::Shutdown {
-                reason: "the scheduler is closing".to_owned(),
-            }),
+            ["shutdown"] => {
+                Step::Event(Event::Shutdown { reason: "the scheduler is closing".to_owned() })
+            }
             [peer, words @ ..] if peer.starts_with('c') => {
                 let client = number(peer);
                 let messages = words.split(|word| *word == "+");
@@ -79,23 +79,20 @@ impl Script {
                 id: FunctionId(number(id)),
                 function: function_named(function),
             },
-            ["release", futures @ ..] => ClientToScheduler::Release {
-                futures: futures_of(futures),
-            },
-            ["subscribe", future, name] => ClientToScheduler::Subscribe {
-                future: future_of(future),
-                key: key(name),
-            },
-            ["fire", futures @ ..] => ClientToScheduler::FireAndForget {
-                futures: futures_of(futures),
-            },
+            ["release", futures @ ..] => {
+                ClientToScheduler::Release { futures: futures_of(futures) }
+            }
+            ["subscribe", future, name] => {
+                ClientToScheduler::Subscribe { future: future_of(future), key: key(name) }
+            }
+            ["fire", futures @ ..] => {
+                ClientToScheduler::FireAndForget { futures: futures_of(futures) }
+            }
             ["missing", future, worker] => ClientToScheduler::MissingData {
                 future: future_of(future),
                 worker: address_of(worker),
             },
-            ["forget", id] => ClientToScheduler::Forget {
-                id: RequestId(number(id).into()),
-            },
+            ["forget", id] => ClientToScheduler::Forget { id: RequestId(number(id).into()) },
             ["close"] => ClientToScheduler::Close,
             [id, request @ ..] => ClientToScheduler::Request {
                 id: RequestId(number(id).into()),
@@ -109,30 +106,20 @@ impl Script {
     fn request(&mut self, asked: (u32, u32), words: &[&str]) -> Request {
         let strings = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
         match words {
-            ["cancel", futures @ ..] => Request::Cancel {
-                futures: futures_of(futures),
-                force: false,
-            },
-            ["cancel!", futures @ ..] => Request::Cancel {
-                futures: futures_of(futures),
-                force: true,
-            },
-            ["retry", futures @ ..] => Request::Retry {
-                futures: futures_of(futures),
-            },
+            ["cancel", futures @ ..] => {
+                Request::Cancel { futures: futures_of(futures), force: false }
+            }
+            ["cancel!", futures @ ..] => {
+                Request::Cancel { futures: futures_of(futures), force: true }
+            }
+            ["retry", futures @ ..] => Request::Retry { futures: futures_of(futures) },
             ["scatter", words @ ..] => self.scatter(asked, words),
-            ["locate", futures @ ..] => Request::Locate {
-                futures: futures_of(futures),
-            },
-            ["who-has", keys @ ..] => Request::WhoHas {
-                keys: keys.iter().map(|k| key(k)).collect(),
-            },
-            ["has-what", workers @ ..] => Request::HasWhat {
-                workers: strings(workers),
-            },
-            ["processing", workers @ ..] => Request::Processing {
-                workers: strings(workers),
-            },
+            ["locate", futures @ ..] => Request::Locate { futures: futures_of(futures) },
+            ["who-has", keys @ ..] => {
+                Request::WhoHas { keys: keys.iter().map(|k| key(k)).collect() }
+            }
+            ["has-what", workers @ ..] => Request::HasWhat { workers: strings(workers) },
+            ["processing", workers @ ..] => Request::Processing { workers: strings(workers) },
             ["info"] => Request::SchedulerInfo,
             ["counts"] => Request::Counts,
             ["wait", n] => Request::WaitForWorkers { n: number(n) },
@@ -163,11 +150,7 @@ impl Script {
         }
         let keys = items.iter().map(|item| item.key.clone()).collect();
         self.scattered.insert(asked, keys);
-        Request::Scatter {
-            items,
-            workers,
-            broadcast,
-        }
+        Request::Scatter { items, workers, broadcast }
     }
 
     /// Remembers what the state calls data that is scattered.
@@ -206,10 +189,9 @@ impl Script {
                 Some(ClientToScheduler::Submit(submit)) if submit.options == options => {
                     submit.tasks.push(task);
                 }
-                _ => messages.push(ClientToScheduler::Submit(Submit {
-                    options,
-                    tasks: vec![task],
-                })),
+                _ => {
+                    messages.push(ClientToScheduler::Submit(Submit { options, tasks: vec![task] }))
+                }
             }
         }
         messages
@@ -226,15 +208,12 @@ impl Script {
             return FunctionId(id);
         }
         let next = 100 + u32::try_from(self.defined.len()).expect("few functions");
-        *self
-            .defined
-            .entry((client, name.to_owned()))
-            .or_insert_with(|| {
-                let id = FunctionId(next);
-                let function = function_named(name);
-                messages.push(ClientToScheduler::Define { id, function });
-                id
-            })
+        *self.defined.entry((client, name.to_owned())).or_insert_with(|| {
+            let id = FunctionId(next);
+            let function = function_named(name);
+            messages.push(ClientToScheduler::Define { id, function });
+            id
+        })
     }
 
     fn worker_message(&self, words: &[&str]) -> WorkerToScheduler {
@@ -268,10 +247,9 @@ impl Script {
                     .map(|(name, nbytes)| (task(name), number(nbytes).into()))
                     .collect(),
             },
-            ["secedes", name] => WorkerToScheduler::LongRunning {
-                task: task(name),
-                run: self.run(name, &[]),
-            },
+            ["secedes", name] => {
+                WorkerToScheduler::LongRunning { task: task(name), run: self.run(name, &[]) }
+            }
             ["beats"] => WorkerToScheduler::Heartbeat(Metrics::default()),
             ["dies-of", name] => WorkerToScheduler::Dying {
                 task: task(name),
@@ -347,10 +325,7 @@ fn amounts(text: &str) -> BTreeMap<String, f64> {
 /// `inc`, or `inc:other` for the same path with another signature.
 fn function_named(name: &str) -> Function {
     let (name, signature) = name.split_once(':').unwrap_or((name, "i64"));
-    Function {
-        path: format!("app::{name}"),
-        signature: format!("fn({signature}) -> i64"),
-    }
+    Function { path: format!("app::{name}"), signature: format!("fn({signature}) -> i64") }
 }
 
 /// The address that a worker has unless the script gives it another.

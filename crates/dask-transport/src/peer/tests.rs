@@ -128,10 +128,7 @@ async fn a_forgotten_worker_answers_nobody() {
     inbox.receive().await.expect("a good link");
     peers.forget(&address);
     let outcome = asking.await.expect("no panic");
-    assert!(
-        matches!(outcome, Err(PeerError::Lost { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(PeerError::Lost { .. })), "{outcome:?}");
 }
 
 #[tokio::test]

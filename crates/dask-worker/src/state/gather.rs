@@ -96,12 +96,7 @@ impl Gather {
             });
             return;
         }
-        let peer = Peer {
-            address,
-            is_remote,
-            line: BTreeSet::new(),
-            is_asked: false,
-        };
+        let peer = Peer { address, is_remote, line: BTreeSet::new(), is_asked: false };
         self.peers.insert(id, peer);
     }
 
@@ -133,11 +128,7 @@ impl Gather {
         }
         let &(_, _, _, id) = self.candidates.first()?;
         let peer = self.peers.get(&id)?;
-        let mut plan = Plan {
-            peer: id,
-            tasks: Vec::new(),
-            bytes: 0,
-        };
+        let mut plan = Plan { peer: id, tasks: Vec::new(), bytes: 0 };
         for &(_, task) in peer.line.iter().take(FLIGHT_TASKS) {
             let bytes = plan.bytes.saturating_add(size(task));
             if bytes > FLIGHT_BYTES && !plan.tasks.is_empty() {
@@ -157,11 +148,7 @@ impl Gather {
         let megabytes = u32::try_from(plan.bytes / 1_000_000).unwrap_or(u32::MAX);
         let tasks = plan.tasks.clone();
         let deadline = now + PATIENCE + PATIENCE_PER_MB * megabytes;
-        let departed = Flight {
-            peer,
-            tasks,
-            deadline,
-        };
+        let departed = Flight { peer, tasks, deadline };
         self.flights.insert(flight, departed);
         self.change(peer, |peer| peer.is_asked = true);
         let address = self.peers.get(&peer).map(|peer| peer.address.clone());
@@ -182,10 +169,7 @@ impl Gather {
 
     /// Fetches that took too long, and whom they asked.
     pub(super) fn overdue(&self, now: Moment) -> Vec<(FlightId, Address)> {
-        let overdue = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.deadline <= now);
+        let overdue = self.flights.iter().filter(|(_, flight)| flight.deadline <= now);
         let addressed = overdue.filter_map(|(id, flight)| {
             let peer = self.peers.get(&flight.peer)?;
             Some((*id, peer.address.clone()))

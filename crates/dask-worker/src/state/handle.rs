@@ -102,10 +102,8 @@ impl WorkerState {
             return;
         };
         entry.acquired = false;
-        let is_fetched = matches!(
-            entry.state,
-            TaskState::Fetch | TaskState::Flight(_) | TaskState::Missing
-        );
+        let is_fetched =
+            matches!(entry.state, TaskState::Fetch | TaskState::Flight(_) | TaskState::Missing);
         // What a task here still waits for goes on coming; a copy is reported, and freed then.
         if !(is_fetched && entry.is_needed()) {
             self.work.push_back((task, Next::Released));
@@ -146,11 +144,7 @@ impl WorkerState {
         };
         let duration_ns = ended.duration_ns;
         let next = match ended.outcome {
-            Outcome::Done {
-                value,
-                nbytes,
-                inline,
-            } => {
+            Outcome::Done { value, nbytes, inline } => {
                 self.resources.measured(run.function, duration_ns);
                 out.tell(WorkerToScheduler::Finished {
                     task,
@@ -374,11 +368,7 @@ impl WorkerState {
             for &task in &tasks {
                 self.work.push_back((task, Next::Flight(flight)));
             }
-            out.act(Instruction::Fetch {
-                flight,
-                address,
-                tasks,
-            });
+            out.act(Instruction::Fetch { flight, address, tasks });
             self.run_transitions(out);
         }
     }

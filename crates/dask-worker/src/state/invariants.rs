@@ -56,18 +56,12 @@ impl WorkerState {
                         .get(&dependency.task)
                         .is_some_and(|d| d.dependents.contains(task));
                     let is_resumed = matches!(entry.state, TaskState::Resumed { .. });
-                    assert!(
-                        is_registered || is_resumed,
-                        "{task} is not called when ready"
-                    );
+                    assert!(is_registered || is_resumed, "{task} is not called when ready");
                 }
             }
             for dependent in &entry.dependents {
                 let compute = self.tasks.get(dependent).and_then(|d| d.state.compute());
-                assert!(
-                    compute.is_some(),
-                    "{task} is kept for {dependent}, which is gone"
-                );
+                assert!(compute.is_some(), "{task} is kept for {dependent}, which is gone");
             }
         }
         assert_eq!(self.managed, managed, "the store has another size");
@@ -81,10 +75,7 @@ impl WorkerState {
             let state = self.tasks.get(&task).map(|entry| &entry.state);
             let (compute, expected) = match state {
                 Some(TaskState::Ready { compute }) => (compute, Requirement::NONE),
-                Some(TaskState::Constrained {
-                    compute,
-                    requirement,
-                }) => (compute, *requirement),
+                Some(TaskState::Constrained { compute, requirement }) => (compute, *requirement),
                 _ => panic!("{task} stands in line and is not ready"),
             };
             assert_eq!((line, priority), (expected, compute.priority), "{task}");
@@ -93,10 +84,7 @@ impl WorkerState {
         }
         let ready = self.tasks.values().filter(|entry| {
             let state = &entry.state;
-            matches!(
-                state,
-                TaskState::Ready { .. } | TaskState::Constrained { .. }
-            )
+            matches!(state, TaskState::Ready { .. } | TaskState::Constrained { .. })
         });
         assert_eq!(ready.count(), queued, "a ready task stands in no line");
     }

@@ -111,9 +111,7 @@ impl WorkerState {
     #[must_use]
     pub fn stages(&self) -> BTreeMap<TaskId, Stage> {
         let tasks = self.tasks.iter();
-        tasks
-            .map(|(id, entry)| (*id, entry.state.stage()))
-            .collect()
+        tasks.map(|(id, entry)| (*id, entry.state.stage())).collect()
     }
 
     /// Runs that go on although their results will be dropped.

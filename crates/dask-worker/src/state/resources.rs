@@ -84,11 +84,7 @@ impl Resources {
             let total = self.total.get(name).copied().unwrap_or(0.0);
             if needed > total {
                 let name = name.to_owned();
-                return Err(Lacking {
-                    name,
-                    needed,
-                    total,
-                });
+                return Err(Lacking { name, needed, total });
             }
         }
         let key = sums.iter().map(|(n, a)| ((*n).to_owned(), a.to_bits()));
@@ -127,9 +123,7 @@ impl Resources {
     /// How long a function is expected to run, in nanoseconds; a whole share for an unknown one.
     pub(super) fn cost(&self, function: FunctionId) -> u64 {
         let known = self.durations.get(&function).copied();
-        known
-            .unwrap_or(AHEAD_NS)
-            .clamp(AHEAD_NS / AHEAD_TASKS, AHEAD_NS)
+        known.unwrap_or(AHEAD_NS).clamp(AHEAD_NS / AHEAD_TASKS, AHEAD_NS)
     }
 
     /// Learns from a run.

@@ -45,13 +45,7 @@ impl Story {
 
 impl fmt::Display for Chapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            task,
-            from,
-            to,
-            stimulus,
-            moment,
-        } = self;
+        let Self { task, from, to, stimulus, moment } = self;
         write!(f, "{moment} {task}: {from} to {to} ({stimulus})")
     }
 }

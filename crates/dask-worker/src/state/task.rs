@@ -51,10 +51,7 @@ pub(super) enum TaskState {
     /// To be computed, once a thread is free.
     Ready { compute: Box<Compute> },
     /// To be computed, once a thread and its abstract resources are free.
-    Constrained {
-        compute: Box<Compute>,
-        requirement: Requirement,
-    },
+    Constrained { compute: Box<Compute>, requirement: Requirement },
     /// On a thread, or handed to the threads.
     Executing(Run),
     /// Running outside of the pool.

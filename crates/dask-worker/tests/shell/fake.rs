@@ -80,24 +80,15 @@ impl FakeScheduler {
         };
         let address = address.parse().expect("an address");
         let listener = transports.listen(&address).await.expect("it listens");
-        Self {
-            address: listener.address().clone(),
-            transports,
-            listener,
-            next: 0,
-        }
+        Self { address: listener.address().clone(), transports, listener, next: 0 }
     }
 
     /// Accepts one connection and answers its hello.
     pub(crate) async fn admit(&mut self, welcome: Welcome) -> (Connection, Hello) {
         let accepted = within(self.listener.accept()).await;
         let mut connection = accepted.expect("somebody connects");
-        let hello = receive_hello(&mut connection, PATIENCE)
-            .await
-            .expect("a hello");
-        send_welcome(&mut connection, &welcome)
-            .await
-            .expect("it is there");
+        let hello = receive_hello(&mut connection, PATIENCE).await.expect("a hello");
+        send_welcome(&mut connection, &welcome).await.expect("it is there");
         (connection, hello)
     }
 
@@ -198,14 +189,8 @@ impl Fleet {
         let function = FunctionId(self.functions);
         self.functions += 1;
         let id = function;
-        let named = Function {
-            path: path.to_owned(),
-            signature: "fn()".to_owned(),
-        };
-        self.say(SchedulerToWorker::Define {
-            id,
-            function: named,
-        });
+        let named = Function { path: path.to_owned(), signature: "fn()".to_owned() };
+        self.say(SchedulerToWorker::Define { id, function: named });
         self.say(SchedulerToWorker::Compute(Box::new(Compute {
             task: TaskId(task),
             run: RunId(run),
@@ -221,15 +206,8 @@ impl Fleet {
     /// Tells the worker of a peer and of a result there.
     pub(crate) fn knows(&self, peer: &Self, task: u64, nbytes: u64) -> Dependency {
         let address = peer.address.clone();
-        self.say(SchedulerToWorker::Peer {
-            id: peer.id,
-            address,
-        });
-        Dependency {
-            task: TaskId(task),
-            nbytes,
-            holders: vec![peer.id],
-        }
+        self.say(SchedulerToWorker::Peer { id: peer.id, address });
+        Dependency { task: TaskId(task), nbytes, holders: vec![peer.id] }
     }
 
     pub(crate) fn shut_down(&mut self) {

@@ -17,9 +17,7 @@ async fn only_peers_may_connect_to_a_worker() {
         let mut scheduler = FakeScheduler::listen(scheme).await;
         let worker = scheduler.start_worker(|_| {}).await;
         let hello = Hello {
-            role: Role::Client {
-                name: "Client-1".to_owned(),
-            },
+            role: Role::Client { name: "Client-1".to_owned() },
             program: Program::default(),
             token: None,
         };
@@ -44,17 +42,11 @@ async fn a_worker_that_is_not_wanted_says_why() {
         let name = "w".to_owned();
         let rejected = Welcome::Rejected(Rejection::NameTaken { name });
         scheduler.admit(rejected).await;
-        let error = within(joining)
-            .await
-            .expect("no panic")
-            .expect_err("no admission");
+        let error = within(joining).await.expect("no panic").expect_err("no admission");
         let Error::Join(cause) = error else {
             panic!("{scheme}: {error:?}");
         };
-        assert!(
-            cause.to_string().contains("already connected as w"),
-            "{cause}"
-        );
+        assert!(cause.to_string().contains("already connected as w"), "{cause}");
     }
 }
 
@@ -80,10 +72,7 @@ async fn a_worker_whose_scheduler_is_lost_ends_and_says_so() {
         within(task::FOREVER.notified()).await;
         worker.hang_up();
         let error = worker.ended().await.expect_err("a lost scheduler");
-        assert!(
-            error.to_string().contains(scheduler.address.as_str()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(scheduler.address.as_str()), "{error}");
     }
 }
 
@@ -93,14 +82,9 @@ async fn a_worker_that_is_told_to_close_ends_well() {
         let mut scheduler = FakeScheduler::listen(scheme).await;
         let worker = scheduler.start_worker(|_| {}).await;
         let reason = "the cluster shuts down".to_owned();
-        worker.say(SchedulerToWorker::Close {
-            reason: reason.clone(),
-        });
+        worker.say(SchedulerToWorker::Close { reason: reason.clone() });
         worker.hang_up();
-        assert_eq!(
-            worker.ended().await.expect("a good end"),
-            Ended::Closed { reason }
-        );
+        assert_eq!(worker.ended().await.expect("a good end"), Ended::Closed { reason });
     }
 }
 

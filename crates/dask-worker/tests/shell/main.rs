@@ -50,29 +50,17 @@ async fn a_worker_joins_computes_and_leaves() {
     for scheme in SCHEMES {
         let mut scheduler = FakeScheduler::listen(scheme).await;
         let mut worker = scheduler.start_worker(|config| config.nthreads = 3).await;
-        assert_eq!(
-            (worker.join.nthreads, &worker.join.address),
-            (3, &worker.address)
-        );
+        assert_eq!((worker.join.nthreads, &worker.join.address), (3, &worker.address));
         let offered = &worker.join.functions;
         assert!(offered.iter().any(|function| function.path == "shell::inc"));
 
         worker.compute(1, "shell::inc", call(&[41]), &[]);
         let message = worker.hear().await;
-        let WorkerToScheduler::Finished {
-            task,
-            nbytes,
-            value,
-            ..
-        } = message
-        else {
+        let WorkerToScheduler::Finished { task, nbytes, value, .. } = message else {
             panic!("{scheme}: expected a result, got {message:?}");
         };
         assert_eq!((task, nbytes), (TaskId(1), 8));
-        assert_eq!(
-            take::<i64>(value.expect("a small result rides along")),
-            Ok(42)
-        );
+        assert_eq!(take::<i64>(value.expect("a small result rides along")), Ok(42));
 
         worker.shut_down();
         assert!(matches!(worker.hear().await, WorkerToScheduler::Leaving));
@@ -92,21 +80,14 @@ async fn a_worker_fetches_the_dependency_of_a_task_from_its_peer() {
         let dependency = second.knows(&first, 1, 8);
         second.compute(2, "shell::add", fake::call_on(&[0, 0]), &[dependency]);
         let added = second.hear().await;
-        assert_eq!(
-            added,
-            WorkerToScheduler::Added {
-                tasks: vec![(TaskId(1), 8)]
-            }
-        );
+        assert_eq!(added, WorkerToScheduler::Added { tasks: vec![(TaskId(1), 8)] });
         assert_eq!(finished(&second.hear().await), Some((TaskId(2), RunId(0))));
         let ValueAt::Found(value) = value_at(&second, TaskId(2)).await else {
             panic!("{scheme}: the result is not there");
         };
         assert_eq!(take::<i64>(value), Ok(4));
 
-        second.say(SchedulerToWorker::Free {
-            tasks: vec![TaskId(1), TaskId(2)],
-        });
+        second.say(SchedulerToWorker::Free { tasks: vec![TaskId(1), TaskId(2)] });
         second.compute(3, "shell::inc", call(&[1]), &[]);
         second.hear().await;
         assert_eq!(value_at(&second, TaskId(1)).await, ValueAt::Missing);
@@ -139,17 +120,10 @@ async fn a_peer_that_is_gone_counts_as_one_that_lacks_the_result() {
     let address = "inproc://nobody-is-here".parse().expect("an address");
     worker.say(SchedulerToWorker::Peer { id: gone, address });
     let holders = vec![gone];
-    let dependency = Dependency {
-        task: TaskId(7),
-        nbytes: 8,
-        holders,
-    };
+    let dependency = Dependency { task: TaskId(7), nbytes: 8, holders };
     worker.compute(2, "shell::add", fake::call_on(&[0, 0]), &[dependency]);
     let message = worker.hear().await;
-    assert!(matches!(
-        message,
-        WorkerToScheduler::MissingDependencies { .. }
-    ));
+    assert!(matches!(message, WorkerToScheduler::MissingDependencies { .. }));
 }
 
 #[tokio::test]
@@ -159,10 +133,7 @@ async fn a_task_that_fails_says_how() {
         let mut worker = scheduler.start_worker(|config| config.nthreads = 1).await;
         worker.compute(1, "shell::boom", call(&[]), &[]);
         let error = erred(worker.hear().await);
-        assert_eq!(
-            (error.kind, error.message.as_str()),
-            (TaskErrorKind::Panicked, "boom")
-        );
+        assert_eq!((error.kind, error.message.as_str()), (TaskErrorKind::Panicked, "boom"));
         assert!(error.location.expect("a location").contains("task.rs"));
 
         worker.compute(2, "shell::fail", call(&[]), &[]);
@@ -175,24 +146,15 @@ async fn a_task_that_fails_says_how() {
 
         worker.compute(3, "shell::inc", call(&[]), &[]);
         let error = erred(worker.hear().await);
-        assert_eq!(
-            (error.kind, error.key),
-            (TaskErrorKind::Serialization, key(3))
-        );
+        assert_eq!((error.kind, error.key), (TaskErrorKind::Serialization, key(3)));
 
         worker.compute(4, "shell::nothing_of_the_kind", call(&[]), &[]);
         let error = erred(worker.hear().await);
         assert_eq!(error.kind, TaskErrorKind::NoFunction);
-        assert!(
-            error.message.contains("shell::nothing_of_the_kind"),
-            "{error}"
-        );
+        assert!(error.message.contains("shell::nothing_of_the_kind"), "{error}");
 
         worker.compute(5, "shell::inc", call(&[1]), &[]);
-        assert!(
-            finished(&worker.hear().await).is_some(),
-            "{scheme}: it goes on"
-        );
+        assert!(finished(&worker.hear().await).is_some(), "{scheme}: it goes on");
     }
 }
 
@@ -213,9 +175,7 @@ async fn a_cancelled_task_is_told_and_its_result_dropped() {
         let mut worker = scheduler.start_worker(|config| config.nthreads = 1).await;
         worker.compute(1, "shell::spin", call(&[]), &[]);
         within(task::STARTED.notified()).await;
-        worker.say(SchedulerToWorker::Free {
-            tasks: vec![TaskId(1)],
-        });
+        worker.say(SchedulerToWorker::Free { tasks: vec![TaskId(1)] });
         // The only thread is free again once the first task has seen that it is cancelled.
         worker.compute(2, "shell::inc", call(&[1]), &[]);
         assert_eq!(finished(&worker.hear().await), Some((TaskId(2), RunId(0))));
@@ -229,9 +189,7 @@ async fn a_task_that_is_cancelled_and_wanted_again_runs_again() {
     let mut worker = scheduler.start_worker(|config| config.nthreads = 2).await;
     worker.compute(1, "shell::spin_once", call(&[]), &[]);
     within(task::STARTED_ONCE.notified()).await;
-    worker.say(SchedulerToWorker::Free {
-        tasks: vec![TaskId(1)],
-    });
+    worker.say(SchedulerToWorker::Free { tasks: vec![TaskId(1)] });
     worker.compute_run((1, 1), "shell::spin_once", call(&[]), &[]);
     assert_eq!(finished(&worker.hear().await), Some((TaskId(1), RunId(1))));
 }
@@ -264,12 +222,7 @@ async fn a_large_result_stays_where_it_is() {
     let mut worker = scheduler.start_worker(|_| {}).await;
     worker.compute(1, "shell::zeros", call(&[100_000]), &[]);
     let message = worker.hear().await;
-    let WorkerToScheduler::Finished {
-        nbytes,
-        value: None,
-        ..
-    } = message
-    else {
+    let WorkerToScheduler::Finished { nbytes, value: None, .. } = message else {
         panic!("expected a result without its value, got {message:?}");
     };
     assert!(nbytes > INLINE_RESULT_BYTES);
@@ -291,9 +244,7 @@ async fn values_are_put_and_got_back() {
             key: key(i),
             value: live(i.cast_signed()),
         });
-        within(peers.put(&worker.address, values.collect()))
-            .await
-            .expect("they are held");
+        within(peers.put(&worker.address, values.collect())).await.expect("they are held");
         let mut added = 0;
         while added < 3000 {
             let WorkerToScheduler::Added { tasks } = worker.hear().await else {
@@ -303,9 +254,7 @@ async fn values_are_put_and_got_back() {
             added += tasks.len();
         }
         let asked = (0..3001).map(TaskId).collect();
-        let mut got = within(peers.get(&worker.address, asked))
-            .await
-            .expect("an answer");
+        let mut got = within(peers.get(&worker.address, asked)).await.expect("an answer");
         assert_eq!(got.pop(), Some((TaskId(3000), ValueAt::Missing)));
         for (i, (task, value)) in got.into_iter().enumerate() {
             let ValueAt::Found(value) = value else {
@@ -326,10 +275,7 @@ async fn a_value_that_cannot_be_sent_fails_the_task_that_needs_it() {
     let dependency = second.knows(&first, 1, 4096);
     second.compute(2, "shell::add", fake::call_on(&[0, 0]), &[dependency]);
     let error = erred(second.hear().await);
-    assert_eq!(
-        (error.kind, error.key.clone()),
-        (TaskErrorKind::Serialization, key(2))
-    );
+    assert_eq!((error.kind, error.key.clone()), (TaskErrorKind::Serialization, key(2)));
     assert!(error.causes[0].contains("not today"), "{error:?}");
 }
 
@@ -350,11 +296,7 @@ async fn many_short_tasks_run_once_each() {
             let value = take::<i64>(value.expect("small")).expect("an i64");
             assert_eq!(results.insert(task, value), None, "{task} ran twice");
         }
-        assert!(
-            results
-                .iter()
-                .all(|(task, value)| task.0.cast_signed() + 1 == *value)
-        );
+        assert!(results.iter().all(|(task, value)| task.0.cast_signed() + 1 == *value));
     }
 }
 
@@ -362,32 +304,19 @@ async fn many_short_tasks_run_once_each() {
 async fn a_dependency_in_bytes_is_decoded_once_and_kept_live() {
     let mut scheduler = FakeScheduler::listen("tcp").await;
     let mut worker = scheduler.start_worker(|config| config.nthreads = 1).await;
-    let peers = Peers::new(
-        worker.transports.clone(),
-        Program::default(),
-        Duration::from_secs(5),
-    );
+    let peers = Peers::new(worker.transports.clone(), Program::default(), Duration::from_secs(5));
     let value = StoredValue {
         task: TaskId(9),
         key: key(9),
         value: Payload::Bytes(encode(&5_i64).expect("it encodes")),
     };
-    within(peers.put(&worker.address, vec![value]))
-        .await
-        .expect("held");
+    within(peers.put(&worker.address, vec![value])).await.expect("held");
     worker.hear().await;
     let holders = vec![worker.id];
-    let dependency = Dependency {
-        task: TaskId(9),
-        nbytes: 8,
-        holders,
-    };
+    let dependency = Dependency { task: TaskId(9), nbytes: 8, holders };
     worker.compute(1, "shell::add", fake::call_on(&[0, 0]), &[dependency]);
     let message = worker.hear().await;
-    let WorkerToScheduler::Finished {
-        value: Some(value), ..
-    } = message
-    else {
+    let WorkerToScheduler::Finished { value: Some(value), .. } = message else {
         panic!("{message:?}");
     };
     assert_eq!(take::<i64>(value), Ok(10));

@@ -26,10 +26,7 @@ async fn a_task_that_overflows_its_stack_is_named_before_the_process_dies() {
     let mut worker = scheduler.next_worker(60_000).await;
     worker.compute(1, "shell::deep", call(&[100]), &[]);
     let message = worker.hear().await;
-    assert!(
-        matches!(message, WorkerToScheduler::Finished { .. }),
-        "{message:?}"
-    );
+    assert!(matches!(message, WorkerToScheduler::Finished { .. }), "{message:?}");
 
     worker.compute(2, "shell::deep", call(&[1_000_000_000]), &[]);
     let message = worker.hear().await;

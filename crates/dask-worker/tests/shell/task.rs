@@ -37,9 +37,7 @@ fn inc(inputs: &mut Inputs) -> Outcome {
 }
 
 fn add(inputs: &mut Inputs) -> Outcome {
-    Ok(live(
-        *inputs.borrowed::<i64>(0)? + *inputs.borrowed::<i64>(1)?,
-    ))
+    Ok(live(*inputs.borrowed::<i64>(0)? + *inputs.borrowed::<i64>(1)?))
 }
 
 fn zeros(inputs: &mut Inputs) -> Outcome {

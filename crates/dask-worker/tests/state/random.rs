@@ -142,22 +142,14 @@ impl World {
                 values: {
                     self.next_put += 1;
                     let tasks = self.tasks(2);
-                    tasks
-                        .into_iter()
-                        .map(|t| (t, 8, Payload::default()))
-                        .collect()
+                    tasks.into_iter().map(|t| (t, 8, Payload::default())).collect()
                 },
             },
-            17 => Event::Seceded {
-                task: self.task(),
-                run: RunId(self.next_run.saturating_sub(1)),
-            },
+            17 => Event::Seceded { task: self.task(), run: RunId(self.next_run.saturating_sub(1)) },
             18 => Event::Timeout,
             // Nonsense.
             _ => match self.random.below(3) {
-                0 => Event::FetchFailed {
-                    flight: FlightId(self.random.below(1000)),
-                },
+                0 => Event::FetchFailed { flight: FlightId(self.random.below(1000)) },
                 1 => Event::RunsEnded(vec![RunEnded {
                     task: self.task(),
                     run: RunId(9999),
@@ -194,9 +186,7 @@ impl World {
                     body: Payload::default(),
                 }))
             }
-            5 | 6 => SchedulerToWorker::Free {
-                tasks: self.tasks(4),
-            },
+            5 | 6 => SchedulerToWorker::Free { tasks: self.tasks(4) },
             _ => {
                 let tasks = self.tasks(3);
                 let dependencies = tasks.into_iter().map(|t| self.place(t)).collect();
@@ -207,20 +197,10 @@ impl World {
 
     fn place(&mut self, task: TaskId) -> Dependency {
         let count = self.random.below(3);
-        let nbytes = if self.random.one_in(10) {
-            40_000_000
-        } else {
-            8
-        };
+        let nbytes = if self.random.one_in(10) { 40_000_000 } else { 8 };
         // One id more than there are peers.
-        let holders = (0..count)
-            .map(|_| WorkerId(self.random.small(PEERS + 1)))
-            .collect();
-        Dependency {
-            task,
-            nbytes,
-            holders,
-        }
+        let holders = (0..count).map(|_| WorkerId(self.random.small(PEERS + 1))).collect();
+        Dependency { task, nbytes, holders }
     }
 
     fn end(&mut self, task: TaskId, run: RunId) -> RunEnded {
@@ -231,19 +211,10 @@ impl World {
             Outcome::Failed(Box::new(error))
         } else {
             let value = Payload::default();
-            Outcome::Done {
-                value,
-                nbytes: 8,
-                inline: None,
-            }
+            Outcome::Done { value, nbytes: 8, inline: None }
         };
         let duration_ns = self.random.below(100_000);
-        RunEnded {
-            task,
-            run,
-            duration_ns,
-            outcome,
-        }
+        RunEnded { task, run, duration_ns, outcome }
     }
 
     fn landing(&mut self) -> Event {
@@ -272,8 +243,7 @@ impl World {
         self.now += 1;
         self.trace.push(format!("{event:?}"));
         let mut out = Instructions::new();
-        self.state
-            .handle(Moment::from_nanos(self.now), event, &mut out);
+        self.state.handle(Moment::from_nanos(self.now), event, &mut out);
         self.state.check_invariants();
         for instruction in out.drain() {
             self.trace.push(format!("  {instruction:?}"));
@@ -282,10 +252,7 @@ impl World {
                     for dependency in &compute.dependencies {
                         assert!(self.stored.contains(&dependency.task), "not in the store");
                     }
-                    assert!(
-                        self.runs.insert((compute.task, compute.run)),
-                        "it runs already"
-                    );
+                    assert!(self.runs.insert((compute.task, compute.run)), "it runs already");
                 }
                 Instruction::Fetch { flight, tasks, .. } => {
                     assert!(self.fetches.insert(flight, tasks).is_none());
@@ -312,10 +279,7 @@ impl World {
         assert_eq!(held, self.stored);
         // A thread is never idle while a task is ready that asks for no resources.
         let is_ready = stages.values().any(|stage| *stage == Stage::Ready);
-        assert!(
-            !is_ready || self.runs.len() >= self.nthreads,
-            "a thread is idle"
-        );
+        assert!(!is_ready || self.runs.len() >= self.nthreads, "a thread is idle");
     }
 
     /// Everything under way ends, and everything is freed.
@@ -336,9 +300,7 @@ impl World {
         let stuck = waiting.iter().find(|(_, stage)| **stage != Stage::Memory);
         assert_eq!(stuck, None, "{}", self.trace.join("\n"));
         let tasks = (0..TASKS).map(TaskId).collect();
-        self.handle(Event::SchedulerSaid(vec![SchedulerToWorker::Free {
-            tasks,
-        }]));
+        self.handle(Event::SchedulerSaid(vec![SchedulerToWorker::Free { tasks }]));
         assert!(self.state.stages().is_empty());
         assert_eq!(self.state.cancelled().count(), 0);
     }

@@ -55,16 +55,10 @@ pub(crate) fn play(script: &str) -> String {
             describe(&instruction, &mut played);
         }
         let stages = state.stages();
-        let cancelled = state
-            .cancelled()
-            .map(|(task, run)| format!("cancelled {task} {run}"));
+        let cancelled = state.cancelled().map(|(task, run)| format!("cancelled {task} {run}"));
         let stages = stages.iter().map(|(task, stage)| format!("{task} {stage}"));
         let all: Vec<_> = stages.chain(cancelled).collect();
-        let all = if all.is_empty() {
-            "nothing".to_owned()
-        } else {
-            all.join(", ")
-        };
+        let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
         writeln!(played, "  = {all}").expect("memory");
     }
     played
@@ -100,9 +94,7 @@ fn settings_of(text: &str) -> StateConfig {
 
 fn number(text: &str) -> u64 {
     let digits = text.trim_start_matches(|c: char| !c.is_ascii_digit());
-    digits
-        .parse()
-        .unwrap_or_else(|_| panic!("{text:?} has no number"))
+    digits.parse().unwrap_or_else(|_| panic!("{text:?} has no number"))
 }
 
 fn task(text: &str) -> TaskId {
@@ -118,10 +110,7 @@ fn worker_id(text: &str) -> WorkerId {
 }
 
 fn value(nbytes: u64) -> Payload {
-    Payload::Bytes(Bytes::from(vec![
-        0;
-        usize::try_from(nbytes).expect("small")
-    ]))
+    Payload::Bytes(Bytes::from(vec![0; usize::try_from(nbytes).expect("small")]))
 }
 
 fn event(line: &str) -> Event {
@@ -130,30 +119,20 @@ fn event(line: &str) -> Event {
         "done" | "failed" | "skipped" => {
             Event::RunsEnded(line.split(';').map(|part| ended(part.trim())).collect())
         }
-        "seceded" => Event::Seceded {
-            task: task(words[1]),
-            run: run(words[2]),
-        },
+        "seceded" => Event::Seceded { task: task(words[1]), run: run(words[2]) },
         "fetched" => Event::Fetched {
             flight: FlightId(number(words[1])),
             results: words[2..].iter().map(|word| result(word)).collect(),
         },
-        "unreachable" => Event::FetchFailed {
-            flight: FlightId(number(words[1])),
-        },
+        "unreachable" => Event::FetchFailed { flight: FlightId(number(words[1])) },
         "put" => {
             let values = words[2..].iter().map(|word| {
                 let (name, nbytes) = word.split_once(':').expect("task:bytes");
                 (task(name), number(nbytes), value(number(nbytes)))
             });
-            Event::Put {
-                put: PutId(number(words[1])),
-                values: values.collect(),
-            }
+            Event::Put { put: PutId(number(words[1])), values: values.collect() }
         }
-        "measured" => Event::Measured {
-            memory: number(words[1]),
-        },
+        "measured" => Event::Measured { memory: number(words[1]) },
         "timeout" => Event::Timeout,
         "lost" => Event::SchedulerLost,
         "shutdown" => Event::Shutdown,
@@ -164,11 +143,9 @@ fn event(line: &str) -> Event {
 fn ended(text: &str) -> RunEnded {
     let words: Vec<_> = text.split_whitespace().collect();
     let outcome = match words[0] {
-        "done" => Outcome::Done {
-            value: value(number(words[3])),
-            nbytes: number(words[3]),
-            inline: None,
-        },
+        "done" => {
+            Outcome::Done { value: value(number(words[3])), nbytes: number(words[3]), inline: None }
+        }
         "failed" => Outcome::Failed(Box::new(TaskError::new(
             TaskErrorKind::Returned,
             Key::new("k").expect("short"),
@@ -202,15 +179,13 @@ fn said(text: &str) -> SchedulerToWorker {
             id: worker_id(words[1]),
             address: words[2].parse().expect("an address"),
         },
-        "free" => SchedulerToWorker::Free {
-            tasks: words[1..].iter().map(|word| task(word)).collect(),
-        },
+        "free" => {
+            SchedulerToWorker::Free { tasks: words[1..].iter().map(|word| task(word)).collect() }
+        }
         "acquire" => SchedulerToWorker::Acquire {
             dependencies: words[1..].iter().map(|word| dependency(word)).collect(),
         },
-        "close" => SchedulerToWorker::Close {
-            reason: "the end".to_owned(),
-        },
+        "close" => SchedulerToWorker::Close { reason: "the end".to_owned() },
         "compute" => SchedulerToWorker::Compute(Box::new(compute(&words))),
         other => panic!("no such event: {other}"),
     }
@@ -261,11 +236,9 @@ fn describe(instruction: &Instruction, played: &mut String) {
         Instruction::Drop { task } => format!("drop {task}"),
         Instruction::Execute(compute) => format!("execute {} {}", compute.task, compute.run),
         Instruction::Cancel { task, run } => format!("cancel {task} {run}"),
-        Instruction::Fetch {
-            flight,
-            address,
-            tasks,
-        } => format!("fetch {flight} from {address}: {tasks:?}"),
+        Instruction::Fetch { flight, address, tasks } => {
+            format!("fetch {flight} from {address}: {tasks:?}")
+        }
         Instruction::Disconnect { address } => format!("disconnect {address}"),
         Instruction::Stored { put } => format!("stored {put}"),
         Instruction::Close { reason } => format!("close: {reason}"),
@@ -282,30 +255,20 @@ fn describe(instruction: &Instruction, played: &mut String) {
 
 fn told(message: &WorkerToScheduler) -> String {
     match message {
-        WorkerToScheduler::Finished {
-            task, run, nbytes, ..
-        } => format!("finished {task} {run} {nbytes}"),
+        WorkerToScheduler::Finished { task, run, nbytes, .. } => {
+            format!("finished {task} {run} {nbytes}")
+        }
         WorkerToScheduler::Erred { task, run, error } => {
             let causes = error.causes.iter().map(|cause| format!(": {cause}"));
             let causes: String = causes.collect();
-            format!(
-                "erred {task} {run} {:?}: {}{causes}",
-                error.kind, error.message
-            )
+            format!("erred {task} {run} {:?}: {}{causes}", error.kind, error.message)
         }
         WorkerToScheduler::MissingDependencies { task, run, missing } => {
-            let missing = missing
-                .iter()
-                .map(|(task, holder)| format!("{task}@{holder}"));
-            format!(
-                "missing {task} {run} {}",
-                missing.collect::<Vec<_>>().join(" ")
-            )
+            let missing = missing.iter().map(|(task, holder)| format!("{task}@{holder}"));
+            format!("missing {task} {run} {}", missing.collect::<Vec<_>>().join(" "))
         }
         WorkerToScheduler::Added { tasks } => {
-            let tasks = tasks
-                .iter()
-                .map(|(task, nbytes)| format!("{task}:{nbytes}"));
+            let tasks = tasks.iter().map(|(task, nbytes)| format!("{task}:{nbytes}"));
             format!("added {}", tasks.collect::<Vec<_>>().join(" "))
         }
         WorkerToScheduler::LongRunning { task, run } => format!("long-running {task} {run}"),

@@ -16,12 +16,10 @@ impl SchedulerState {
             self.announce_pending(row, Again::Lost);
         }
         if self.tasks[row].waiters > 0 {
-            self.for_dependents(row, |state, dependent| {
-                match &mut state.tasks[dependent].state {
-                    TaskState::Waiting { missing } => *missing += 1,
-                    other if other.is_active() => state.recommend(dependent, Goal::Waiting),
-                    _ => {}
-                }
+            self.for_dependents(row, |state, dependent| match &mut state.tasks[dependent].state {
+                TaskState::Waiting { missing } => *missing += 1,
+                other if other.is_active() => state.recommend(dependent, Goal::Waiting),
+                _ => {}
             });
         }
         self.release(row);

@@ -188,11 +188,7 @@ impl SchedulerState {
             TaskState::NoWorker => {
                 self.no_worker.remove(&place);
             }
-            TaskState::Processing {
-                worker,
-                expected,
-                seceded,
-            } => {
+            TaskState::Processing { worker, expected, seceded } => {
                 let (worker, expected, seceded) = (*worker, *expected, *seceded);
                 if let Some(entry) = self.workers.get_mut(worker) {
                     entry.processing.remove(&row);
@@ -229,9 +225,7 @@ impl SchedulerState {
             TaskState::NoWorker => {
                 self.no_worker.insert(place);
             }
-            TaskState::Processing {
-                worker, expected, ..
-            } => {
+            TaskState::Processing { worker, expected, .. } => {
                 let (worker, expected) = (*worker, *expected);
                 if let Some(entry) = self.workers.get_mut(worker) {
                     entry.processing.insert(row);

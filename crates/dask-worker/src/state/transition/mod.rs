@@ -107,19 +107,9 @@ impl WorkerState {
             (_, N::Fetch | N::Released | N::Memory(..) | N::Blocked | N::Ready) => {}
             _ => self.fail_defective(task, out),
         }
-        let to = if failed {
-            Stage::Error
-        } else {
-            self.stage(task)
-        };
+        let to = if failed { Stage::Error } else { self.stage(task) };
         if from != to {
-            self.story.tell(Chapter {
-                task,
-                from,
-                to,
-                stimulus: self.stimulus,
-                moment: self.now,
-            });
+            self.story.tell(Chapter { task, from, to, stimulus: self.stimulus, moment: self.now });
         }
     }
 

@@ -9,10 +9,7 @@ use crate::state::WorkerState;
 use crate::state::task::{Stage, TaskState};
 
 /// Copies that no task here needs come last.
-const UNHURRIED: Priority = Priority {
-    user: i64::MAX,
-    sequence: u64::MAX,
-};
+const UNHURRIED: Priority = Priority { user: i64::MAX, sequence: u64::MAX };
 
 impl WorkerState {
     /// Learns where a result is.
@@ -28,11 +25,7 @@ impl WorkerState {
             return;
         }
         let is_new = !entry.is_needed();
-        entry.priority = if is_new {
-            priority
-        } else {
-            entry.priority.min(priority)
-        };
+        entry.priority = if is_new { priority } else { entry.priority.min(priority) };
         entry.nbytes = dependency.nbytes;
         // What the scheduler says last is what it knows: holders that it names no more are gone.
         entry.holders.clear();

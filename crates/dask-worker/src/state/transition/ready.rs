@@ -56,10 +56,9 @@ impl WorkerState {
         let state = self.tasks.get(&task).map(|entry| &entry.state);
         let (priority, line) = match state {
             Some(TaskState::Ready { compute }) => (compute.priority, Requirement::NONE),
-            Some(TaskState::Constrained {
-                compute,
-                requirement,
-            }) => (compute.priority, *requirement),
+            Some(TaskState::Constrained { compute, requirement }) => {
+                (compute.priority, *requirement)
+            }
             _ => return Requirement::NONE,
         };
         self.resources.withdraw(line, priority, task);

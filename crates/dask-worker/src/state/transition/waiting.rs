@@ -15,10 +15,7 @@ impl WorkerState {
             return;
         };
         let compute = match std::mem::take(&mut entry.state) {
-            TaskState::Waiting {
-                compute,
-                missing: 0,
-            } => compute,
+            TaskState::Waiting { compute, missing: 0 } => compute,
             // A dependency went away again.
             state => {
                 entry.state = state;
@@ -26,20 +23,14 @@ impl WorkerState {
             }
         };
         let Ok(requirement) = self.resources.requirement(&compute.resources) else {
-            entry.state = TaskState::Waiting {
-                compute,
-                missing: 0,
-            };
+            entry.state = TaskState::Waiting { compute, missing: 0 };
             return self.fail_defective(task, out);
         };
         self.resources.enqueue(requirement, compute.priority, task);
         entry.state = if requirement == Requirement::NONE {
             TaskState::Ready { compute }
         } else {
-            TaskState::Constrained {
-                compute,
-                requirement,
-            }
+            TaskState::Constrained { compute, requirement }
         };
     }
 
