@@ -2,8 +2,8 @@
 //!
 //! A function `inc` becomes a constant `inc` of a type `inc`. All else stands in `const _` blocks,
 //! which keep the module's names and `super::` as they are for the user's code. The function
-//! itself has the outer block alone, under a name that nobody uses, so that nothing written here comes between
-//! its body and the names that it refers to: `inc` within the body is the task again.
+//! itself has the outer block alone, under a name that nobody uses, so that nothing written here
+//! comes between its body and the names that it refers to: `inc` within the body is the task again.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
