@@ -29,11 +29,7 @@ fn codec(c: &mut Criterion) {
     group.bench_function("encode tasks", |b| b.iter(|| encode(&messages, Carriage::Bytes)));
     let frames = encode(&messages, Carriage::Bytes).expect("the submission is small");
     group.bench_function("decode tasks", |b| {
-        b.iter_batched(
-            || frames.clone(),
-            |frames| decode::<ClientToScheduler>(frames),
-            BatchSize::SmallInput,
-        );
+        b.iter_batched(|| frames.clone(), decode::<ClientToScheduler>, BatchSize::SmallInput);
     });
     group.finish();
 }

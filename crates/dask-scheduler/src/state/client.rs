@@ -27,8 +27,8 @@ pub(super) struct ClientEntry {
 pub(super) enum Held {
     /// A task, which it holds.
     Task(Row),
-    /// Nothing: it was cancelled. What is submitted on it is cancelled too.
-    Cancelled,
+    /// Nothing: it was cancelled, for this reason. What is submitted on it is cancelled too.
+    Cancelled(Arc<str>),
     /// Nothing: it never became a task. What is submitted on it fails in the same way.
     Failed(Arc<TaskError>),
 }
@@ -112,7 +112,7 @@ impl SchedulerState {
     pub(super) fn is_free(&self, client: ClientId, future: FutureId) -> bool {
         let entry = self.clients.get(&client);
         let held = entry.and_then(|entry| entry.futures.get(&future));
-        matches!(held, None | Some(Held::Cancelled))
+        matches!(held, None | Some(Held::Cancelled(_)))
     }
 
     /// Lets a future hold a task, and tells it what it missed.
@@ -142,7 +142,7 @@ impl SchedulerState {
     /// Ends a future as cancelled.
     pub(super) fn cancel_future(&mut self, hold: Hold, reason: &str) {
         self.out.cancelled(hold.0, hold.1, reason);
-        self.give_meaning(hold, Held::Cancelled);
+        self.give_meaning(hold, Held::Cancelled(reason.into()));
     }
 
     fn give_meaning(&mut self, (client, future): Hold, held: Held) {
@@ -155,7 +155,7 @@ impl SchedulerState {
     pub(super) fn task_of(&self, client: ClientId, future: FutureId) -> Option<Row> {
         match self.clients.get(&client)?.futures.get(&future)? {
             Held::Task(row) => Some(*row),
-            Held::Cancelled | Held::Failed(_) => None,
+            Held::Cancelled(_) | Held::Failed(_) => None,
         }
     }
 

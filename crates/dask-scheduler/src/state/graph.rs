@@ -17,12 +17,15 @@ use super::task::{Row, Source, Spec, TaskEntry};
 /// holders, and must stay below the limit for a message.
 const MAX_DEPENDENCIES: usize = 1 << 18;
 
+/// How the reason of a task starts that is cancelled because a dependency was.
+const DEPENDS: &str = "it depends on a cancelled future: ";
+
 /// What a submitted task's dependencies allow.
 enum Dependencies {
     /// All are tasks.
     Tasks(Box<[Row]>),
-    /// One was cancelled.
-    Cancelled,
+    /// One was cancelled, for this reason.
+    Cancelled(Arc<str>),
     /// One never became a task.
     Failed(Arc<TaskError>),
 }
@@ -71,9 +74,11 @@ impl SchedulerState {
             return Ok(());
         }
         match self.resolve(client, &task) {
-            Dependencies::Cancelled => {
-                let reason = format!("key {} depends on a cancelled key", task.key);
-                self.cancel_future(hold, &reason);
+            Dependencies::Cancelled(reason) => {
+                // A long chain of them names the first alone.
+                let inherited = format!("{DEPENDS}{reason}");
+                let is_inherited = reason.starts_with(DEPENDS);
+                self.cancel_future(hold, if is_inherited { &reason } else { &inherited });
             }
             Dependencies::Failed(error) => self.refuse(hold, error),
             Dependencies::Tasks(dependencies) => {
@@ -121,7 +126,7 @@ impl SchedulerState {
         for dependency in &task.dependencies {
             match futures.and_then(|futures| futures.get(dependency)) {
                 Some(Held::Task(row)) => rows.push(*row),
-                Some(Held::Cancelled) => return Dependencies::Cancelled,
+                Some(Held::Cancelled(reason)) => return Dependencies::Cancelled(reason.clone()),
                 Some(Held::Failed(error)) => return Dependencies::Failed(error.clone()),
                 None => return Dependencies::Failed(Arc::new(dangling(task, *dependency))),
             }

@@ -46,7 +46,8 @@ async fn a_worker_that_is_not_wanted_says_why() {
         let Error::Join(cause) = error else {
             panic!("{scheme}: {error:?}");
         };
-        assert!(cause.to_string().contains("already connected as w"), "{cause}");
+        let why = std::error::Error::source(&cause).expect("a rejection").to_string();
+        assert!(why.contains("already connected as w"), "{cause}: {why}");
     }
 }
 
