@@ -43,10 +43,18 @@ fn length(xs: &[u8]) -> usize {
 const RUNS: usize = 3;
 
 #[dask_client::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let argument = std::env::args().nth(1);
-    match argument.as_deref() {
-        Some("scheduler") => cluster::scheduler().await,
+    if argument.as_deref() == Some("scheduler") {
+        // As the `dask` command runs it.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return runtime.block_on(cluster::scheduler());
+    }
+    tokio::runtime::Runtime::new()?.block_on(client(argument.as_deref()))
+}
+
+async fn client(argument: Option<&str>) -> Result<()> {
+    match argument {
         Some("--embedded") => measure(Client::local().await?).await,
         _ => {
             let start = Instant::now();

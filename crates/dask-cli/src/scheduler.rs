@@ -26,8 +26,10 @@ pub(crate) struct Args {
 
 /// `dask scheduler`.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    // One thread drives all connections and the state: a message is read, taken in and passed on
+    // without waking another, which costs more than the work.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Error::Runtime)?;
     runtime.block_on(serve(args))
 }
 

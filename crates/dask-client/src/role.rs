@@ -104,9 +104,11 @@ mod worker {
         config.program = program();
         config.report_stack_overflow = true;
         crate::default::is_worker_of(config.scheduler.clone());
-        // Values are also encoded and dropped outside of their tasks: what fits the stack of a task
-        // must fit there.
+        // One thread drives all connections: a message is read, taken in and answered without
+        // waking another, which costs more than the work. Values are also encoded and dropped
+        // outside of their tasks: what fits the stack of a task must fit there.
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
             .thread_stack_size(config.stack_bytes)
             .enable_all()
             .build();
