@@ -2,6 +2,7 @@ use std::io::Write;
 
 use dask_proto::Address;
 use dask_scheduler::{Config, Scheduler};
+use dask_tokenize::unique_key_name;
 use dask_transport::Transports;
 
 use crate::error::Error;
@@ -37,12 +38,17 @@ async fn serve(args: &Args) -> Result<(), Error> {
     let shutdown = Shutdown::listen(args.stdin())?;
     let address = args.address()?;
     let transports = Transports::default();
-    let scheduler = Scheduler::bind(Config::default(), &address, &transports)
+    let scheduler = Scheduler::bind(config(), &address, &transports)
         .await
         .map_err(|source| Error::Bind { address, source })?;
     announce(scheduler.address()).map_err(Error::Output)?;
     scheduler.run(shutdown.asked()).await?;
     Ok(())
+}
+
+/// The defaults, under a name that no other scheduler has.
+fn config() -> Config {
+    Config { id: unique_key_name("Scheduler"), ..Config::default() }
 }
 
 /// The one line on standard output: programs that start a scheduler wait for it.
@@ -76,6 +82,12 @@ mod tests {
     fn address(host: &str) -> String {
         let args = Args { host: host.to_owned(), port: 8786, exit_on_stdin_close: false };
         args.address().unwrap().to_string()
+    }
+
+    #[test]
+    fn every_scheduler_has_a_name_of_its_own() {
+        assert!(config().id.starts_with("Scheduler-"));
+        assert_ne!(config().id, config().id);
     }
 
     #[test]
