@@ -42,6 +42,8 @@ pub enum TaskErrorKind {
     KilledWorker,
     /// No worker has the function, or only with another signature.
     NoFunction,
+    /// No worker came that may run the task within the `no-workers-timeout`.
+    NoWorker,
     /// The arguments or the result could not be serialized or deserialized.
     Serialization,
     /// Another task with the same key and other content is on the cluster.
@@ -100,6 +102,7 @@ impl fmt::Display for TaskError {
             TaskErrorKind::Panicked => "panicked",
             TaskErrorKind::KilledWorker => "killed its worker",
             TaskErrorKind::NoFunction => "has no worker with its function",
+            TaskErrorKind::NoWorker => "waited too long for a worker",
             TaskErrorKind::Serialization => "could not exchange its values",
             TaskErrorKind::KeyCollision => "has the key of another task",
             TaskErrorKind::InvalidGraph => "is part of an invalid graph",

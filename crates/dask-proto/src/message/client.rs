@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::worker::Metrics;
+use super::worker::{LogRecord, Metrics, WorkerStatus};
 use crate::graph::{Function, TaskOptions, TaskSpec};
 use crate::id::{FunctionId, FutureId, RequestId, TaskId};
 use crate::{Address, Key, Payload, TaskError};
@@ -130,6 +130,44 @@ pub enum Request {
         /// The key.
         key: Key,
     },
+    /// Why a task is not done, or why it is where it is. [`Answer::Explanation`].
+    Explain {
+        /// The key.
+        key: Key,
+    },
+    /// Have copies of these results on more workers; answered once they are there.
+    /// [`Answer::Done`].
+    Replicate {
+        /// The holds.
+        futures: Vec<FutureId>,
+        /// How many copies of each; `None` means one on every worker.
+        n: Option<u32>,
+        /// Addresses, hosts or names of the only workers that may get one; empty means any.
+        workers: Vec<String>,
+    },
+    /// Move results from workers that hold much to workers that hold little; answered once they
+    /// are there. [`Answer::Done`].
+    Rebalance {
+        /// The holds; all results when empty.
+        futures: Vec<FutureId>,
+        /// Addresses, hosts or names of the workers to even out; empty means all.
+        workers: Vec<String>,
+    },
+    /// Have workers hand their results over to others and close; answered once they are gone.
+    /// [`Answer::Workers`], those that were retired.
+    RetireWorkers {
+        /// Addresses, hosts or names; when empty the scheduler chooses those that hold least.
+        workers: Vec<String>,
+        /// How many to choose when none is named; `None` means all that are idle.
+        n: Option<u32>,
+    },
+    /// What tasks and workers had to say, oldest first. [`Answer::Logs`].
+    WorkerLogs {
+        /// Addresses, hosts or names; all workers when empty.
+        workers: Vec<String>,
+        /// At most the latest so many of each; `None` means all that are remembered.
+        n: Option<u32>,
+    },
     /// Stop all workers and the scheduler. [`Answer::Done`].
     Shutdown,
 }
@@ -177,6 +215,12 @@ pub enum Answer {
     Counts(Vec<KeyCount>),
     /// One line per transition, oldest first.
     Story(Vec<String>),
+    /// Lines for people: from the state of the task down to the last cause.
+    Explanation(Vec<String>),
+    /// Workers.
+    Workers(Vec<Address>),
+    /// What workers had to say.
+    Logs(Vec<(Address, Vec<LogRecord>)>),
 }
 
 /// Why a request was not carried out.
@@ -192,6 +236,14 @@ pub enum Refusal {
     /// There is no worker to put data on.
     #[error("no worker is connected that may hold the data")]
     NoWorkers,
+    /// Results could not be moved or copied, because no other worker could take them.
+    #[error("{count} results could not be copied to another worker, such as {example}")]
+    NotMoved {
+        /// How many.
+        count: u64,
+        /// One of them.
+        example: Key,
+    },
     /// A key that is already on the cluster with other content.
     #[error("key {0} is already on the cluster with other content")]
     KeyCollision(Key),
@@ -254,6 +306,8 @@ pub struct WorkerInfo {
     pub nbytes: u64,
     /// How many tasks it was given and has not finished.
     pub processing: u64,
+    /// Whether it takes up tasks.
+    pub status: WorkerStatus,
     /// What it reported last.
     pub metrics: Metrics,
 }

@@ -21,4 +21,7 @@ pub use handshake::{
     WorkerJoin, decode_hello, decode_welcome, encode_hello, encode_welcome,
 };
 pub use peer::{PeerReply, PeerRequest, StoredValue, ValueAt};
-pub use worker::{Compute, Dependency, Metrics, SchedulerToWorker, WorkerToScheduler};
+pub use worker::{
+    Compute, Dependency, LogLevel, LogRecord, Metrics, SchedulerToWorker, WorkerStatus,
+    WorkerToScheduler,
+};

@@ -34,6 +34,12 @@ pub enum SchedulerToWorker {
         /// The results and where they are.
         dependencies: Vec<Dependency>,
     },
+    /// Give these back if they have not started: another worker has time for them. The worker
+    /// answers for each, with [`WorkerToScheduler::Given`] or [`WorkerToScheduler::Kept`].
+    Steal {
+        /// The tasks and their attempts.
+        tasks: Vec<(TaskId, RunId)>,
+    },
     /// Close the connection and end.
     Close {
         /// Why, for people.
@@ -122,6 +128,30 @@ pub enum WorkerToScheduler {
         /// The attempt.
         run: RunId,
     },
+    /// These were to be [stolen](SchedulerToWorker::Steal) and had not started: the worker has
+    /// forgotten them.
+    Given {
+        /// The tasks and their attempts.
+        tasks: Vec<(TaskId, RunId)>,
+    },
+    /// These were to be [stolen](SchedulerToWorker::Steal) and stay: they run, are done, or are
+    /// not known here.
+    Kept {
+        /// The tasks and their attempts.
+        tasks: Vec<(TaskId, RunId)>,
+    },
+    /// These results could not be [acquired](SchedulerToWorker::Acquire) from any holder.
+    NotAcquired {
+        /// The results.
+        tasks: Vec<TaskId>,
+    },
+    /// The worker begins or ceases to take up tasks.
+    Status(WorkerStatus),
+    /// What tasks and the worker itself had to say, in order.
+    Logged {
+        /// The records.
+        records: Vec<LogRecord>,
+    },
     /// The worker lives.
     Heartbeat(Metrics),
     /// This process is about to die, and this task is why: its stack overflowed.
@@ -150,4 +180,60 @@ pub struct Metrics {
     pub ready: u32,
     /// Results that it is fetching now.
     pub in_flight: u32,
+    /// Bytes of results that are on its disk instead of in its memory.
+    pub spilled: u64,
+}
+
+/// Whether a worker takes up tasks (Dask's `Status`, as far as it is seen from outside).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum WorkerStatus {
+    /// It does.
+    #[default]
+    Running,
+    /// Its memory is nearly full: it starts nothing and fetches nothing until there is room. What
+    /// runs goes on.
+    Paused,
+    /// It is to leave: it gets no more tasks, and its results move to other workers (Dask's
+    /// `closing_gracefully`).
+    Retiring,
+}
+
+impl std::fmt::Display for WorkerStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Retiring => "retiring",
+        })
+    }
+}
+
+/// A line that a task or a worker had to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// When, in nanoseconds since 1970 by the clock of the worker.
+    pub unix_ns: u64,
+    /// How important it is.
+    pub level: LogLevel,
+    /// The task that said it; none for the worker itself.
+    pub key: Option<Key>,
+    /// What was said.
+    pub message: String,
+}
+
+/// How important a [`LogRecord`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is not as it should be.
+    Warn,
+    /// What a task printed.
+    Print,
+    /// Something worth knowing happened.
+    Info,
+    /// For those who look for a fault.
+    Debug,
 }

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use dask_proto::graph::{Function, Priority, TaskOptions, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
 use dask_proto::message::{
-    Answer, ClientToScheduler, Compute, Dependency, Hello, KeyCount, Located, Metrics, PeerReply,
-    PeerRequest, Program, Refusal, Rejection, Request, Role, ScatterItem, SchedulerInfo,
-    SchedulerToClient, SchedulerToWorker, StoredValue, Submit, ValueAt, VersionRange, Welcome,
-    WorkerInfo, WorkerJoin, WorkerToScheduler,
+    Answer, ClientToScheduler, Compute, Dependency, Hello, KeyCount, Located, LogLevel, LogRecord,
+    Metrics, PeerReply, PeerRequest, Program, Refusal, Rejection, Request, Role, ScatterItem,
+    SchedulerInfo, SchedulerToClient, SchedulerToWorker, StoredValue, Submit, ValueAt,
+    VersionRange, Welcome, WorkerInfo, WorkerJoin, WorkerStatus, WorkerToScheduler,
 };
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
 
@@ -48,6 +48,7 @@ pub(crate) fn error_kinds() -> Vec<TaskErrorKind> {
         TaskErrorKind::Panicked,
         TaskErrorKind::KilledWorker,
         TaskErrorKind::NoFunction,
+        TaskErrorKind::NoWorker,
         TaskErrorKind::Serialization,
         TaskErrorKind::KeyCollision,
         TaskErrorKind::InvalidGraph,
@@ -58,7 +59,7 @@ pub(crate) fn error_kinds() -> Vec<TaskErrorKind> {
 }
 
 fn metrics() -> Metrics {
-    Metrics { memory: 1 << 30, managed: 70_000, executing: 2, ready: 3, in_flight: 4 }
+    Metrics { memory: 1 << 30, managed: 70_000, executing: 2, ready: 3, in_flight: 4, spilled: 5 }
 }
 
 fn resources() -> BTreeMap<String, f64> {
@@ -166,11 +167,16 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Locate { futures },
         Request::WhoHas { keys: vec![key("x"), key("y")] },
         Request::HasWhat { workers: workers.clone() },
-        Request::Processing { workers },
+        Request::Processing { workers: workers.clone() },
         Request::SchedulerInfo,
         Request::Counts,
         Request::WaitForWorkers { n: 2 },
         Request::Story { key: key("x") },
+        Request::Explain { key: key("x") },
+        Request::Replicate { futures: vec![FutureId(5)], n: Some(2), workers: workers.clone() },
+        Request::Rebalance { futures: vec![FutureId(5)], workers: workers.clone() },
+        Request::RetireWorkers { workers: workers.clone(), n: Some(1) },
+        Request::WorkerLogs { workers, n: Some(10) },
         Request::Shutdown,
     ]
 }
@@ -180,6 +186,7 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::UnknownFuture(FutureId(77)),
         Refusal::UnknownWorker("bob".to_owned()),
         Refusal::NoWorkers,
+        Refusal::NotMoved { count: 3, example: key("x") },
         Refusal::KeyCollision(key("x")),
         Refusal::TooLarge,
     ]
@@ -197,7 +204,10 @@ pub(crate) fn answers() -> Vec<Answer> {
     answers.extend([
         Answer::Targets { workers: workers.clone(), items: located() },
         Answer::Located { workers: workers.clone(), items: located() },
-        Answer::WhoHas(vec![(key("x"), workers)]),
+        Answer::WhoHas(vec![(key("x"), workers.clone())]),
+        Answer::Workers(workers),
+        Answer::Logs(vec![(address(4001), log_records())]),
+        Answer::Explanation(vec!["x is waiting".to_owned()]),
         Answer::Keys(vec![(address(4001), vec![key("x"), key("y")])]),
         Answer::Info(Box::new(info())),
         Answer::Counts(vec![KeyCount {
@@ -208,6 +218,18 @@ pub(crate) fn answers() -> Vec<Answer> {
         Answer::Story(vec!["released -> waiting (s1)".to_owned()]),
     ]);
     answers
+}
+
+fn log_records() -> Vec<LogRecord> {
+    let levels =
+        [LogLevel::Error, LogLevel::Warn, LogLevel::Print, LogLevel::Info, LogLevel::Debug];
+    let record = |level| LogRecord {
+        unix_ns: 1_700_000_000_000_000_007,
+        level,
+        key: Some(key("inc-6")),
+        message: "half way".to_owned(),
+    };
+    levels.map(record).to_vec()
 }
 
 fn info() -> SchedulerInfo {
@@ -223,6 +245,7 @@ fn info() -> SchedulerInfo {
             pid: 4711,
             nbytes: 70_000,
             processing: 5,
+            status: WorkerStatus::Paused,
             metrics: metrics(),
         }],
         clients: 1,
@@ -275,6 +298,7 @@ pub(crate) fn scheduler_to_worker() -> Vec<SchedulerToWorker> {
         SchedulerToWorker::Compute(Box::new(compute)),
         SchedulerToWorker::Free { tasks: vec![TaskId(9), TaskId(10)] },
         SchedulerToWorker::Acquire { dependencies: vec![dependency()] },
+        SchedulerToWorker::Steal { tasks: vec![(TaskId(10), RunId(2))] },
         SchedulerToWorker::Close { reason: "retired".to_owned() },
     ]
 }
@@ -297,6 +321,13 @@ pub(crate) fn worker_to_scheduler() -> Vec<WorkerToScheduler> {
         },
         WorkerToScheduler::Added { tasks: vec![(TaskId(9), 8_000_000)] },
         WorkerToScheduler::LongRunning { task, run },
+        WorkerToScheduler::Given { tasks: vec![(task, run)] },
+        WorkerToScheduler::Kept { tasks: vec![(task, run)] },
+        WorkerToScheduler::NotAcquired { tasks: vec![TaskId(9)] },
+        WorkerToScheduler::Status(WorkerStatus::Running),
+        WorkerToScheduler::Status(WorkerStatus::Paused),
+        WorkerToScheduler::Status(WorkerStatus::Retiring),
+        WorkerToScheduler::Logged { records: log_records() },
         WorkerToScheduler::Heartbeat(metrics()),
         WorkerToScheduler::Dying { task, run, reason: "stack overflow".to_owned() },
         WorkerToScheduler::Leaving,

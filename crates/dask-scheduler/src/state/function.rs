@@ -43,7 +43,7 @@ pub(super) struct Rank {
 struct Group {
     functions: Box<[FunctionRow]>,
     members: u32,
-    /// The members that have threads.
+    /// The members that take tasks.
     ranked: BTreeSet<Rank>,
 }
 

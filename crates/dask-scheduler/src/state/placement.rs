@@ -111,11 +111,11 @@ impl SchedulerState {
         FETCH_COST.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Whether a worker has threads and the function.
+    /// Whether a worker takes tasks and has the function.
     fn can_run(&self, worker: WorkerId, function: FunctionRow) -> bool {
-        self.workers.get(worker).is_some_and(|entry| {
-            entry.join.nthreads > 0 && self.functions.has(entry.group, function)
-        })
+        self.workers
+            .get(worker)
+            .is_some_and(|entry| entry.takes_tasks() && self.functions.has(entry.group, function))
     }
 
     /// The workers that satisfy a task's restrictions.

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dask_proto::id::{RunId, TaskId, WorkerId};
-use dask_proto::message::{Rejection, Welcome, WorkerJoin, WorkerToScheduler};
+use dask_proto::message::{Rejection, Welcome, WorkerJoin, WorkerStatus, WorkerToScheduler};
 use dask_proto::{Payload, TaskError, TaskErrorKind};
 
 use super::SchedulerState;
@@ -94,6 +94,7 @@ impl SchedulerState {
                     self.long_running(row);
                 }
             }
+            WorkerToScheduler::Status(status) => self.status_changed(worker, status),
             WorkerToScheduler::Heartbeat(metrics) => {
                 if let Some(entry) = self.workers.get_mut(worker) {
                     entry.metrics = metrics;
@@ -113,6 +114,19 @@ impl SchedulerState {
             }
             // A worker of a later version says more than this scheduler can use.
             _ => {}
+        }
+    }
+
+    /// A worker ran out of memory, or has room again. One that is retiring stays so.
+    fn status_changed(&mut self, worker: WorkerId, status: WorkerStatus) {
+        let Some(entry) = self.workers.get_mut(worker) else { return };
+        if entry.status == WorkerStatus::Retiring || entry.status == status {
+            return;
+        }
+        entry.status = status;
+        self.rerank(worker);
+        if status == WorkerStatus::Running {
+            self.rejudge_no_worker();
         }
     }
 

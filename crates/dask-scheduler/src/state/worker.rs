@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dask_proto::id::WorkerId;
-use dask_proto::message::{Metrics, WorkerInfo, WorkerJoin};
+use dask_proto::message::{Metrics, WorkerInfo, WorkerJoin, WorkerStatus};
 use dask_proto::{Address, Moment};
 
 use super::function::{FunctionRow, GroupRow, Rank};
@@ -38,6 +38,7 @@ pub(super) struct WorkerEntry {
     /// The workers it was told of.
     pub(super) peers: BTreeSet<WorkerId>,
     pub(super) last_seen: Moment,
+    pub(super) status: WorkerStatus,
     pub(super) metrics: Metrics,
     pub(super) finished: BTreeMap<FunctionRow, u64>,
 }
@@ -56,6 +57,7 @@ impl WorkerEntry {
             functions: BTreeSet::new(),
             peers: BTreeSet::new(),
             last_seen: now,
+            status: WorkerStatus::default(),
             metrics: Metrics::default(),
             finished: BTreeMap::new(),
         }
@@ -66,9 +68,14 @@ impl WorkerEntry {
         self.occupancy / u64::from(self.join.nthreads.max(1))
     }
 
-    /// Its position now; none without threads.
+    /// Whether it may be given tasks at all.
+    pub(super) fn takes_tasks(&self) -> bool {
+        self.join.nthreads > 0 && self.status == WorkerStatus::Running
+    }
+
+    /// Its position now; none while it takes no tasks.
     pub(super) fn rank_now(&self, worker: WorkerId, saturation: f64) -> Option<Rank> {
-        (self.join.nthreads > 0).then(|| Rank {
+        self.takes_tasks().then(|| Rank {
             full: !self.has_room(saturation),
             load: self.load(),
             worker,
@@ -100,6 +107,7 @@ impl WorkerEntry {
             pid: self.join.pid,
             nbytes: self.nbytes,
             processing: self.processing.len() as u64,
+            status: self.status,
             metrics: self.metrics,
         }
     }

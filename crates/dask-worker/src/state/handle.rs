@@ -308,6 +308,7 @@ impl WorkerState {
             executing: self.resources.executing(),
             ready: count(self.resources.ready()),
             in_flight: count(self.gather.in_flight()),
+            spilled: 0,
         }));
     }
 
