@@ -49,3 +49,7 @@ pub const INLINE_RESULT_BYTES: u64 = 1024;
 /// Bytes of a task error's message, of each of its causes and of its backtrace; longer text is
 /// cut, as with Dask's `max-error-length`.
 pub const MAX_ERROR_TEXT_BYTES: usize = 16 << 10;
+
+/// Bytes of the text of a [`LogRecord`](crate::message::LogRecord); a longer line is cut. Lines are
+/// for people, and the scheduler remembers thousands of them.
+pub const MAX_LOG_TEXT_BYTES: usize = 4 << 10;

@@ -165,6 +165,19 @@ pub enum WorkerToScheduler {
     },
     /// The worker is about to close the connection of its own accord.
     Leaving,
+    /// A task that had [left](WorkerToScheduler::LongRunning) the pool of threads is back in it
+    /// (Dask's `rejoin`, of which Dask's scheduler hears nothing).
+    Rejoined {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        run: RunId,
+    },
+    /// How many threads are busy now with runs that were cancelled and have not noticed.
+    Lingering {
+        /// How many.
+        runs: u32,
+    },
 }
 
 /// What a worker measures about itself.

@@ -331,6 +331,8 @@ pub(crate) fn worker_to_scheduler() -> Vec<WorkerToScheduler> {
         WorkerToScheduler::Heartbeat(metrics()),
         WorkerToScheduler::Dying { task, run, reason: "stack overflow".to_owned() },
         WorkerToScheduler::Leaving,
+        WorkerToScheduler::Rejoined { task, run },
+        WorkerToScheduler::Lingering { runs: 3 },
     ]
 }
 
