@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,6 +26,18 @@ pub trait Object: Any + Send + Sync {
     /// # Errors
     /// When the value's own `Serialize` fails.
     fn encode(&self) -> Result<Bytes, ValueError>;
+
+    /// Writes the same bytes piece by piece: a value that is moved to disk for want of memory
+    /// should not take twice its size while that lasts.
+    ///
+    /// # Errors
+    /// When the value's own `Serialize` fails, or `out` does, which then knows why.
+    fn encode_to(&self, out: &mut dyn Write) -> Result<(), ValueError> {
+        out.write_all(&self.encode()?).map_err(|error| ValueError::Encode {
+            type_name: self.type_name().to_owned(),
+            reason: error.to_string(),
+        })
+    }
 
     /// The size of the value in bytes, as the scheduler accounts for it.
     fn nbytes(&self) -> u64;

@@ -2,12 +2,18 @@
 //! speed of memory. Arrays of numbers are most of what moves on a cluster.
 
 use std::any::Any;
+use std::io::{self, Write};
 
 use bytes::{BufMut, BytesMut};
 
 /// Appends the bytes of a list of numbers; `false` when the value is something else.
 pub(crate) fn encode_into(out: &mut BytesMut, value: &dyn Any) -> bool {
     KINDS.iter().any(|kind| (kind.encode)(out, value))
+}
+
+/// Writes the bytes of a list of numbers; `None` when the value is something else.
+pub(crate) fn encode_to(out: &mut dyn Write, value: &dyn Any) -> Option<io::Result<()>> {
+    KINDS.iter().find_map(|kind| (kind.write)(out, value))
 }
 
 /// The encoded size in bytes; `None` when the value is no list of numbers.
@@ -21,8 +27,12 @@ pub(crate) fn decode_into(bytes: &[u8], slot: &mut dyn Any) {
     KINDS.iter().any(|kind| (kind.decode)(bytes, slot));
 }
 
+/// Numbers that are written at once.
+const PIECE: usize = 8192;
+
 struct Kind {
     encode: fn(&mut BytesMut, &dyn Any) -> bool,
+    write: fn(&mut dyn Write, &dyn Any) -> Option<io::Result<()>>,
     nbytes: fn(&dyn Any) -> Option<u64>,
     decode: fn(&[u8], &mut dyn Any) -> bool,
 }
@@ -42,6 +52,23 @@ macro_rules! kinds {
                     *place = number.to_le_bytes();
                 }
                 true
+            },
+            write: |out, value| {
+                let list = value.downcast_ref::<Vec<$number>>()?;
+                const SIZE: usize = size_of::<$number>();
+                let mut piece = vec![0; SIZE * PIECE.min(list.len())];
+                let mut written = out.write_all(&(list.len() as u64).to_le_bytes());
+                for numbers in list.chunks(PIECE) {
+                    let places = piece.as_chunks_mut::<SIZE>().0;
+                    for (place, number) in places.iter_mut().zip(numbers) {
+                        *place = number.to_le_bytes();
+                    }
+                    written = written.and_then(|()| out.write_all(&piece[..SIZE * numbers.len()]));
+                    if written.is_err() {
+                        break;
+                    }
+                }
+                Some(written)
             },
             nbytes: |value| {
                 let list = value.downcast_ref::<Vec<$number>>()?;

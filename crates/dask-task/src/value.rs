@@ -1,4 +1,5 @@
 use std::any::{Any, type_name};
+use std::io::Write;
 use std::sync::Arc;
 
 use bincode::Options;
@@ -29,6 +30,10 @@ pub struct Live<T>(pub T);
 impl<T: Value> Object for Live<T> {
     fn encode(&self) -> Result<Bytes, ValueError> {
         encode(&self.0)
+    }
+
+    fn encode_to(&self, out: &mut dyn Write) -> Result<(), ValueError> {
+        encode_to(out, &self.0)
     }
 
     fn nbytes(&self) -> u64 {
@@ -70,6 +75,16 @@ pub(crate) fn encode_into<T: Value>(out: &mut BytesMut, value: &T) -> Result<(),
         out.truncate(start);
         unencodable::<T>(&error)
     })
+}
+
+/// Writes the value's bytes piece by piece.
+fn encode_to<T: Value>(out: &mut dyn Write, value: &T) -> Result<(), ValueError> {
+    if may_be_bulk::<T>()
+        && let Some(written) = bulk::encode_to(out, value)
+    {
+        return written.map_err(|error| unencodable::<T>(&error));
+    }
+    format().serialize_into(out, value).map_err(|error| unencodable::<T>(&error))
 }
 
 /// The value in these bytes.
@@ -136,7 +151,7 @@ fn format() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().with_no_limit()
 }
 
-fn unencodable<T: ?Sized>(error: &bincode::ErrorKind) -> ValueError {
+fn unencodable<T: ?Sized>(error: &dyn std::error::Error) -> ValueError {
     ValueError::Encode { type_name: type_name::<T>().to_owned(), reason: error.to_string() }
 }
 
@@ -150,6 +165,20 @@ mod tests {
         let bytes = encode(&value).expect("it encodes");
         assert_eq!(decode::<Vec<(String, Option<f64>)>>(&bytes), Ok(value.clone()));
         assert_eq!(nbytes(&value), bytes.len() as u64);
+    }
+
+    #[test]
+    fn a_value_written_piece_by_piece_has_the_same_bytes() {
+        fn same<T: Value>(value: T) {
+            let object: &dyn Object = &Live(value);
+            let mut written = Vec::new();
+            object.encode_to(&mut written).expect("memory takes it");
+            assert_eq!(object.encode().expect("it encodes"), written);
+            assert!(object.encode_to(&mut [0_u8; 7].as_mut_slice()).is_err());
+        }
+        same((0..100_000_u64).collect::<Vec<_>>());
+        same(vec![("a".to_owned(), Some(1.5_f64)), ("b".to_owned(), None)]);
+        same("text".to_owned());
     }
 
     #[test]
