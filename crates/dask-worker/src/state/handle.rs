@@ -68,6 +68,7 @@ impl WorkerState {
                     self.acquire(&dependency, out);
                 }
             }
+            SchedulerToWorker::Steal { tasks } => self.steal(tasks, out),
             SchedulerToWorker::Close { reason } => out.close(reason),
             // Functions are the shell's.
             _ => {}

@@ -11,6 +11,7 @@ mod handle;
 mod instruction;
 mod invariants;
 mod resources;
+mod steal;
 mod story;
 mod task;
 mod transition;

@@ -50,6 +50,11 @@ struct World {
     runs: BTreeSet<(TaskId, RunId)>,
     fetches: BTreeMap<FlightId, Vec<TaskId>>,
     stored: BTreeSet<TaskId>,
+    /// The latest attempt that the scheduler asked for.
+    attempts: BTreeMap<TaskId, RunId>,
+    /// What the scheduler asked back, as often as it did, and has no answer for.
+    asked: Vec<(TaskId, RunId)>,
+    given: usize,
     next_run: u32,
     next_put: u64,
     trace: Vec<String>,
@@ -57,6 +62,7 @@ struct World {
 
 #[test]
 fn random_events_leave_the_tables_in_order() {
+    let mut given = 0;
     for seed in 0..300 {
         let mut world = World::new(seed);
         for _ in 0..150 {
@@ -64,7 +70,9 @@ fn random_events_leave_the_tables_in_order() {
             world.handle(event);
         }
         world.wind_up();
+        given += world.given;
     }
+    assert!(given > 300, "only {given} tasks were given back");
 }
 
 #[test]
@@ -99,6 +107,9 @@ impl World {
             runs: BTreeSet::new(),
             fetches: BTreeMap::new(),
             stored: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            asked: Vec::new(),
+            given: 0,
             next_run: 0,
             next_put: 0,
             trace: Vec::new(),
@@ -162,10 +173,11 @@ impl World {
     }
 
     fn message(&mut self) -> SchedulerToWorker {
-        match self.random.below(8) {
+        match self.random.below(9) {
             0..5 => {
                 self.next_run += 1;
                 let task = self.task();
+                self.attempts.insert(task, RunId(self.next_run));
                 // A graph without cycles.
                 let mut dependencies = self.tasks(3);
                 dependencies.retain(|dependency| *dependency < task);
@@ -187,12 +199,24 @@ impl World {
                 }))
             }
             5 | 6 => SchedulerToWorker::Free { tasks: self.tasks(4) },
+            7 => {
+                let tasks: Vec<_> = self.tasks(4).into_iter().map(|t| self.attempt(t)).collect();
+                self.asked.extend(&tasks);
+                SchedulerToWorker::Steal { tasks }
+            }
             _ => {
                 let tasks = self.tasks(3);
                 let dependencies = tasks.into_iter().map(|t| self.place(t)).collect();
                 SchedulerToWorker::Acquire { dependencies }
             }
         }
+    }
+
+    /// Mostly the attempt that is under way.
+    fn attempt(&mut self, task: TaskId) -> (TaskId, RunId) {
+        let latest = self.attempts.get(&task).copied();
+        let latest = latest.filter(|_| !self.random.one_in(8));
+        (task, latest.unwrap_or(RunId(self.random.small(100))))
     }
 
     fn place(&mut self, task: TaskId) -> Dependency {
@@ -264,15 +288,12 @@ impl World {
                     assert!(self.stored.remove(&task), "{task} is not in the store");
                 }
                 Instruction::ToScheduler(messages) => {
-                    for message in messages {
-                        if let WorkerToScheduler::Erred { error, .. } = message {
-                            assert!(!error.message.contains("lost track"), "{error}");
-                        }
-                    }
+                    messages.iter().for_each(|message| self.hear(message));
                 }
                 _ => {}
             }
         }
+        assert_eq!(self.asked, [], "no answer");
         let stages = self.state.stages();
         let held = stages.iter().filter(|(_, stage)| **stage == Stage::Memory);
         let held: BTreeSet<_> = held.map(|(task, _)| *task).collect();
@@ -280,6 +301,30 @@ impl World {
         // A thread is never idle while a task is ready that asks for no resources.
         let is_ready = stages.values().any(|stage| *stage == Stage::Ready);
         assert!(!is_ready || self.runs.len() >= self.nthreads, "a thread is idle");
+    }
+
+    fn hear(&mut self, message: &WorkerToScheduler) {
+        match message {
+            WorkerToScheduler::Erred { error, .. } => {
+                assert!(!error.message.contains("lost track"), "{error}");
+            }
+            WorkerToScheduler::Given { tasks } => {
+                for (task, run) in tasks {
+                    assert!(!self.runs.contains(&(*task, *run)), "{task} runs and is given");
+                }
+                self.given += tasks.len();
+                self.hear_answers(tasks);
+            }
+            WorkerToScheduler::Kept { tasks } => self.hear_answers(tasks),
+            _ => {}
+        }
+    }
+
+    fn hear_answers(&mut self, tasks: &[(TaskId, RunId)]) {
+        for task in tasks {
+            let asked = self.asked.iter().position(|asked| asked == task);
+            self.asked.remove(asked.expect("an answer to a question"));
+        }
     }
 
     /// Everything under way ends, and everything is freed.

@@ -5,7 +5,7 @@
 //! config threads=2 GPU=1             a worker, always w0
 //! peer w2 tcp://10.0.0.2:1
 //! compute t1 run0 fn0 p5 on t7@w2+w3:80 with GPU=1
-//! free t1 t2        acquire t7@w2:80        close
+//! free t1 t2        acquire t7@w2:80        steal t1/run0 t2/run1        close
 //! done t1 run0 8 1000                size in bytes, duration in nanoseconds
 //! failed t1 run0 | skipped t1 run0 | seceded t1 run0
 //! fetched flight0 t7=80 t8=missing t9=failed
@@ -185,10 +185,19 @@ fn said(text: &str) -> SchedulerToWorker {
         "acquire" => SchedulerToWorker::Acquire {
             dependencies: words[1..].iter().map(|word| dependency(word)).collect(),
         },
+        "steal" => SchedulerToWorker::Steal {
+            tasks: words[1..].iter().map(|word| attempt(word)).collect(),
+        },
         "close" => SchedulerToWorker::Close { reason: "the end".to_owned() },
         "compute" => SchedulerToWorker::Compute(Box::new(compute(&words))),
         other => panic!("no such event: {other}"),
     }
+}
+
+/// `t1/run0`.
+fn attempt(word: &str) -> (TaskId, RunId) {
+    let (name, attempt) = word.split_once('/').expect("task/run");
+    (task(name), run(attempt))
 }
 
 fn compute(words: &[&str]) -> Compute {
@@ -271,6 +280,8 @@ fn told(message: &WorkerToScheduler) -> String {
             let tasks = tasks.iter().map(|(task, nbytes)| format!("{task}:{nbytes}"));
             format!("added {}", tasks.collect::<Vec<_>>().join(" "))
         }
+        WorkerToScheduler::Given { tasks } => format!("given {}", attempts(tasks)),
+        WorkerToScheduler::Kept { tasks } => format!("kept {}", attempts(tasks)),
         WorkerToScheduler::LongRunning { task, run } => format!("long-running {task} {run}"),
         WorkerToScheduler::Heartbeat(m) => format!(
             "heartbeat memory={} managed={} executing={} ready={} in-flight={}",
@@ -278,4 +289,9 @@ fn told(message: &WorkerToScheduler) -> String {
         ),
         other => format!("{other:?}"),
     }
+}
+
+fn attempts(tasks: &[(TaskId, RunId)]) -> String {
+    let tasks = tasks.iter().map(|(task, run)| format!("{task}/{run}"));
+    tasks.collect::<Vec<_>>().join(" ")
 }
