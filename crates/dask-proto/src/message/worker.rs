@@ -45,6 +45,12 @@ pub enum SchedulerToWorker {
         /// Why, for people.
         reason: String,
     },
+    /// Hold no copies of these any more: others have them (Dask's `remove-replicas`). Unlike
+    /// [`Free`](Self::Free) it is answered, with [`WorkerToScheduler::Removed`].
+    Remove {
+        /// The results.
+        tasks: Vec<TaskId>,
+    },
 }
 
 /// A task for a worker.
@@ -177,6 +183,12 @@ pub enum WorkerToScheduler {
     Lingering {
         /// How many.
         runs: u32,
+    },
+    /// No copies of these are here since they were [removed](SchedulerToWorker::Remove): what was
+    /// said of them before counts no more.
+    Removed {
+        /// The results.
+        tasks: Vec<TaskId>,
     },
 }
 

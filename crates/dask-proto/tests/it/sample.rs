@@ -300,6 +300,7 @@ pub(crate) fn scheduler_to_worker() -> Vec<SchedulerToWorker> {
         SchedulerToWorker::Acquire { dependencies: vec![dependency()] },
         SchedulerToWorker::Steal { tasks: vec![(TaskId(10), RunId(2))] },
         SchedulerToWorker::Close { reason: "retired".to_owned() },
+        SchedulerToWorker::Remove { tasks: vec![TaskId(9), TaskId(10)] },
     ]
 }
 
@@ -333,6 +334,7 @@ pub(crate) fn worker_to_scheduler() -> Vec<WorkerToScheduler> {
         WorkerToScheduler::Leaving,
         WorkerToScheduler::Rejoined { task, run },
         WorkerToScheduler::Lingering { runs: 3 },
+        WorkerToScheduler::Removed { tasks: vec![TaskId(9), TaskId(10)] },
     ]
 }
 
