@@ -69,6 +69,13 @@ impl WorkerState {
                 }
             }
             SchedulerToWorker::Steal { tasks } => self.steal(tasks, out),
+            SchedulerToWorker::Remove { tasks } => {
+                for &task in &tasks {
+                    self.free(task);
+                    self.run_transitions(out);
+                }
+                out.tell(WorkerToScheduler::Removed { tasks });
+            }
             SchedulerToWorker::Close { reason } => out.close(reason),
             // Functions are the shell's.
             _ => {}
@@ -111,6 +118,8 @@ impl WorkerState {
         }
     }
 
+    /// The scheduler wants a copy here. It hears of every one: that it is here, which it was told
+    /// already when there is one, or that it could not be had.
     fn acquire(&mut self, dependency: &Dependency, out: &mut Instructions) {
         let task = dependency.task;
         self.inform(dependency);
@@ -118,12 +127,15 @@ impl WorkerState {
             return;
         };
         match entry.state.stage() {
-            Stage::Memory => out.added(task, entry.nbytes),
-            Stage::Released | Stage::Fetch | Stage::Flight | Stage::Missing => {
+            Stage::Memory => {}
+            // A fetch that is under way goes on.
+            Stage::Fetch | Stage::Flight => entry.acquired = true,
+            Stage::Released | Stage::Missing => {
                 entry.acquired = true;
                 self.work.push_back((task, Next::Fetch));
             }
-            _ => {}
+            // It is to be computed here, and the scheduler hears of that.
+            _ => out.not_acquired(task),
         }
     }
 
@@ -197,7 +209,7 @@ impl WorkerState {
                     out.added(task, nbytes);
                     self.work.push_back((task, Next::Memory(value, nbytes)));
                 }
-                ValueAt::Failed(reason) => self.unsendable(task, &reason),
+                ValueAt::Failed(reason) => self.unsendable(task, &reason, out),
                 _ => self.refused(task, peer),
             }
             self.run_transitions(out);
@@ -240,11 +252,13 @@ impl WorkerState {
     }
 
     /// A peer has a result and cannot send it: what needs it here fails.
-    fn unsendable(&mut self, task: TaskId, reason: &str) {
+    fn unsendable(&mut self, task: TaskId, reason: &str, out: &mut Instructions) {
         let Some(entry) = self.tasks.get_mut(&task) else {
             return;
         };
-        entry.acquired = false;
+        if std::mem::take(&mut entry.acquired) {
+            out.not_acquired(task);
+        }
         let dependents: Vec<_> = entry.dependents.iter().copied().collect();
         self.work.push_back((task, Next::Released));
         for dependent in dependents {
@@ -321,7 +335,9 @@ impl WorkerState {
             let Some(entry) = self.tasks.get_mut(&task) else {
                 continue;
             };
-            entry.acquired = false;
+            if std::mem::take(&mut entry.acquired) {
+                out.not_acquired(task);
+            }
             let asked = if entry.failed.is_empty() {
                 vec![own]
             } else {

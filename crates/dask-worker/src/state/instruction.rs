@@ -138,6 +138,15 @@ impl Instructions {
         }
     }
 
+    /// Tells the scheduler of a copy that is not to be had: one message for a run of them.
+    pub(super) fn not_acquired(&mut self, task: TaskId) {
+        if let Some(WorkerToScheduler::NotAcquired { tasks }) = self.to_scheduler.last_mut() {
+            tasks.push(task);
+        } else {
+            self.tell(WorkerToScheduler::NotAcquired { tasks: vec![task] });
+        }
+    }
+
     pub(super) fn stored(&mut self, put: PutId) {
         self.stored.push(put);
     }

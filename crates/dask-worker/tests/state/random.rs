@@ -173,7 +173,7 @@ impl World {
     }
 
     fn message(&mut self) -> SchedulerToWorker {
-        match self.random.below(9) {
+        match self.random.below(10) {
             0..5 => {
                 self.next_run += 1;
                 let task = self.task();
@@ -199,7 +199,8 @@ impl World {
                 }))
             }
             5 | 6 => SchedulerToWorker::Free { tasks: self.tasks(4) },
-            7 => {
+            7 => SchedulerToWorker::Remove { tasks: self.tasks(2) },
+            8 => {
                 let tasks: Vec<_> = self.tasks(4).into_iter().map(|t| self.attempt(t)).collect();
                 self.asked.extend(&tasks);
                 SchedulerToWorker::Steal { tasks }

@@ -188,6 +188,9 @@ fn said(text: &str) -> SchedulerToWorker {
         "steal" => SchedulerToWorker::Steal {
             tasks: words[1..].iter().map(|word| attempt(word)).collect(),
         },
+        "remove" => {
+            SchedulerToWorker::Remove { tasks: words[1..].iter().map(|word| task(word)).collect() }
+        }
         "close" => SchedulerToWorker::Close { reason: "the end".to_owned() },
         "compute" => SchedulerToWorker::Compute(Box::new(compute(&words))),
         other => panic!("no such event: {other}"),
@@ -282,6 +285,8 @@ fn told(message: &WorkerToScheduler) -> String {
         }
         WorkerToScheduler::Given { tasks } => format!("given {}", attempts(tasks)),
         WorkerToScheduler::Kept { tasks } => format!("kept {}", attempts(tasks)),
+        WorkerToScheduler::NotAcquired { tasks } => format!("not-acquired {}", join(tasks)),
+        WorkerToScheduler::Removed { tasks } => format!("removed {}", join(tasks)),
         WorkerToScheduler::LongRunning { task, run } => format!("long-running {task} {run}"),
         WorkerToScheduler::Heartbeat(m) => format!(
             "heartbeat memory={} managed={} executing={} ready={} in-flight={}",
@@ -293,5 +298,10 @@ fn told(message: &WorkerToScheduler) -> String {
 
 fn attempts(tasks: &[(TaskId, RunId)]) -> String {
     let tasks = tasks.iter().map(|(task, run)| format!("{task}/{run}"));
+    tasks.collect::<Vec<_>>().join(" ")
+}
+
+fn join(tasks: &[TaskId]) -> String {
+    let tasks = tasks.iter().map(ToString::to_string);
     tasks.collect::<Vec<_>>().join(" ")
 }
