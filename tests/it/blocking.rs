@@ -133,6 +133,8 @@ fn what_the_cluster_says_of_itself(client: &Client, runtime: &Runtime) {
     let held = client.has_what().unwrap();
     assert!(held.values().any(|keys| keys == &[future.key().clone()]));
     assert!(!client.story(future.key()).unwrap().is_empty());
+    let why = client.explain(&future).unwrap().to_string();
+    assert!(why.contains("is in memory"), "{why}");
 }
 
 fn failures_and_cancelling(client: &Client, runtime: &Runtime) {

@@ -14,6 +14,7 @@ on_every_transport! {
     the_scheduler_describes_its_workers,
     tasks_show_where_they_are,
     a_key_has_a_story,
+    a_task_is_explained_down_to_the_last_cause,
     finished_tasks_are_counted_by_worker_and_name,
     a_wait_for_workers_ends_when_they_are_there,
 }
@@ -78,6 +79,27 @@ async fn a_key_has_a_story(cluster: &Cluster) {
     }
     assert!(story.len() >= 3, "{whole}");
     assert!(client.story("untold").await.unwrap().is_empty());
+}
+
+async fn a_task_is_explained_down_to_the_last_cause(cluster: &Cluster) {
+    let client = &cluster.client;
+    let stuck = client.options().resources([("GPU", 1.0)]).submit(inc, 1);
+    let next = client.submit(inc, &stuck);
+    let last = client.submit(inc, &next);
+    let why = client.explain(&last).await.unwrap();
+    let text = why.to_string();
+    assert!(why.lines()[0].contains("is waiting"), "{text}");
+    let chain = format!("{} waits for {}, which waits for {}", last.key(), next.key(), stuck.key());
+    assert!(text.contains(&chain), "{text}");
+    assert_eq!(text.matches("it lacks resource GPU (it has 0 of 1)").count(), 2, "{text}");
+    // Whoever asks, and whoever submitted it.
+    let other = connect(client.address()).await;
+    assert!(
+        other.explain(stuck.key()).await.unwrap().to_string().contains("is in state no-worker")
+    );
+    let unknown = other.explain("untold").await.unwrap().to_string();
+    assert!(unknown.starts_with("no task untold is known: it was never submitted"), "{unknown}");
+    other.close().await.unwrap();
 }
 
 async fn finished_tasks_are_counted_by_worker_and_name(cluster: &Cluster) {

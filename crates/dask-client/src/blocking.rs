@@ -33,7 +33,7 @@ use crate::future::wait::{DoneAndNotDone, Futures, Wait};
 use crate::graph::Graph;
 use crate::graph::delayed::Collection;
 use crate::submit::argument::IntoArgs;
-use crate::{ClientBuilder, Options, Result};
+use crate::{ClientBuilder, Explanation, Options, Result};
 
 pub use crate::as_completed;
 
@@ -225,6 +225,14 @@ impl Client {
     /// As there.
     pub fn story(&self, key: impl AsRef<str>) -> Result<Vec<String>> {
         block_on(self.0.story(key))
+    }
+
+    /// [`Client::explain`](crate::Client::explain).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn explain(&self, key: impl AsRef<str>) -> Result<Explanation> {
+        block_on(self.0.explain(key))
     }
 
     /// [`Client::shutdown`](crate::Client::shutdown).

@@ -52,6 +52,7 @@ mod submit;
 pub use client::Client;
 pub use client::builder::ClientBuilder;
 pub use client::control::fire_and_forget;
+pub use client::explanation::Explanation;
 pub use client::options::Options;
 pub use dask_macros::{main, task};
 pub use dask_proto::message::{SchedulerInfo, WorkerInfo};

@@ -7,6 +7,7 @@ use dask_proto::id::FutureId;
 use dask_proto::message::{Answer, ClientToScheduler, KeyCount, Request, SchedulerInfo};
 use dask_proto::{Address, Key};
 
+use super::explanation::Explanation;
 use crate::driver::Link;
 use crate::error::Kind;
 use crate::future::hold::Hold;
@@ -214,6 +215,32 @@ impl Client {
         let key = Key::try_from(key.as_ref())?;
         match self.link().ask(Request::Story { key }).await? {
             Answer::Story(lines) => Ok(lines),
+            _ => Err(Kind::Answer.into()),
+        }
+    }
+
+    /// Why a task is not done, or why it is where it is, whoever submitted it: its state, what it
+    /// waits for down to the last cause, what excludes each worker, what was tried.
+    ///
+    /// ```
+    /// # use dask_client::{Client, Result, task};
+    /// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let future = client.options().resources([("GPU", 1.0)]).submit(inc, 1);
+    /// let why = client.explain(&future).await?;
+    /// assert!(why.to_string().contains("lacks resource GPU"), "{why}");
+    /// # client.close().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the key is too long or the scheduler is gone.
+    pub async fn explain(&self, key: impl AsRef<str>) -> Result<Explanation> {
+        let key = Key::try_from(key.as_ref())?;
+        match self.link().ask(Request::Explain { key }).await? {
+            Answer::Explanation(lines) => Ok(Explanation(lines)),
             _ => Err(Kind::Answer.into()),
         }
     }

@@ -3,6 +3,7 @@
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod builder;
 pub(crate) mod control;
+pub(crate) mod explanation;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod options;
 

@@ -167,6 +167,19 @@ impl FunctionTable {
             .map(|rank| rank.worker)
     }
 
+    /// The workers with the function that take tasks, those with room first, then by load, group
+    /// by group.
+    pub(super) fn ranked(&self, function: FunctionRow) -> impl Iterator<Item = Rank> + '_ {
+        let groups = self.get(function).groups.iter();
+        groups.flat_map(|g| self.groups[g.0 as usize].ranked.iter().copied())
+    }
+
+    /// How many workers with the function take tasks.
+    pub(super) fn ranked_len(&self, function: FunctionRow) -> usize {
+        let groups = self.get(function).groups.iter();
+        groups.map(|g| self.groups[g.0 as usize].ranked.len()).sum()
+    }
+
     /// Takes in how long a task of the function ran; `unknown` is what was assumed before the
     /// first.
     ///

@@ -105,6 +105,7 @@ impl SchedulerState {
         self.submitted += 1;
         let mut entry = TaskEntry::new(key, source, priority);
         entry.dependencies = dependencies;
+        entry.since = self.now.into();
         self.counts[entry.state.name() as usize] += 1;
         let row = self.tasks.insert(entry);
         let id = self.tasks.id(row);

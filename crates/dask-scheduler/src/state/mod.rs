@@ -13,6 +13,7 @@ mod assignment;
 mod client;
 mod departure;
 mod event;
+mod explain;
 mod function;
 mod graph;
 mod instruction;

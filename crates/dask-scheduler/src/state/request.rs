@@ -61,6 +61,7 @@ impl SchedulerState {
                 return;
             }
             Request::Story { key } => Answer::Story(self.story(key.as_str())),
+            Request::Explain { key } => Answer::Explanation(self.explain(key.as_str())),
             Request::Shutdown => {
                 self.answer(asked_by, Answer::Done);
                 let who = self.clients.get(&client).map(|entry| entry.name.as_str());
@@ -218,7 +219,9 @@ fn is_too_large(answer: &Answer) -> bool {
         Answer::Located { workers, items: i } | Answer::Targets { workers, items: i } => {
             addresses(workers) + items(i)
         }
-        Answer::Story(lines) => lines.iter().map(|line| line.len() + 8).sum(),
+        Answer::Story(lines) | Answer::Explanation(lines) => {
+            lines.iter().map(|line| line.len() + 8).sum()
+        }
         _ => 0,
     };
     bytes > MAX_HEADER_BYTES / 2

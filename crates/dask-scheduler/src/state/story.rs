@@ -86,4 +86,14 @@ impl StoryLog {
         let records = self.records.iter().filter(|record| record.key == *key);
         records.map(Record::to_string).collect()
     }
+
+    /// The last lines of the story of a key that is gone, and when it was forgotten.
+    pub(super) fn ending(&self, key: &str, lines: usize) -> (Vec<String>, Option<Moment>) {
+        let latest = self.records.iter().rev().filter(|record| record.key == *key);
+        let mut latest: Vec<&Record> = latest.take(lines).collect();
+        latest.reverse();
+        let last = latest.last().filter(|record| record.to == StateName::Forgotten);
+        let forgotten = last.map(|record| record.at);
+        (latest.into_iter().map(Record::to_string).collect(), forgotten)
+    }
 }

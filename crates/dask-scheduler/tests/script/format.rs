@@ -98,6 +98,7 @@ fn describe_answer(script: &Script, answer: &Answer) -> String {
             let (id, clients, tasks) = (&info.id, info.clients, &info.tasks);
             format!("{id} {clients} clients, {tasks:?}, {workers:?}")
         }
+        Answer::Explanation(lines) => lines.join("\n      "),
         other => format!("{other:?}"),
     }
 }

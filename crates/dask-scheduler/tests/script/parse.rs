@@ -4,7 +4,7 @@ use std::time::Duration;
 use dask_proto::graph::{Function, TaskOptions, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
 use dask_proto::message::{
-    ClientToScheduler, Located, Metrics, Request, ScatterItem, Submit, WorkerJoin,
+    ClientToScheduler, Located, Metrics, Request, ScatterItem, Submit, WorkerJoin, WorkerStatus,
     WorkerToScheduler,
 };
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
@@ -124,6 +124,7 @@ impl Script {
             ["counts"] => Request::Counts,
             ["wait", n] => Request::WaitForWorkers { n: number(n) },
             ["story", name] => Request::Story { key: key(name) },
+            ["explain", name] => Request::Explain { key: key(name) },
             ["shutdown"] => Request::Shutdown,
             other => panic!("no request {other:?}"),
         }
@@ -250,7 +251,12 @@ impl Script {
             ["secedes", name] => {
                 WorkerToScheduler::LongRunning { task: task(name), run: self.run(name, &[]) }
             }
-            ["beats"] => WorkerToScheduler::Heartbeat(Metrics::default()),
+            ["beats", settings @ ..] => WorkerToScheduler::Heartbeat(Metrics {
+                memory: setting(settings, "memory").map_or(0, |bytes| number(bytes).into()),
+                ..Metrics::default()
+            }),
+            ["status", "running"] => WorkerToScheduler::Status(WorkerStatus::Running),
+            ["status", "paused"] => WorkerToScheduler::Status(WorkerStatus::Paused),
             ["dies-of", name] => WorkerToScheduler::Dying {
                 task: task(name),
                 run: self.run(name, &[]),
@@ -304,7 +310,7 @@ fn join(worker: &str, settings: &[&str]) -> WorkerJoin {
         address: get("address").map_or_else(|| address_of(worker), address),
         name: get("name").unwrap_or(worker).to_owned(),
         nthreads: get("threads").map_or(1, number),
-        memory_limit: None,
+        memory_limit: get("limit").map(|bytes| number(bytes).into()),
         resources: get("resources").map(amounts).unwrap_or_default(),
         functions: functions
             .split(',')

@@ -163,7 +163,9 @@ impl SchedulerState {
         let to = state.name();
         let is_active = state.is_active();
         self.leave(row);
-        let old = std::mem::replace(&mut self.tasks[row].state, state);
+        let task = &mut self.tasks[row];
+        let old = std::mem::replace(&mut task.state, state);
+        task.since = self.now.into();
         self.enter(row);
         self.counts[old.name() as usize] -= 1;
         self.counts[to as usize] += 1;
