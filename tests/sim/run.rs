@@ -1,8 +1,10 @@
 //! Runs seeds, and says which failed.
 
+use std::cell::RefCell;
+use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::sim::Sim;
@@ -12,14 +14,55 @@ use crate::trace::Trace;
 const SEEDS: u64 = 60;
 
 /// How many failures are told of before a run gives up.
-const FAILURES: usize = 5;
+const FAILURES: u64 = 5;
+
+/// The longest seeds take a second or two: one that takes this long never ends.
+const LONGEST: Duration = Duration::from_secs(120);
+
+thread_local! {
+    /// What the last panic of this thread said, and where.
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Panics are part of the report of their seed, and are not told of twice.
+fn keep_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let other = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if std::thread::current().name() == Some(SEED_THREAD) {
+                let payload = info.payload();
+                let text = payload.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| payload.downcast_ref().copied()).unwrap_or("a panic");
+                let place = info.location().map(ToString::to_string).unwrap_or_default();
+                PANIC.set(format!("{} ({place})", text.replace('\n', "; ")));
+            } else {
+                other(info);
+            }
+        }));
+    });
+}
+
+const SEED_THREAD: &str = "seeds";
+
+/// Why a seed failed, and how the cluster stood.
+#[derive(Debug)]
+struct Failure {
+    check: String,
+    report: Vec<String>,
+}
 
 /// Runs one seed; its trace, or what went wrong.
-fn run_seed(seed: u64, trace: Trace) -> Result<Trace, Vec<String>> {
+fn run_seed(seed: u64, trace: Trace) -> Result<Trace, Failure> {
     let mut sim = Sim::new(seed, trace);
     let outcome = catch_unwind(AssertUnwindSafe(|| sim.run()));
-    outcome.map_err(|_| sim.report())?;
+    outcome.map_err(|_| Failure { check: PANIC.take(), report: sim.report() })?;
     Ok(sim.trace)
+}
+
+/// What a lock protects, even if a thread panicked while it had it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A number from the environment, for `cargo xtask sim`.
@@ -28,37 +71,113 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
+/// Some seeds, which threads take one by one.
+struct Seeds {
+    first: u64,
+    end: u64,
+    next: AtomicU64,
+    done: AtomicU64,
+    /// After so many failures no more seeds are begun.
+    enough: u64,
+    failed: Mutex<Vec<u64>>,
+    /// What each thread is at, and since when.
+    current: Vec<Mutex<Option<(u64, Instant)>>>,
+    started: Instant,
+}
+
+impl Seeds {
+    fn from_environment() -> Self {
+        let first = number("SIM_SEED").unwrap_or(0);
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        let jobs = number("SIM_JOBS").filter(|jobs| *jobs > 0).unwrap_or(cores);
+        Self {
+            first,
+            end: first + number("SIM_SEEDS").unwrap_or(SEEDS),
+            next: AtomicU64::new(first),
+            done: AtomicU64::new(0),
+            enough: number("SIM_FAILURES").unwrap_or(FAILURES),
+            failed: Mutex::new(Vec::new()),
+            current: (0..jobs).map(|_| Mutex::new(None)).collect(),
+            started: Instant::now(),
+        }
+    }
+
+    fn work(&self, thread: usize) {
+        loop {
+            let is_enough = locked(&self.failed).len() as u64 >= self.enough;
+            let seed = self.next.fetch_add(1, Ordering::Relaxed);
+            if seed >= self.end || is_enough {
+                *locked(&self.current[thread]) = None;
+                return;
+            }
+            *locked(&self.current[thread]) = Some((seed, Instant::now()));
+            if let Err(failure) = run_seed(seed, Trace::Off) {
+                let mut failed = locked(&self.failed);
+                println!("\nseed {seed} failed: {}", failure.check);
+                failure.report.iter().for_each(|line| println!("{line}"));
+                failed.push(seed);
+            }
+            self.done.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Runs them all.
+    fn run(&self) {
+        std::thread::scope(|scope| {
+            let thread = |index| {
+                let builder = std::thread::Builder::new().name(SEED_THREAD.to_owned());
+                builder.spawn_scoped(scope, move || self.work(index)).expect("a thread")
+            };
+            let threads: Vec<_> = (0..self.current.len()).map(thread).collect();
+            let mut told = Instant::now();
+            while !threads.iter().all(|thread| thread.is_finished()) {
+                std::thread::park_timeout(Duration::from_millis(100));
+                self.watch();
+                let is_seen = std::io::stdout().is_terminal();
+                if told.elapsed() >= Duration::from_secs(if is_seen { 1 } else { 10 }) {
+                    told = Instant::now();
+                    let end = if is_seen { "" } else { "\n" };
+                    print!("\r{}  {end}", self.progress());
+                    // A bar that is not shown is no failure.
+                    let _ = std::io::stdout().flush();
+                }
+            }
+            println!("\r{}  ", self.progress());
+        });
+    }
+
+    /// A seed that never ends ends the process: its thread cannot be stopped.
+    fn watch(&self) {
+        let longest = number("SIM_LONGEST_S").map_or(LONGEST, Duration::from_secs);
+        for current in &self.current {
+            let Some((seed, since)) = *locked(current) else {
+                continue;
+            };
+            if since.elapsed() > longest {
+                println!("\nseed {seed} failed: it does not end ({longest:?})");
+                std::process::exit(1);
+            }
+        }
+    }
+
+    fn progress(&self) -> String {
+        let (done, all) = (self.done.load(Ordering::Relaxed), self.end - self.first);
+        let rate = done as f64 / self.started.elapsed().as_secs_f64();
+        let width = 40;
+        let full = (done * width).checked_div(all).unwrap_or(width) as usize;
+        format!("[{:<40}] {done} of {all} seeds, {rate:.0} a second", "#".repeat(full))
+    }
+}
+
 #[test]
 fn every_wanted_key_resolves_whatever_happened_before() {
-    let first = number("SIM_SEED").unwrap_or(0);
-    let count = number("SIM_SEEDS").unwrap_or(SEEDS);
     if std::env::var_os("SIM_VERBOSE").is_some() {
-        return run_aloud(first);
+        return run_aloud(number("SIM_SEED").unwrap_or(0));
     }
-    let next = AtomicU64::new(first);
-    let failed = Mutex::new(Vec::new());
-    let work = || loop {
-        let seed = next.fetch_add(1, Ordering::Relaxed);
-        let is_enough = failed.lock().unwrap().len() >= FAILURES;
-        if seed >= first + count || is_enough {
-            return;
-        }
-        if let Err(report) = run_seed(seed, Trace::Off) {
-            println!("seed {seed} failed");
-            report.iter().for_each(|line| println!("{line}"));
-            failed.lock().unwrap().push(seed);
-        }
-    };
-    let started = Instant::now();
-    std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        while !workers.iter().all(|worker| worker.is_finished()) {
-            std::thread::park_timeout(Duration::from_secs(1));
-            tell_progress(next.load(Ordering::Relaxed).min(first + count) - first, started);
-        }
-    });
-    let failed = failed.into_inner().unwrap();
+    keep_panics();
+    let seeds = Seeds::from_environment();
+    seeds.run();
+    let failed = std::mem::take(&mut *locked(&seeds.failed));
     for seed in &failed {
         println!("replay with: cargo xtask sim --seed {seed} --seeds 1 --verbose");
     }
@@ -66,15 +185,10 @@ fn every_wanted_key_resolves_whatever_happened_before() {
 }
 
 fn run_aloud(seed: u64) {
-    if let Err(report) = run_seed(seed, Trace::Print) {
-        report.iter().for_each(|line| println!("{line}"));
+    if let Err(failure) = run_seed(seed, Trace::Print) {
+        failure.report.iter().for_each(|line| println!("{line}"));
         panic!("seed {seed} failed");
     }
-}
-
-fn tell_progress(done: u64, started: Instant) {
-    let rate = done as f64 / started.elapsed().as_secs_f64();
-    println!("{done} seeds, {rate:.0} a second");
 }
 
 #[test]

@@ -25,10 +25,25 @@ pub(crate) fn root() -> PathBuf {
 
 /// `cargo ARGS` in the root of the workspace, as the same toolchain that runs xtask.
 pub(crate) fn cargo(args: &[&str]) -> Command {
+    cargo_in(&root(), args)
+}
+
+/// [`cargo`] in the root of another workspace.
+pub(crate) fn cargo_in(workspace: &Path, args: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
-    command.args(args).current_dir(root()).stdin(Stdio::null());
+    command.args(args).current_dir(workspace).stdin(Stdio::null());
+    // The other one builds where it is.
+    if workspace != root() {
+        command.env("CARGO_TARGET_DIR", workspace.join("target"));
+    }
     command
+}
+
+/// Where cargo puts what it builds of this workspace.
+pub(crate) fn target_dir() -> PathBuf {
+    let set = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    root().join(set.unwrap_or_else(|| "target".into()))
 }
 
 /// Runs a command to its end; anything but success is an error.
@@ -87,6 +102,12 @@ pub(crate) fn programs(examples: &[&str], profile: Profile) -> Result<Executable
     }
     args.push("--message-format=json-render-diagnostics");
     executables_of(&mut cargo(&args))
+}
+
+/// Builds a test by a `cargo test --no-run`; its executable.
+pub(crate) fn test_executable(command: &mut Command, name: &str) -> Result<PathBuf> {
+    command.arg("--message-format=json-render-diagnostics");
+    Ok(executables_of(command)?.get(name)?.to_owned())
 }
 
 fn executables_of(command: &mut Command) -> Result<Executables> {

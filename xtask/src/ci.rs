@@ -5,9 +5,13 @@ use serde_json::Value;
 use crate::build::{Profile, cargo, metadata, run as run_command};
 use crate::error::{Error, Result};
 use crate::quickstart;
+use crate::sim;
 use crate::step::{Outcome, Steps};
 use crate::test::{self, Summary};
 use crate::tidy;
+
+/// How many clusters are simulated each time.
+const SEEDS: u64 = 2_000;
 
 /// `cargo xtask ci`: every check, then every test. Stops at the first failure.
 pub(crate) fn run() -> Result<()> {
@@ -34,6 +38,7 @@ fn checks(steps: &mut Steps) -> Result<()> {
         Ok(Outcome::Passed)
     })?;
     steps.check("benches", benches)?;
+    steps.check("sim", || sim::run_seeds(SEEDS).map(|()| Outcome::Passed))?;
     // What the README promises first, as the tests' build has it.
     steps.check("quickstart", || quickstart::run_with(Profile::Debug).map(|()| Outcome::Passed))?;
     steps.check("deny", deny)

@@ -13,6 +13,8 @@ pub(crate) enum Error {
     Failed { command: String, status: ExitStatus },
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
     #[error("cannot read the output of `{command}`: {source}")]
     Output { command: String, source: std::io::Error },
     #[error("cargo metadata is not what it is documented to be: {0}")]
@@ -29,6 +31,10 @@ pub(crate) enum Error {
     NotReady { name: String, pattern: &'static str, limit: Duration },
     #[error("{name} printed {line:?}, which has no address after {pattern:?}")]
     NoAddress { name: String, line: String, pattern: &'static str },
+    #[error("{}:{line}: this mutation is not as it should be", crate::sim::mutation::LIST)]
+    Mutation { line: usize },
+    #[error("mutations that no seed noticed: {0}")]
+    MutantsAtLarge(usize),
     #[error("interrupted")]
     Interrupted,
     #[error("cannot listen for Ctrl-C: {0}")]

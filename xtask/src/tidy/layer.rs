@@ -23,7 +23,7 @@ enum Layer {
     Top,
 }
 
-const LAYERS: [(&str, Layer); 15] = [
+const LAYERS: [(&str, Layer); 16] = [
     ("dask-proto", Layer::Pure),
     ("dask-tokenize", Layer::Pure),
     ("dask-transport", Layer::Seam),
@@ -37,6 +37,7 @@ const LAYERS: [(&str, Layer); 15] = [
     ("dask-dataframe", Layer::Collection),
     ("dask-cli", Layer::Top),
     ("tests", Layer::Top),
+    ("sim", Layer::Top),
     ("benches", Layer::Top),
     ("xtask", Layer::Top),
 ];

@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use crate::build::{self, describe, root};
 use crate::error::{Error, Result};
+use crate::sim::mutation;
 use source::Source;
 
 /// `cargo xtask tidy`.
@@ -64,8 +65,16 @@ fn check_tree(root: &Path) -> Result<Vec<Violation>> {
         found.extend(check_file(&path, &content));
     }
     found.extend(layer::check(&build::metadata()?, root));
+    found.extend(mutations(root)?);
     found.sort();
     Ok(found)
+}
+
+/// Mutations of the simulation that no longer fit what they break.
+fn mutations(root: &Path) -> Result<Vec<Violation>> {
+    let found = mutation::check(root, &mutation::list(root)?).into_iter();
+    let violation = |(line, remedy)| Violation::new(mutation::LIST, line, "mutation-fits", remedy);
+    Ok(found.map(violation).collect())
 }
 
 fn check_file(path: &str, content: &str) -> Vec<Violation> {
@@ -82,7 +91,7 @@ fn check_file(path: &str, content: &str) -> Vec<Violation> {
 }
 
 /// What git tracks, and what it would track if it were added, relative to the root.
-fn files(root: &Path) -> Result<Vec<String>> {
+pub(crate) fn files(root: &Path) -> Result<Vec<String>> {
     let mut command = Command::new("git");
     command
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
