@@ -125,7 +125,7 @@ impl Process {
     pub(crate) fn job(&self, compute: &Compute) -> Job {
         let page: [u8; 8] = match &compute.body {
             Payload::Bytes(bytes) => bytes[..].try_into().expect("a body is a page"),
-            Payload::Object(_) => panic!("bodies are bytes here"),
+            _ => panic!("bodies are bytes here"),
         };
         let held = compute.dependencies.iter();
         Job {
@@ -144,7 +144,7 @@ pub(crate) fn payload(value: u64) -> Payload {
 pub(crate) fn value_of(payload: &Payload) -> u64 {
     match payload {
         Payload::Bytes(bytes) => u64::from_le_bytes(bytes[..].try_into().expect("8 bytes")),
-        Payload::Object(_) => panic!("values are bytes here"),
+        _ => panic!("values are bytes here"),
     }
 }
 

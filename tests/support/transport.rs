@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dask_proto::codec::Carriage;
 use dask_proto::limits::{MAX_FRAMES, MAX_HANDSHAKE_BYTES};
 use dask_proto::wire::Limits;
-use dask_proto::{Address, Frames, Object, ValueError};
+use dask_proto::{Address, Frames, Object, Payload, ValueError};
 use dask_transport::{Connection, Transport};
 
 /// Holds a transport to its contract. `listen` is an address with port 0, or what stands for it.
@@ -253,8 +253,12 @@ async fn objects(subject: &Subject<'_>) {
 struct Live;
 
 impl Object for Live {
-    fn encode(&self) -> Result<Bytes, ValueError> {
-        Ok(Bytes::from_static(b"live"))
+    fn encode(self: Arc<Self>) -> Result<Payload, ValueError> {
+        Ok(Bytes::from_static(b"live").into())
+    }
+
+    fn encode_to(&self, _: &mut dyn std::io::Write) -> Result<(), ValueError> {
+        unreachable!("only a worker writes to its disk")
     }
 
     fn nbytes(&self) -> u64 {

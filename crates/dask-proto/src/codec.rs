@@ -15,13 +15,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bincode::Options;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::de::{DeserializeOwned, SeqAccess};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::limits::{
-    BLOB_PAYLOAD_BYTES, MAX_FRAME_BYTES, MAX_FRAMES, MAX_HEADER_BYTES, MAX_MESSAGES,
-};
+use crate::limits::{BLOB_PAYLOAD_BYTES, MAX_FRAMES, MAX_HEADER_BYTES, MAX_MESSAGES};
 use crate::payload::{Object, ValueError};
 use crate::{Frames, Payload};
 
@@ -222,6 +220,9 @@ enum Direction {
 const IN_BLOB: u64 = 0;
 const OWN_FRAME: u64 = 1;
 const OBJECT: u64 = 2;
+/// Of a payload in two pieces the head is in the blob, behind its length in one byte, and the tail
+/// is a frame of its own, whose length the reference has.
+const SPLIT: u64 = 3;
 
 /// A reference to a payload that did not arrive.
 #[derive(Debug, thiserror::Error)]
@@ -254,6 +255,14 @@ impl Attachments {
                 self.objects.push(object.clone());
                 return Ok(OBJECT);
             }
+            (Payload::Split { head, tail }, _)
+                if head.len() <= Payload::MAX_HEAD_BYTES && tail.len() > BLOB_PAYLOAD_BYTES =>
+            {
+                self.blob.put_u8(u8::try_from(head.len()).unwrap_or(u8::MAX));
+                self.blob.extend_from_slice(head);
+                self.frames.push(tail.clone());
+                return Ok((tail.len() as u64) << 2 | SPLIT);
+            }
             (payload, _) => payload.to_bytes()?,
         };
         let length = (bytes.len() as u64) << 2;
@@ -274,13 +283,15 @@ impl Attachments {
                 let length = usize::try_from(length).map_err(|_| absent)?;
                 Ok(Payload::Bytes(self.rest.split_to(length)))
             }
-            OWN_FRAME if length <= MAX_FRAME_BYTES => {
-                let frame = self.frames.get(self.next_frame).ok_or(absent)?;
-                if frame.len() as u64 != length {
-                    return Err(Absent { length });
+            OWN_FRAME => self.take_frame(length).map(Payload::Bytes),
+            SPLIT => {
+                let head = usize::from(*self.rest.first().ok_or(Absent { length })?);
+                if head > Payload::MAX_HEAD_BYTES || head >= self.rest.len() {
+                    return Err(absent);
                 }
-                self.next_frame += 1;
-                Ok(Payload::Bytes(frame.clone()))
+                self.rest.advance(1);
+                let head = self.rest.split_to(head);
+                Ok(Payload::Split { head, tail: self.take_frame(length)? })
             }
             OBJECT => {
                 let object = self.objects.get(self.next_object).ok_or(absent)?;
@@ -289,6 +300,14 @@ impl Attachments {
             }
             _ => Err(absent),
         }
+    }
+
+    fn take_frame(&mut self, length: u64) -> Result<Bytes, Absent> {
+        let frame = self.frames.get_mut(self.next_frame);
+        let frame = frame.filter(|frame| frame.len() as u64 == length).ok_or(Absent { length })?;
+        self.next_frame += 1;
+        // Taken out, so that who reads the value is the only one to hold its memory.
+        Ok(std::mem::take(frame))
     }
 
     fn is_used_up(&self) -> bool {
@@ -333,10 +352,10 @@ pub(crate) fn attach(payload: &Payload) -> Option<Result<u64, ValueError>> {
     let payload = match (payload, carriage) {
         (Payload::Object(object), Carriage::Bytes) => {
             let outer = CURRENT.take();
-            let encoded = object.encode();
+            let encoded = object.clone().encode();
             CURRENT.set(outer);
             match encoded {
-                Ok(bytes) => Payload::Bytes(bytes),
+                Ok(encoded) => encoded,
                 Err(error) => return Some(Err(error)),
             }
         }

@@ -15,29 +15,32 @@ use crate::codec;
 pub enum Payload {
     /// The encoded value.
     Bytes(Bytes),
+    /// The encoded value in two pieces, one behind the other: a short head, and elements that lie
+    /// in memory as they are encoded. Neither end of a link copies them.
+    Split {
+        /// At most [`MAX_HEAD_BYTES`](Self::MAX_HEAD_BYTES).
+        head: Bytes,
+        /// The rest.
+        tail: Bytes,
+    },
     /// The value itself, by reference.
     Object(Arc<dyn Object>),
 }
 
 /// A live value that can be encoded when it must leave the process.
 pub trait Object: Any + Send + Sync {
-    /// The value as bytes.
+    /// The value as [`Payload::Bytes`] or [`Payload::Split`].
     ///
     /// # Errors
     /// When the value's own `Serialize` fails.
-    fn encode(&self) -> Result<Bytes, ValueError>;
+    fn encode(self: Arc<Self>) -> Result<Payload, ValueError>;
 
     /// Writes the same bytes piece by piece: a value that is moved to disk for want of memory
     /// should not take twice its size while that lasts.
     ///
     /// # Errors
     /// When the value's own `Serialize` fails, or `out` does, which then knows why.
-    fn encode_to(&self, out: &mut dyn Write) -> Result<(), ValueError> {
-        out.write_all(&self.encode()?).map_err(|error| ValueError::Encode {
-            type_name: self.type_name().to_owned(),
-            reason: error.to_string(),
-        })
-    }
+    fn encode_to(&self, out: &mut dyn Write) -> Result<(), ValueError>;
 
     /// The size of the value in bytes, as the scheduler accounts for it.
     fn nbytes(&self) -> u64;
@@ -82,15 +85,36 @@ pub enum ValueError {
 }
 
 impl Payload {
-    /// The payload as bytes, encoding it if it is an object.
+    /// The longest head of a payload in two pieces, in bytes.
+    pub const MAX_HEAD_BYTES: usize = 64;
+
+    /// The payload in a form that can leave the process: no object.
+    ///
+    /// # Errors
+    /// When an object cannot be encoded.
+    pub fn encoded(&self) -> Result<Self, ValueError> {
+        match self {
+            Self::Object(object) => object.clone().encode(),
+            encoded => Ok(encoded.clone()),
+        }
+    }
+
+    /// The payload as bytes in one piece, encoding it if it is an object.
     ///
     /// # Errors
     /// When the object cannot be encoded.
     pub fn to_bytes(&self) -> Result<Bytes, ValueError> {
         match self {
             Self::Bytes(bytes) => Ok(bytes.clone()),
-            Self::Object(object) => object.encode(),
+            Self::Split { head, tail } => Ok([&head[..], &tail[..]].concat().into()),
+            Self::Object(object) => object.clone().encode()?.to_bytes(),
         }
+    }
+
+    /// Whether it is an encoded value, and no object.
+    #[must_use]
+    pub fn is_encoded(&self) -> bool {
+        !matches!(self, Self::Object(_))
     }
 
     /// The size of the value in bytes.
@@ -98,6 +122,7 @@ impl Payload {
     pub fn nbytes(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Split { head, tail } => (head.len() + tail.len()) as u64,
             Self::Object(object) => object.nbytes(),
         }
     }
@@ -121,6 +146,9 @@ impl PartialEq for Payload {
         match (self, other) {
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
             (Self::Object(a), Self::Object(b)) => Arc::ptr_eq(a, b),
+            (Self::Split { head, tail }, Self::Split { head: other_head, tail: other_tail }) => {
+                head == other_head && tail == other_tail
+            }
             _ => false,
         }
     }
@@ -129,7 +157,7 @@ impl PartialEq for Payload {
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bytes(bytes) => write!(f, "<{} bytes>", bytes.len()),
+            Self::Bytes(_) | Self::Split { .. } => write!(f, "<{} bytes>", self.nbytes()),
             Self::Object(object) => write!(f, "<object: {}>", object.type_name()),
         }
     }

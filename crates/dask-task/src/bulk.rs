@@ -1,85 +1,68 @@
 //! Lists of numbers without a visit to each: the same bytes as the general format writes, at the
-//! speed of memory. Arrays of numbers are most of what moves on a cluster.
+//! speed of memory, and without a copy where they lie in memory as they are written. Arrays of
+//! numbers are most of what moves on a cluster.
 
 use std::any::Any;
-use std::io::{self, Write};
 
-use bytes::{BufMut, BytesMut};
+use bytes::Bytes;
 
-/// Appends the bytes of a list of numbers; `false` when the value is something else.
-pub(crate) fn encode_into(out: &mut BytesMut, value: &dyn Any) -> bool {
-    KINDS.iter().any(|kind| (kind.encode)(out, value))
+/// A list of numbers as it is encoded: behind its length.
+pub(crate) struct Elements<'a> {
+    pub(crate) length: u64,
+    pub(crate) bytes: &'a [u8],
 }
 
-/// Writes the bytes of a list of numbers; `None` when the value is something else.
-pub(crate) fn encode_to(out: &mut dyn Write, value: &dyn Any) -> Option<io::Result<()>> {
-    KINDS.iter().find_map(|kind| (kind.write)(out, value))
-}
-
-/// The encoded size in bytes; `None` when the value is no list of numbers.
-pub(crate) fn nbytes(value: &dyn Any) -> Option<u64> {
-    KINDS.iter().find_map(|kind| (kind.nbytes)(value))
+/// The elements of a list of numbers; `None` when the value is something else, or this machine
+/// writes numbers in another order than the format.
+pub(crate) fn elements(value: &dyn Any) -> Option<Elements<'_>> {
+    if cfg!(target_endian = "big") {
+        return None;
+    }
+    KINDS.iter().find_map(|kind| (kind.elements)(value))
 }
 
 /// Reads a list of numbers into `slot`, an empty `Option<T>`. It stays empty when `T` is something
 /// else, or the bytes are not as many as they say, which the general format then reports.
 pub(crate) fn decode_into(bytes: &[u8], slot: &mut dyn Any) {
-    KINDS.iter().any(|kind| (kind.decode)(bytes, slot));
+    if let Some((length, elements)) = bytes.split_first_chunk::<8>() {
+        let length = u64::from_le_bytes(*length);
+        KINDS.iter().any(|kind| (kind.decode)(length, elements, slot));
+    }
 }
 
-/// Numbers that are written at once.
-const PIECE: usize = 8192;
+/// The same for a list whose elements are apart from its length. Bytes that nobody else holds
+/// become the list as they are; all others are given back.
+pub(crate) fn decode_split_into(head: &[u8], tail: Bytes, slot: &mut dyn Any) -> Bytes {
+    let Ok(length) = head.try_into().map(u64::from_le_bytes) else { return tail };
+    match slot.downcast_mut::<Option<Vec<u8>>>() {
+        Some(slot) if length == tail.len() as u64 => {
+            *slot = Some(Vec::from(tail));
+            Bytes::new()
+        }
+        _ => {
+            KINDS.iter().any(|kind| (kind.decode)(length, &tail, slot));
+            tail
+        }
+    }
+}
 
 struct Kind {
-    encode: fn(&mut BytesMut, &dyn Any) -> bool,
-    write: fn(&mut dyn Write, &dyn Any) -> Option<io::Result<()>>,
-    nbytes: fn(&dyn Any) -> Option<u64>,
-    decode: fn(&[u8], &mut dyn Any) -> bool,
+    elements: fn(&dyn Any) -> Option<Elements<'_>>,
+    decode: fn(u64, &[u8], &mut dyn Any) -> bool,
 }
 
 macro_rules! kinds {
     ($($number:ty)*) => {
         const KINDS: &[Kind] = &[$(Kind {
-            encode: |out, value| {
-                let Some(list) = value.downcast_ref::<Vec<$number>>() else { return false };
-                const SIZE: usize = size_of::<$number>();
-                out.reserve(8 + SIZE * list.len());
-                out.put_u64_le(list.len() as u64);
-                let start = out.len();
-                out.resize(start + SIZE * list.len(), 0);
-                let places = out[start..].as_chunks_mut::<SIZE>().0;
-                for (place, number) in places.iter_mut().zip(list) {
-                    *place = number.to_le_bytes();
-                }
-                true
-            },
-            write: |out, value| {
+            elements: |value| {
                 let list = value.downcast_ref::<Vec<$number>>()?;
-                const SIZE: usize = size_of::<$number>();
-                let mut piece = vec![0; SIZE * PIECE.min(list.len())];
-                let mut written = out.write_all(&(list.len() as u64).to_le_bytes());
-                for numbers in list.chunks(PIECE) {
-                    let places = piece.as_chunks_mut::<SIZE>().0;
-                    for (place, number) in places.iter_mut().zip(numbers) {
-                        *place = number.to_le_bytes();
-                    }
-                    written = written.and_then(|()| out.write_all(&piece[..SIZE * numbers.len()]));
-                    if written.is_err() {
-                        break;
-                    }
-                }
-                Some(written)
+                let bytes = bytemuck::cast_slice(list);
+                Some(Elements { length: list.len() as u64, bytes })
             },
-            nbytes: |value| {
-                let list = value.downcast_ref::<Vec<$number>>()?;
-                Some(8 + size_of_val(list.as_slice()) as u64)
-            },
-            decode: |bytes, slot| {
+            decode: |length, bytes, slot| {
                 let Some(slot) = slot.downcast_mut::<Option<Vec<$number>>>() else { return false };
-                const SIZE: usize = size_of::<$number>();
-                let Some((length, numbers)) = bytes.split_first_chunk::<8>() else { return false };
-                let (numbers, rest) = numbers.as_chunks::<SIZE>();
-                if !rest.is_empty() || u64::from_le_bytes(*length) != numbers.len() as u64 {
+                let (numbers, rest) = bytes.as_chunks::<{ size_of::<$number>() }>();
+                if !rest.is_empty() || length != numbers.len() as u64 {
                     return false;
                 }
                 *slot = Some(numbers.iter().map(|n| <$number>::from_le_bytes(*n)).collect());
@@ -94,9 +77,11 @@ kinds! { u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 }
 #[cfg(test)]
 mod tests {
     use bincode::Options;
+    use dask_proto::Payload;
 
     use super::*;
-    use crate::{Value, decode, encode};
+    use crate::value::take;
+    use crate::{Value, decode, encode, live};
 
     fn same<T: Value + PartialEq + std::fmt::Debug>(value: Vec<T>) {
         let general = bincode::DefaultOptions::new().with_fixint_encoding();
@@ -106,6 +91,13 @@ mod tests {
         assert_eq!(decode::<Vec<T>>(&bytes), Ok(value));
         assert!(decode::<Vec<T>>(&bytes[..bytes.len() - 1]).is_err());
         assert!(decode::<Vec<T>>(&[bytes.as_ref(), &[0]].concat()).is_err());
+        let (head, tail) = (bytes.slice(..8), bytes.slice(8..));
+        let split = |head: &Bytes, tail: &Bytes| {
+            take::<Vec<T>>(Payload::Split { head: head.clone(), tail: tail.clone() })
+        };
+        assert_eq!(split(&head, &tail), decode::<Vec<T>>(&bytes));
+        assert!(split(&head.slice(1..), &tail).is_err());
+        assert!(split(&head, &[tail.as_ref(), &[0]].concat().into()).is_err());
     }
 
     #[test]
@@ -120,9 +112,7 @@ mod tests {
 
     #[test]
     fn other_lists_are_left_to_the_general_format() {
-        let mut out = BytesMut::new();
-        assert!(!encode_into(&mut out, &vec!["text".to_owned()]));
-        assert!(out.is_empty() && nbytes(&5_u8).is_none());
+        assert!(elements(&vec!["text".to_owned()]).is_none() && elements(&5_u8).is_none());
         same(vec![Some(1_u8), None]);
     }
 
@@ -130,5 +120,21 @@ mod tests {
     fn a_length_that_lies_is_an_error_and_allocates_nothing() {
         let lie = u64::MAX.to_le_bytes();
         assert!(decode::<Vec<f64>>(&lie).is_err());
+    }
+
+    #[test]
+    fn a_long_list_leaves_and_arrives_without_a_copy() {
+        let list: Vec<u8> = (0..100_000_u32).map(|i| i.to_le_bytes()[0]).collect();
+        let place = list.as_ptr();
+        let encoded = live(list.clone()).encoded().expect("it encodes");
+        assert_eq!(take::<Vec<u8>>(encoded), Ok(list.clone()));
+        let Ok(Payload::Split { head, tail }) = live(list).encoded() else {
+            panic!("a long list is lent, not copied")
+        };
+        assert_eq!(tail.as_ptr(), place);
+        let arrived = Bytes::from(tail.to_vec());
+        let place = arrived.as_ptr();
+        let taken = take::<Vec<u8>>(Payload::Split { head, tail: arrived }).expect("a list");
+        assert_eq!(taken.as_ptr(), place);
     }
 }

@@ -1,4 +1,5 @@
 use std::any::Any;
+use std::io::Write;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -121,21 +122,15 @@ fn put_number(buffer: &mut BytesMut, tag: u8, number: u32) {
 struct Call(Vec<Argument>);
 
 impl Object for Call {
-    fn encode(&self) -> Result<Bytes, ValueError> {
-        let mut out = BytesMut::new();
-        for argument in &self.0 {
-            match argument {
-                Argument::Dependency(number) => put_number(&mut out, DEPENDENCY, *number),
-                Argument::List(number) => put_number(&mut out, LIST, *number),
-                Argument::Value(value) => {
-                    let bytes = value.to_bytes()?;
-                    out.put_u8(VALUE);
-                    out.put_u64_le(bytes.len() as u64);
-                    out.put_slice(&bytes);
-                }
-            }
-        }
-        Ok(out.freeze())
+    fn encode(self: Arc<Self>) -> Result<Payload, ValueError> {
+        self.bytes().map(Payload::Bytes)
+    }
+
+    fn encode_to(&self, out: &mut dyn Write) -> Result<(), ValueError> {
+        out.write_all(&self.bytes()?).map_err(|error| ValueError::Encode {
+            type_name: self.type_name().to_owned(),
+            reason: error.to_string(),
+        })
     }
 
     fn nbytes(&self) -> u64 {
@@ -151,10 +146,31 @@ impl Object for Call {
     }
 }
 
+impl Call {
+    fn bytes(&self) -> Result<Bytes, ValueError> {
+        let mut out = BytesMut::new();
+        for argument in &self.0 {
+            match argument {
+                Argument::Dependency(number) => put_number(&mut out, DEPENDENCY, *number),
+                Argument::List(number) => put_number(&mut out, LIST, *number),
+                Argument::Value(value) => {
+                    let bytes = value.to_bytes()?;
+                    out.put_u8(VALUE);
+                    out.put_u64_le(bytes.len() as u64);
+                    out.put_slice(&bytes);
+                }
+            }
+        }
+        Ok(out.freeze())
+    }
+}
+
 /// The arguments of a call, with the dependencies put in.
 pub(crate) fn inputs(body: &Payload, results: &[Payload]) -> Result<Vec<Input>, MalformedCall> {
     let mut flat = match body {
-        Payload::Bytes(bytes) => read(bytes.clone())?,
+        Payload::Bytes(_) | Payload::Split { .. } => {
+            read(body.to_bytes().map_err(|_| MalformedCall)?)?
+        }
         Payload::Object(object) => {
             let call: Arc<Call> =
                 object.clone().into_any().downcast().map_err(|_| MalformedCall)?;

@@ -136,7 +136,7 @@ impl Inputs {
         dependency: Option<u32>,
     ) -> Result<Arc<Live<T>>, ValueError> {
         let shared = value::shared::<T>(payload)?;
-        if let (Payload::Bytes(_), Some(index)) = (payload, dependency) {
+        if let (true, Some(index)) = (payload.is_encoded(), dependency) {
             self.decoded.push((index, Payload::Object(shared.clone())));
         }
         Ok(shared)

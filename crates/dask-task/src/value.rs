@@ -3,12 +3,12 @@ use std::io::Write;
 use std::sync::Arc;
 
 use bincode::Options;
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use dask_proto::{Object, Payload, ValueError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bulk;
+use crate::bulk::{self, Elements};
 
 /// What can be an argument or a result: anything that serde can write and read back.
 ///
@@ -28,8 +28,14 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Value for 
 pub struct Live<T>(pub T);
 
 impl<T: Value> Object for Live<T> {
-    fn encode(&self) -> Result<Bytes, ValueError> {
-        encode(&self.0)
+    fn encode(self: Arc<Self>) -> Result<Payload, ValueError> {
+        match elements(&self.0) {
+            Some(Elements { length, bytes }) if bytes.len() >= SPLIT_BYTES => {
+                let head = Bytes::copy_from_slice(&length.to_le_bytes());
+                Ok(Payload::Split { head, tail: Bytes::from_owner(Lent(self)) })
+            }
+            _ => encode(&self.0).map(Payload::Bytes),
+        }
     }
 
     fn encode_to(&self, out: &mut dyn Write) -> Result<(), ValueError> {
@@ -49,6 +55,18 @@ impl<T: Value> Object for Live<T> {
     }
 }
 
+/// A list of numbers that is lent to a connection, or to whoever else wants its bytes.
+struct Lent<T>(Arc<Live<T>>);
+
+impl<T: Value> AsRef<[u8]> for Lent<T> {
+    fn as_ref(&self) -> &[u8] {
+        elements(&self.0.0).map(|elements| elements.bytes).unwrap_or_default()
+    }
+}
+
+/// A list of numbers that takes at least this many bytes is not copied to be encoded.
+const SPLIT_BYTES: usize = 16 << 10;
+
 /// The value as a payload, not encoded.
 pub fn live<T: Value>(value: T) -> Payload {
     Payload::Object(Arc::new(Live(value)))
@@ -66,11 +84,14 @@ pub fn encode<T: Value>(value: &T) -> Result<Bytes, ValueError> {
 
 /// Appends the value's bytes.
 pub(crate) fn encode_into<T: Value>(out: &mut BytesMut, value: &T) -> Result<(), ValueError> {
-    if may_be_bulk::<T>() && bulk::encode_into(out, value) {
+    if let Some(Elements { length, bytes }) = elements(value) {
+        out.reserve(8 + bytes.len());
+        out.put_u64_le(length);
+        out.put_slice(bytes);
         return Ok(());
     }
     let start = out.len();
-    let writer = bytes::BufMut::writer(&mut *out);
+    let writer = (&mut *out).writer();
     format().serialize_into(writer, value).map_err(|error| {
         out.truncate(start);
         unencodable::<T>(&error)
@@ -79,9 +100,8 @@ pub(crate) fn encode_into<T: Value>(out: &mut BytesMut, value: &T) -> Result<(),
 
 /// Writes the value's bytes piece by piece.
 fn encode_to<T: Value>(out: &mut dyn Write, value: &T) -> Result<(), ValueError> {
-    if may_be_bulk::<T>()
-        && let Some(written) = bulk::encode_to(out, value)
-    {
+    if let Some(Elements { length, bytes }) = elements(value) {
+        let written = out.write_all(&length.to_le_bytes()).and_then(|()| out.write_all(bytes));
         return written.map_err(|error| unencodable::<T>(&error));
     }
     format().serialize_into(out, value).map_err(|error| unencodable::<T>(&error))
@@ -106,11 +126,30 @@ pub fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, ValueErr
     })
 }
 
+/// The value in bytes in two pieces. Elements that nobody else holds become the value in place.
+fn decode_split<T: DeserializeOwned + 'static>(head: &[u8], tail: Bytes) -> Result<T, ValueError> {
+    if may_be_bulk::<T>() {
+        let mut slot: Option<T> = None;
+        let tail = bulk::decode_split_into(head, tail, &mut slot);
+        return match slot {
+            Some(value) => Ok(value),
+            None => decode(&[head, &tail].concat()),
+        };
+    }
+    decode(&[head, &tail].concat())
+}
+
 /// The size of the value in bytes: its encoded size, which is close to its size in memory because
 /// numbers are encoded at full width. Zero for a value that cannot be encoded.
 pub fn nbytes<T: Value>(value: &T) -> u64 {
-    let bulk = if may_be_bulk::<T>() { bulk::nbytes(value) } else { None };
-    bulk.unwrap_or_else(|| format().serialized_size(value).unwrap_or(0))
+    match elements(value) {
+        Some(elements) => 8 + elements.bytes.len() as u64,
+        None => format().serialized_size(value).unwrap_or(0),
+    }
+}
+
+fn elements<T: Value>(value: &T) -> Option<Elements<'_>> {
+    if may_be_bulk::<T>() { bulk::elements(value) } else { None }
 }
 
 /// Decided by the compiler: small values take no detour.
@@ -125,6 +164,7 @@ const fn may_be_bulk<T>() -> bool {
 pub fn shared<T: Value>(payload: &Payload) -> Result<Arc<Live<T>>, ValueError> {
     match payload {
         Payload::Bytes(bytes) => Ok(Arc::new(Live(decode(bytes)?))),
+        Payload::Split { head, tail } => Ok(Arc::new(Live(decode_split(head, tail.clone())?))),
         Payload::Object(object) => {
             let found = object.type_name();
             object.clone().into_any().downcast().map_err(|_| ValueError::Type {
@@ -140,6 +180,9 @@ pub fn shared<T: Value>(payload: &Payload) -> Result<Arc<Live<T>>, ValueError> {
 /// # Errors
 /// When the payload is no value of this type.
 pub fn take<T: Value>(payload: Payload) -> Result<T, ValueError> {
+    if let Payload::Split { head, tail } = payload {
+        return decode_split(&head, tail);
+    }
     let shared = shared::<T>(&payload)?;
     drop(payload);
     Ok(Arc::try_unwrap(shared).map_or_else(|shared| shared.0.clone(), |live| live.0))

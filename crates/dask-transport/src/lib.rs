@@ -38,6 +38,7 @@ mod channel;
 mod contract;
 mod error;
 mod handshake;
+mod huge_pages;
 mod inproc;
 mod peer;
 mod tcp;

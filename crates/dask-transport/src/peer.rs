@@ -7,7 +7,7 @@ use dask_proto::id::{RequestId, TaskId};
 use dask_proto::message::{
     Hello, PeerReply, PeerRequest, Program, Role, StoredValue, ValueAt, Welcome,
 };
-use dask_proto::{Address, Key, Payload, ValueError};
+use dask_proto::{Address, Key, ValueError};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::AbortHandle;
 
@@ -226,8 +226,8 @@ fn sendable(values: Vec<StoredValue>, carriage: Carriage) -> Result<Vec<StoredVa
     if carriage == Carriage::Objects {
         return Ok(values);
     }
-    let encoded = values.into_iter().map(|stored| match stored.value.to_bytes() {
-        Ok(bytes) => Ok(StoredValue { value: Payload::Bytes(bytes), ..stored }),
+    let encoded = values.into_iter().map(|stored| match stored.value.encoded() {
+        Ok(value) => Ok(StoredValue { value, ..stored }),
         Err(source) => Err(PeerError::Value { key: stored.key, source }),
     });
     encoded.collect()

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::huge_pages::HugePages;
 use crate::{Connection, FrameReceiver, FrameSender, Listener, Transport, TransportError};
 
 /// TCP: `tcp://host:port`, the host a name, an IPv4 address or an IPv6 address in brackets. A
@@ -112,6 +113,7 @@ struct TcpReceiver {
     buffer: BytesMut,
     /// How much of the buffer is decoded.
     decoded: usize,
+    huge_pages: HugePages,
 }
 
 #[async_trait]
@@ -127,7 +129,10 @@ impl FrameReceiver for TcpReceiver {
             self.buffer.clear();
             self.decoded = 0;
             let read = match self.decoder.space() {
-                Some(mut space) => self.half.read_buf(&mut space).await,
+                Some(mut space) => {
+                    self.huge_pages.advise(space.get_mut());
+                    self.half.read_buf(&mut space).await
+                }
                 None => self.half.read_buf(&mut self.buffer).await,
             };
             if read.map_err(|source| broken(&self.peer, source))? == 0 {
@@ -153,6 +158,7 @@ fn connection(stream: TcpStream, peer: Address) -> io::Result<Connection> {
             decoder: Decoder::new(Limits::HANDSHAKE),
             buffer: BytesMut::with_capacity(READ_BYTES),
             decoded: 0,
+            huge_pages: HugePages::default(),
         }),
         peer,
         carriage: Carriage::Bytes,

@@ -27,7 +27,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const PART_VALUES: usize = 1024;
 
 /// Encoded bytes after which a part of an answer is sent, before more is encoded.
-const PART_BYTES: usize = 32 << 20;
+const PART_BYTES: u64 = 32 << 20;
 
 /// Answers that are encoded at the same time.
 const ENCODERS: usize = 4;
@@ -199,8 +199,8 @@ impl<News: From<Put> + Send + 'static> Server<News> {
                     break;
                 };
                 let value = store.get(task).map_or(ValueAt::Missing, encoded);
-                if let ValueAt::Found(Payload::Bytes(encoded)) = &value {
-                    bytes += encoded.len();
+                if let ValueAt::Found(encoded) = &value {
+                    bytes += encoded.nbytes();
                 }
                 part.push((task, value));
             }
@@ -234,9 +234,9 @@ async fn reply(connection: &mut Connection, reply: PeerReply) -> Result<(), Brok
 }
 
 fn encoded(value: Payload) -> ValueAt {
-    let encoded = catch_unwind(AssertUnwindSafe(move || value.to_bytes()));
+    let encoded = catch_unwind(AssertUnwindSafe(move || value.encoded()));
     match encoded {
-        Ok(Ok(bytes)) => ValueAt::Found(Payload::Bytes(bytes)),
+        Ok(Ok(encoded)) => ValueAt::Found(encoded),
         Ok(Err(error)) => ValueAt::Failed(error.to_string()),
         Err(_) => ValueAt::Failed("its serialization panicked".to_owned()),
     }

@@ -30,7 +30,7 @@ impl Store {
     /// Puts a live value in place of its encoding, if that is still here.
     pub(crate) fn decoded(&self, task: TaskId, value: Payload) {
         let mut values = self.lock();
-        if let Some(held @ Payload::Bytes(_)) = values.get_mut(&task) {
+        if let Some(held) = values.get_mut(&task).filter(|held| held.is_encoded()) {
             *held = value;
         }
     }

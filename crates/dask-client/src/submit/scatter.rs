@@ -70,8 +70,8 @@ impl Datum {
         let value = match link.carriage {
             Carriage::Objects => dask_task::live(value),
             Carriage::Bytes => {
-                let bytes = dask_task::encode(&value);
-                Payload::Bytes(bytes.map_err(|source| Kind::Value { key: key.clone(), source })?)
+                let encoded = dask_task::live(value).encoded();
+                encoded.map_err(|source| Kind::Value { key: key.clone(), source })?
             }
         };
         Ok(Self { hold: Hold::new(link, key), nbytes, value })

@@ -64,19 +64,54 @@ fn a_large_payload_is_not_copied() {
     assert_eq!(frames.bytes[2].as_ptr(), large.as_ptr());
 }
 
+#[test]
+fn a_payload_in_two_pieces_arrives_as_it_was_and_its_tail_is_not_copied() {
+    let head = Bytes::from_static(b"the head");
+    let tail = Bytes::from(vec![7; 1 << 20]);
+    let split = Payload::Split { head: head.clone(), tail: tail.clone() };
+    let small = Payload::Split { head, tail: tail.slice(..3) };
+    let frames = codec::encode(&[split.clone(), small.clone()], Carriage::Bytes).unwrap();
+    assert_eq!(frames.bytes[2].as_ptr(), tail.as_ptr());
+    let decoded: Vec<Payload> = codec::decode(frames).unwrap();
+    assert_eq!(decoded[0], split);
+    assert_eq!(decoded[1].to_bytes(), small.to_bytes());
+}
+
+#[test]
+fn a_payload_whose_head_or_tail_is_missing_is_refused() {
+    let head = Bytes::from_static(b"the head");
+    let split = Payload::Split { head, tail: vec![7; 1 << 20].into() };
+    let frames = codec::encode(&[split], Carriage::Bytes).unwrap();
+    let without = |index: usize, bytes: Bytes| {
+        let mut frames = frames.clone();
+        frames.bytes[index] = bytes;
+        codec::decode::<Payload>(frames).unwrap_err()
+    };
+    let blob = &frames.bytes[1];
+    for cut in 0..blob.len() {
+        without(1, blob.slice(..cut));
+    }
+    without(1, Bytes::from([&[65_u8; 1][..], &[0; 65]].concat()));
+    without(2, frames.bytes[2].slice(1..));
+}
+
 /// A value whose encoding can be recognised, or fail, or encode a batch of its own.
 struct Live(Result<&'static str, &'static str>);
 
 impl Object for Live {
-    fn encode(&self) -> Result<Bytes, ValueError> {
+    fn encode(self: Arc<Self>) -> Result<Payload, ValueError> {
         let inner = codec::encode(&[sample::payload("inner")], Carriage::Bytes);
         assert_eq!(inner.unwrap().bytes[1], "inner");
         match self.0 {
-            Ok(text) => Ok(Bytes::from_static(text.as_bytes())),
+            Ok(text) => Ok(Bytes::from_static(text.as_bytes()).into()),
             Err(reason) => {
                 Err(ValueError::Encode { type_name: "Live".to_owned(), reason: reason.to_owned() })
             }
         }
+    }
+
+    fn encode_to(&self, _: &mut dyn std::io::Write) -> Result<(), ValueError> {
+        unreachable!("only a worker writes to its disk")
     }
 
     fn nbytes(&self) -> u64 {
