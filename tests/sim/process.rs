@@ -24,6 +24,7 @@ pub(crate) enum News {
     Put(CallId, Vec<(TaskId, u64, Payload)>),
     Fetched(FlightId, Option<Vec<(TaskId, ValueAt)>>),
     Seceded(RunKey),
+    Rejoining(RunKey),
     Timer,
     Shutdown,
 }
@@ -61,6 +62,8 @@ pub(crate) struct Process {
     pub(crate) active: BTreeMap<RunKey, Job>,
     pub(crate) idle: usize,
     pub(crate) seceded: BTreeSet<RunKey>,
+    /// Runs that wait to come back into the pool, and whether they would have ended since.
+    pub(crate) returning: BTreeMap<RunKey, bool>,
     pub(crate) ended: Vec<RunEnded>,
     pub(crate) inbox: Vec<News>,
     pub(crate) puts: BTreeMap<PutId, CallId>,
@@ -90,6 +93,7 @@ impl Process {
             active: BTreeMap::new(),
             idle: nthreads as usize,
             seceded: BTreeSet::new(),
+            returning: BTreeMap::new(),
             ended: Vec::new(),
             inbox: Vec::new(),
             puts: BTreeMap::new(),
@@ -274,6 +278,9 @@ impl Sim {
             }
             News::Seceded((task, run)) => {
                 process.handle(self.now, Event::Seceded { task, run });
+            }
+            News::Rejoining((task, run)) => {
+                process.handle(self.now, Event::Rejoining { task, run });
             }
             News::Timer => {
                 let memory = process.store.len() as u64;

@@ -29,6 +29,12 @@ impl Sim {
                     if let Some(cancelled) = process.running.get_mut(&(task, run)) {
                         *cancelled = true;
                     }
+                    self.stop_waiting(peer, process, (task, run));
+                }
+                Instruction::Rejoin { task, run } => {
+                    assert!(process.seceded.remove(&(task, run)), "{peer} has it in its pool");
+                    process.idle = process.idle.checked_sub(1).expect("a thread is free for it");
+                    self.stop_waiting(peer, process, (task, run));
                 }
                 Instruction::Fetch { flight, address, tasks } => {
                     let caller = Caller::Worker(peer, flight);
@@ -93,6 +99,10 @@ impl Sim {
         if mishap == Mishap::Secedes {
             let at = self.now + duration * stretch / 2;
             self.schedule(at, Happening::Secede(peer, run));
+            if self.dice.chance(50) {
+                let at = self.now + duration * stretch * 3 / 4;
+                self.schedule(at, Happening::Rejoin(peer, run));
+            }
         }
         self.schedule(over, Happening::RunOver(peer, run));
     }
@@ -109,6 +119,25 @@ impl Sim {
         }
     }
 
+    /// A task outside of the pool waits to come back.
+    pub(crate) fn rejoin(&mut self, peer: PeerId, run: RunKey) {
+        let Some(process) = self.processes.get_mut(&peer) else {
+            return;
+        };
+        let is_wanted = process.running.get(&run) == Some(&false);
+        if process.seceded.contains(&run) && is_wanted && !process.is_frozen {
+            process.returning.insert(run, false);
+            self.tell_process(peer, News::Rejoining(run));
+        }
+    }
+
+    /// It is back, or was cancelled: if it was to have ended meanwhile, it does now.
+    fn stop_waiting(&mut self, peer: PeerId, process: &mut Process, run: RunKey) {
+        if process.returning.remove(&run) == Some(true) {
+            self.schedule(self.now, Happening::RunOver(peer, run));
+        }
+    }
+
     /// A run has come to its end.
     pub(crate) fn run_over(&mut self, peer: PeerId, run: RunKey) {
         let Some(process) = self.processes.get_mut(&peer) else {
@@ -116,6 +145,10 @@ impl Sim {
         };
         if process.is_frozen {
             process.late_runs.push(run);
+            return;
+        }
+        if let Some(is_overdue) = process.returning.get_mut(&run) {
+            *is_overdue = true;
             return;
         }
         let Some(job) = process.active.remove(&run) else {

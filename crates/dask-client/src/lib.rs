@@ -57,7 +57,7 @@ pub use client::options::Options;
 pub use dask_macros::{main, task};
 pub use dask_proto::message::{SchedulerInfo, WorkerInfo};
 pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};
-pub use dask_task::context::is_cancelled;
+pub use dask_task::context::{PoolError, is_cancelled, rejoin, secede};
 pub use dask_task::{TaskFn, Value};
 pub use default::default_client;
 pub use error::{Error, Result};

@@ -1,6 +1,9 @@
-//! What a running task may ask: which task it is, where it runs, whether it is still wanted.
+//! What a running task may ask and do: which task it is, where it runs, whether it is still
+//! wanted; leave the pool of threads and come back.
 
 use std::cell::RefCell;
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +18,47 @@ pub struct Context {
     pub worker: Address,
     /// Set when nobody wants the result any more.
     pub cancelled: Arc<AtomicBool>,
+    /// What the worker does for it.
+    pub host: Arc<dyn Host>,
+}
+
+/// What a worker does for the task that runs on one of its threads, which calls it.
+pub trait Host: fmt::Debug + Send + Sync {
+    /// Takes the thread out of the pool: [`secede`].
+    ///
+    /// # Errors
+    /// As there.
+    fn secede(&self) -> Result<(), PoolError>;
+
+    /// Waits until the pool has room for the thread again: [`rejoin`].
+    ///
+    /// # Errors
+    /// As there.
+    fn rejoin(&self) -> Result<(), PoolError>;
+}
+
+/// A task could not leave the pool of threads, or not come back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// No task runs on this thread: a thread that a task started is none of the pool's.
+    #[error("only a running task can leave or rejoin the pool of threads, on its own thread")]
+    NoTask,
+    /// So many tasks are outside of the pool already, each with a thread.
+    #[error("{limit} tasks of this worker have left its pool of threads already")]
+    TooMany {
+        /// How many the worker allows.
+        limit: usize,
+    },
+    /// The thread that takes the place of this one could not be started.
+    #[error("no other thread could be started")]
+    Thread(#[source] io::Error),
+    /// The task was cancelled, so that it need not come back.
+    #[error("the task was cancelled")]
+    Cancelled,
+    /// The worker came to its end.
+    #[error("the worker has ended")]
+    Ended,
 }
 
 thread_local! {
@@ -47,6 +91,8 @@ impl Drop for Entered {
 
 /// Whether the task that runs on this thread was cancelled: a long task asks now and then and
 /// returns early, since its result would be dropped. `false` outside of tasks.
+///
+/// A task that does not ask runs on to its end, and keeps its thread busy until then.
 #[must_use]
 pub fn is_cancelled() -> bool {
     CURRENT.with_borrow(|current| {
@@ -54,9 +100,47 @@ pub fn is_cancelled() -> bool {
     })
 }
 
+/// Lets the task that runs on this thread leave the worker's pool of threads: Dask's `secede`. The
+/// task goes on, and the worker starts another in its place. For tasks that wait for other tasks,
+/// which could otherwise fill all threads with waiting, or that wait for anything else for long.
+///
+/// Abstract resources that the task holds stay with it. A task that is outside already stays
+/// there.
+///
+/// # Errors
+/// Outside of tasks, when too many tasks of the worker have left its pool, and when no thread can
+/// be started; the task is in the pool then as before.
+pub fn secede() -> Result<(), PoolError> {
+    Context::current().ok_or(PoolError::NoTask)?.host.secede()
+}
+
+/// Lets the task that runs on this thread, which had left the worker's pool by [`secede`], come
+/// back: Dask's `rejoin`. Waits until a thread of the pool is free, ahead of all tasks that have
+/// not started. A task that is in the pool already just goes on.
+///
+/// # Errors
+/// Outside of tasks, when the task is cancelled, and when the worker ends; the task is outside of
+/// the pool then as before, and may go on.
+pub fn rejoin() -> Result<(), PoolError> {
+    Context::current().ok_or(PoolError::NoTask)?.host.rejoin()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl Host for Nowhere {
+        fn secede(&self) -> Result<(), PoolError> {
+            Err(PoolError::TooMany { limit: 0 })
+        }
+
+        fn rejoin(&self) -> Result<(), PoolError> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn a_task_knows_itself_and_hears_of_its_cancellation() {
@@ -65,13 +149,22 @@ mod tests {
             key: Key::new("f-1").expect("a short key"),
             worker: "tcp://127.0.0.1:1".parse().expect("an address"),
             cancelled: cancelled.clone(),
+            host: Arc::new(Nowhere),
         };
         let entered = context.enter();
         assert_eq!(Context::current().expect("inside a task").key, "f-1");
         assert!(!is_cancelled());
         cancelled.store(true, Ordering::Relaxed);
         assert!(is_cancelled());
+        assert!(matches!(secede(), Err(PoolError::TooMany { limit: 0 })));
+        assert!(rejoin().is_ok());
         drop(entered);
         assert!(Context::current().is_none() && !is_cancelled());
+    }
+
+    #[test]
+    fn only_tasks_leave_the_pool_and_come_back() {
+        assert!(matches!(secede(), Err(PoolError::NoTask)));
+        assert!(matches!(rejoin(), Err(PoolError::NoTask)));
     }
 }

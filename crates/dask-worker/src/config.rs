@@ -26,14 +26,16 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// The stack of each thread that runs tasks, in bytes.
     pub stack_bytes: usize,
+    /// How many tasks may be outside of the pool of threads at once: each has a thread of its own.
+    pub seceded_limit: usize,
     /// Whether a task that overflows its stack is reported before the process dies. Installs a
     /// signal handler for the whole process, so it is for processes that are workers.
     pub report_stack_overflow: bool,
 }
 
 impl Config {
-    /// A worker of this scheduler with a thread per core, 30 seconds to connect, stacks of 16 MiB
-    /// and no signal handler.
+    /// A worker of this scheduler with a thread per core and up to 1000 tasks outside of them, 30
+    /// seconds to connect, stacks of 16 MiB and no signal handler.
     #[must_use]
     pub fn new(scheduler: Address) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -47,6 +49,7 @@ impl Config {
             program: Program::default(),
             connect_timeout: Duration::from_secs(30),
             stack_bytes: 16 << 20,
+            seceded_limit: 1000,
             report_stack_overflow: false,
         }
     }

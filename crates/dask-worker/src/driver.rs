@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use dask_proto::graph::Function;
@@ -17,7 +17,7 @@ use dask_transport::{Inbox, Listener, Outbox, PeerError, Peers};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::executor::{Executor, Job};
+use crate::executor::{Executor, Job, Reports};
 use crate::memory;
 use crate::overflow::Overflow;
 use crate::serve::{Put, Server};
@@ -191,7 +191,10 @@ impl Driver {
     }
 
     fn collect_runs(&mut self) {
-        let ended = self.executor.take_ended();
+        let Reports { moves, ended } = self.executor.take_reports();
+        for event in moves {
+            self.handle(event);
+        }
         if ended.is_empty() {
             return;
         }
@@ -210,9 +213,10 @@ impl Driver {
                 Instruction::Execute(compute) => jobs.push(self.job(compute)),
                 Instruction::Cancel { task, run } => {
                     if let Some(flag) = self.running.get(&(task, run)) {
-                        flag.store(true, Ordering::Relaxed);
+                        self.executor.cancel(flag);
                     }
                 }
+                Instruction::Rejoin { task, run } => self.executor.readmit((task, run)),
                 Instruction::Fetch { flight, address, tasks } => self.fetch(flight, address, tasks),
                 Instruction::Disconnect { address } => self.peers.forget(&address),
                 Instruction::ToScheduler(messages) => {

@@ -1,7 +1,10 @@
 //! The threads that run tasks, and the queue in front of them.
+//!
+//! As many threads are in the pool as tasks run at once. A thread whose task leaves the pool is
+//! replaced by a new one, and ends with its task; for one that comes back another ends.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,14 +16,15 @@ use dask_proto::id::{RunId, TaskId};
 use dask_proto::limits::INLINE_RESULT_BYTES;
 use dask_proto::message::Compute;
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind, ValueError};
-use dask_task::context::Context;
+use dask_task::context::{Context, PoolError};
 use dask_task::registry::RegistryError;
 use dask_task::{Inputs, Panic, TaskDef, catch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::overflow;
-use crate::state::{Outcome, RunEnded};
+use crate::seat::Seat;
+use crate::state::{Event, Outcome, RunEnded};
 use crate::store::{Store, discard};
 
 /// A task on its way to a thread.
@@ -63,6 +67,8 @@ impl Eq for Job {}
 pub(crate) struct Setup {
     pub(crate) nthreads: u32,
     pub(crate) stack_bytes: usize,
+    /// How many tasks may be outside of the pool at once.
+    pub(crate) seceded_limit: usize,
     pub(crate) worker: Address,
     /// What the link to the scheduler carries.
     pub(crate) carriage: Carriage,
@@ -79,25 +85,20 @@ pub(crate) struct Executor {
 impl Executor {
     /// Starts the threads, inside this runtime: async tasks use its timers and IO.
     pub(crate) fn start(setup: Setup, runtime: &Handle) -> io::Result<Self> {
-        let nthreads = setup.nthreads.max(1);
-        let stack = setup.stack_bytes;
+        let in_pool = setup.nthreads.max(1) as usize;
         let executor = Self {
             shared: Arc::new(Shared {
                 setup,
-                queue: Mutex::default(),
+                runtime: runtime.clone(),
+                queue: Mutex::new(Queue { in_pool, ..Queue::default() }),
                 wake: Condvar::new(),
-                ended: Mutex::default(),
+                readmission: Condvar::new(),
+                reports: Mutex::default(),
                 news: Notify::new(),
             }),
         };
-        for i in 0..nthreads {
-            let shared = Arc::clone(&executor.shared);
-            let runtime = runtime.clone();
-            let builder = std::thread::Builder::new().name(format!("task-{i}")).stack_size(stack);
-            builder.spawn(move || {
-                let _runtime = runtime.enter();
-                shared.run();
-            })?;
+        for _ in 0..in_pool {
+            executor.shared.spawn()?;
         }
         Ok(executor)
     }
@@ -116,12 +117,32 @@ impl Executor {
         }
     }
 
-    /// Runs that ended since the last time; empty when there are none.
-    pub(crate) fn take_ended(&self) -> Vec<RunEnded> {
-        std::mem::take(&mut *self.shared.ended())
+    /// What happened to runs since the last time.
+    pub(crate) fn take_reports(&self) -> Reports {
+        std::mem::take(&mut *self.shared.reports())
     }
 
-    /// Resolves when there are runs that ended. Cancel safe.
+    /// Lets a run that waits to come back into the pool go on.
+    pub(crate) fn readmit(&self, run: (TaskId, RunId)) {
+        let mut queue = self.shared.queue();
+        queue.in_pool += 1;
+        queue.seceded -= 1;
+        queue.readmitted.insert(run);
+        drop(queue);
+        self.shared.readmission.notify_all();
+        // There is a thread too many now: one that is idle ends.
+        self.shared.wake.notify_one();
+    }
+
+    /// Tells a run that its result will be dropped.
+    pub(crate) fn cancel(&self, flag: &AtomicBool) {
+        flag.store(true, Ordering::Relaxed);
+        // Whoever saw the flag before it was set waits by now, and is woken.
+        drop(self.shared.queue());
+        self.shared.readmission.notify_all();
+    }
+
+    /// Resolves when there are reports. Cancel safe.
     pub(crate) async fn news(&self) {
         self.shared.news.notified().await;
     }
@@ -135,14 +156,28 @@ impl Drop for Executor {
         drop(queue);
         discard(jobs);
         self.shared.wake.notify_all();
+        self.shared.readmission.notify_all();
     }
 }
 
-struct Shared {
+/// What happened to runs.
+#[derive(Default)]
+pub(crate) struct Reports {
+    /// Runs that left the pool, and runs that want to come back. All of it was before the same runs
+    /// ended.
+    pub(crate) moves: Vec<Event>,
+    pub(crate) ended: Vec<RunEnded>,
+}
+
+/// What the threads share.
+pub(crate) struct Shared {
     setup: Setup,
+    runtime: Handle,
     queue: Mutex<Queue>,
     wake: Condvar,
-    ended: Mutex<Vec<RunEnded>>,
+    /// Somebody who waits to come back into the pool is to look around.
+    readmission: Condvar,
+    reports: Mutex<Reports>,
     news: Notify,
 }
 
@@ -151,6 +186,12 @@ struct Queue {
     /// The most urgent first: a job may be handed over behind others that have not started.
     jobs: BinaryHeap<Job>,
     idle: usize,
+    /// Threads that take jobs or run one that did not leave.
+    in_pool: usize,
+    /// Threads whose tasks left the pool.
+    seceded: usize,
+    /// Runs that may come back into the pool and have not noticed.
+    readmitted: BTreeSet<(TaskId, RunId)>,
     is_closed: bool,
 }
 
@@ -159,25 +200,93 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ended(&self) -> MutexGuard<'_, Vec<RunEnded>> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reports(&self) -> MutexGuard<'_, Reports> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, report: impl FnOnce(&mut Reports)) {
+        let mut all = self.reports();
+        // Whoever finds nothing there rings; what others report is found with it.
+        let is_first = all.moves.is_empty() && all.ended.is_empty();
+        report(&mut all);
+        drop(all);
+        if is_first {
+            self.news.notify_one();
+        }
+    }
+
+    /// Starts a thread of the pool.
+    fn spawn(self: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        let builder = std::thread::Builder::new().name("task".to_owned());
+        let thread = builder.stack_size(self.setup.stack_bytes).spawn(move || {
+            let _runtime = shared.runtime.enter();
+            shared.run();
+        });
+        thread.map(drop)
     }
 
     /// One thread, from start to end.
-    fn run(&self) {
+    fn run(self: &Arc<Self>) {
         if let Some(reporter) = &self.setup.overflow {
             reporter.watch_thread();
         }
+        let seat = Arc::new(Seat::new(Arc::clone(self)));
         while let Some(job) = self.next() {
-            let ended = self.run_job(job);
-            let mut all = self.ended();
-            all.push(ended);
-            // Whoever finds the list empty rings; the others are found with it.
-            let is_first = all.len() == 1;
-            drop(all);
-            if is_first {
-                self.news.notify_one();
+            let ended = self.run_job(job, &seat);
+            self.report(|all| all.ended.push(ended));
+            if seat.is_outside() {
+                // Another has taken its place.
+                self.queue().seceded -= 1;
+                return;
             }
+        }
+    }
+
+    /// Puts another thread in the place of the one whose task leaves the pool.
+    pub(crate) fn replace_thread(self: &Arc<Self>, run: (TaskId, RunId)) -> Result<(), PoolError> {
+        let limit = self.setup.seceded_limit;
+        let mut queue = self.queue();
+        if queue.is_closed {
+            return Err(PoolError::Ended);
+        }
+        if queue.seceded >= limit {
+            return Err(PoolError::TooMany { limit });
+        }
+        queue.seceded += 1;
+        drop(queue);
+        if let Err(error) = self.spawn() {
+            self.queue().seceded -= 1;
+            return Err(PoolError::Thread(error));
+        }
+        let (task, run) = run;
+        self.report(|all| all.moves.push(Event::Seceded { task, run }));
+        Ok(())
+    }
+
+    /// Waits until a run may come back into the pool.
+    pub(crate) fn await_readmission(
+        &self,
+        run: (TaskId, RunId),
+        cancelled: &AtomicBool,
+    ) -> Result<(), PoolError> {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(PoolError::Cancelled);
+        }
+        let event = Event::Rejoining { task: run.0, run: run.1 };
+        self.report(|all| all.moves.push(event));
+        let mut queue = self.queue();
+        loop {
+            if queue.readmitted.remove(&run) {
+                return Ok(());
+            }
+            if queue.is_closed {
+                return Err(PoolError::Ended);
+            }
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(PoolError::Cancelled);
+            }
+            queue = self.readmission.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -185,6 +294,16 @@ impl Shared {
         let mut queue = self.queue();
         loop {
             if queue.is_closed {
+                return None;
+            }
+            if queue.in_pool > self.setup.nthreads.max(1) as usize {
+                queue.in_pool -= 1;
+                let is_work_left = !queue.jobs.is_empty();
+                drop(queue);
+                if is_work_left {
+                    // It may have been woken for that.
+                    self.wake.notify_one();
+                }
                 return None;
             }
             if let Some(job) = queue.jobs.pop() {
@@ -196,10 +315,11 @@ impl Shared {
         }
     }
 
-    fn run_job(&self, job: Job) -> RunEnded {
+    fn run_job(&self, job: Job, seat: &Arc<Seat>) -> RunEnded {
         let (task, run) = (job.compute.task, job.compute.run);
         let (key, def) = (job.compute.key.clone(), job.def.as_ref().ok().copied());
         let cancelled = Arc::clone(&job.cancelled);
+        seat.begin((task, run), Arc::clone(&cancelled));
         let started = Instant::now();
         let mut outcome = if cancelled.load(Ordering::Relaxed) {
             discard(job);
@@ -208,7 +328,7 @@ impl Shared {
             overflow::enter_task(task, run);
             // The call itself catches panics. What is around it also runs code of the user: the
             // value's `Serialize`, and the `Drop` of its arguments.
-            let outcome = catch(|| self.call(job));
+            let outcome = catch(|| self.call(job, seat));
             overflow::leave_task();
             outcome.unwrap_or_else(|panic| Outcome::Failed(self.error(around(panic, key), def)))
         };
@@ -216,11 +336,11 @@ impl Shared {
             // Nobody wants it: its `drop` runs here, where it may panic or take its time.
             discard(std::mem::replace(&mut outcome, Outcome::Skipped));
         }
-        let duration = started.elapsed().as_nanos();
+        let duration = started.elapsed().saturating_sub(seat.time_outside()).as_nanos();
         RunEnded { task, run, duration_ns: u64::try_from(duration).unwrap_or(u64::MAX), outcome }
     }
 
-    fn call(&self, job: Job) -> Outcome {
+    fn call(&self, job: Job, seat: &Arc<Seat>) -> Outcome {
         let key = job.compute.key.clone();
         let worker = self.setup.worker.clone();
         let def = match job.def {
@@ -240,8 +360,10 @@ impl Shared {
         // From here on the arguments are the call's alone: what nobody else holds is moved in.
         let dependencies: Vec<_> = job.compute.dependencies.iter().map(|d| d.task).collect();
         drop((job.inputs, job.compute));
-        let context =
-            Context { key: key.clone(), worker: worker.clone(), cancelled: job.cancelled };
+        let (key_here, worker_here) = (key.clone(), worker.clone());
+        let host = Arc::clone(seat) as _;
+        let cancelled = job.cancelled;
+        let context = Context { key: key_here, worker: worker_here, cancelled, host };
         let entered = context.enter();
         let result = def.run(&mut inputs);
         drop(entered);

@@ -15,6 +15,7 @@ mod error;
 mod executor;
 mod memory;
 mod overflow;
+mod seat;
 mod serve;
 mod store;
 mod worker;

@@ -130,6 +130,7 @@ impl Worker {
         let setup = Setup {
             nthreads: self.state.nthreads,
             stack_bytes: self.config.stack_bytes,
+            seceded_limit: self.config.seceded_limit,
             worker: self.address,
             carriage: self.scheduler.carriage(),
             store: std::sync::Arc::clone(&store),

@@ -19,6 +19,7 @@ mod graph;
 mod instruction;
 mod invariants;
 mod placement;
+mod pool;
 mod queueing;
 mod report;
 mod request;

@@ -94,6 +94,12 @@ impl SchedulerState {
                     self.long_running(row);
                 }
             }
+            WorkerToScheduler::Rejoined { task, run } => {
+                if let Some(row) = self.attempt(worker, task, run) {
+                    self.rejoined(row);
+                }
+            }
+            WorkerToScheduler::Lingering { runs } => self.lingering(worker, runs),
             WorkerToScheduler::Status(status) => self.status_changed(worker, status),
             WorkerToScheduler::Heartbeat(metrics) => {
                 if let Some(entry) = self.workers.get_mut(worker) {
@@ -216,21 +222,6 @@ impl SchedulerState {
         });
         if !keeps {
             self.free(worker, task);
-        }
-    }
-
-    fn long_running(&mut self, row: Row) {
-        let TaskState::Processing { worker, expected, seceded } = &mut self.tasks[row].state else {
-            return;
-        };
-        if std::mem::replace(seceded, true) {
-            return;
-        }
-        let (worker, expected) = (*worker, *expected);
-        if let Some(entry) = self.workers.get_mut(worker) {
-            entry.seceded.insert(row);
-            entry.occupancy = entry.occupancy.wrapping_sub(expected);
-            self.rerank(worker);
         }
     }
 

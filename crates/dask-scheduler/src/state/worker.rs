@@ -15,6 +15,10 @@ const FEED_AHEAD: u64 = 20_000_000;
 /// A worker is fed at most this many short tasks ahead.
 const MOST_AHEAD: usize = 10_000;
 
+/// How long a cancelled task is expected to keep its thread, in nanoseconds: it may look soon
+/// whether it is cancelled, or never.
+const LINGERING: u64 = 500_000_000;
+
 /// What the scheduler knows about a worker.
 #[derive(Debug)]
 pub(super) struct WorkerEntry {
@@ -29,6 +33,8 @@ pub(super) struct WorkerEntry {
     /// How long those of `processing` that did not secede will keep one thread busy, in
     /// nanoseconds. Sums of a peer's claims wrap instead of panicking.
     pub(super) occupancy: u64,
+    /// Threads that are busy with cancelled tasks.
+    pub(super) lingering: u32,
     /// The results that it holds.
     pub(super) has: BTreeSet<Row>,
     /// Their sizes in bytes.
@@ -52,6 +58,7 @@ impl WorkerEntry {
             processing: BTreeSet::new(),
             seceded: BTreeSet::new(),
             occupancy: 0,
+            lingering: 0,
             has: BTreeSet::new(),
             nbytes: 0,
             functions: BTreeSet::new(),
@@ -65,7 +72,8 @@ impl WorkerEntry {
 
     /// Nanoseconds until its threads are expected to be idle.
     pub(super) fn load(&self) -> u64 {
-        self.occupancy / u64::from(self.join.nthreads.max(1))
+        let lingering = u64::from(self.lingering) * LINGERING;
+        self.occupancy.wrapping_add(lingering) / u64::from(self.join.nthreads.max(1))
     }
 
     /// Whether it may be given tasks at all.
@@ -84,9 +92,14 @@ impl WorkerEntry {
 
     /// Whether it should be given another root task.
     fn has_room(&self, saturation: f64) -> bool {
+        let threads = self.join.nthreads.saturating_sub(self.lingering);
+        if threads == 0 {
+            return false;
+        }
         let active = self.processing.len() - self.seceded.len();
-        let slots = (saturation * f64::from(self.join.nthreads)).ceil().max(1.0);
-        (active as f64) < slots || (self.load() < FEED_AHEAD && active < MOST_AHEAD)
+        let slots = (saturation * f64::from(threads)).ceil().max(1.0);
+        let load = self.occupancy / u64::from(threads);
+        (active as f64) < slots || (load < FEED_AHEAD && active < MOST_AHEAD)
     }
 
     /// Whether it has as much of these resources as a task holds while it runs.

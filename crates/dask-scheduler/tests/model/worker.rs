@@ -78,7 +78,11 @@ impl ModelWorker {
         let task = self.tasks.keys().nth(index).copied()?;
         if dice.chance(5) {
             let run = self.tasks[&task].run;
-            return Some(WorkerToScheduler::LongRunning { task, run });
+            return Some(match dice.below(3) {
+                0 => WorkerToScheduler::Rejoined { task, run },
+                1 => WorkerToScheduler::Lingering { runs: u32::from(dice.chance(50)) },
+                _ => WorkerToScheduler::LongRunning { task, run },
+            });
         }
         let compute = self.tasks.remove(&task)?;
         let run = compute.run;

@@ -248,6 +248,12 @@ impl Script {
                     .map(|(name, nbytes)| (task(name), number(nbytes).into()))
                     .collect(),
             },
+            ["rejoins", name] => {
+                WorkerToScheduler::Rejoined { task: task(name), run: self.run(name, &[]) }
+            }
+            ["lingers", runs] => {
+                WorkerToScheduler::Lingering { runs: runs.parse().expect("a number") }
+            }
             ["secedes", name] => {
                 WorkerToScheduler::LongRunning { task: task(name), run: self.run(name, &[]) }
             }

@@ -21,6 +21,13 @@ pub enum Event {
         /// The attempt.
         run: RunId,
     },
+    /// A task that left the pool waits to come back.
+    Rejoining {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        run: RunId,
+    },
     /// A peer answered a fetch.
     Fetched {
         /// The fetch.
@@ -58,7 +65,7 @@ pub struct RunEnded {
     pub task: TaskId,
     /// The attempt.
     pub run: RunId,
-    /// How long the function ran, in nanoseconds.
+    /// How long the function ran in the pool, in nanoseconds.
     pub duration_ns: u64,
     /// What it gave.
     pub outcome: Outcome,

@@ -1,6 +1,6 @@
 //! Events: what each leads to at first. What follows from that is in the table of transitions.
 
-use dask_proto::id::{RunId, TaskId, WorkerId};
+use dask_proto::id::{TaskId, WorkerId};
 use dask_proto::message::{
     Compute, Dependency, Metrics, SchedulerToWorker, ValueAt, WorkerToScheduler,
 };
@@ -34,6 +34,7 @@ impl WorkerState {
                 }
             }
             Event::Seceded { task, run } => self.seceded(task, run),
+            Event::Rejoining { task, run } => self.rejoining(task, run),
             Event::Fetched { flight, results } => self.fetched(flight, results, out),
             Event::FetchFailed { flight } => self.fetch_failed(flight),
             Event::Put { put, values } => self.put(put, values, out),
@@ -49,8 +50,11 @@ impl WorkerState {
         while !self.missing.is_empty() {
             self.report_missing(out);
         }
-        self.start_ready(out);
+        if self.readmit(out) {
+            self.start_ready(out);
+        }
         self.start_fetches(out);
+        self.tell_lingering(out);
     }
 
     fn scheduler_said(&mut self, message: SchedulerToWorker, out: &mut Instructions) {
@@ -141,8 +145,7 @@ impl WorkerState {
 
     fn run_ended(&mut self, ended: RunEnded, out: &mut Instructions) {
         let RunEnded { task, run: id, .. } = ended;
-        if let Some(run) = self.cancelled.remove(&(task, id)) {
-            self.resources.end(&run);
+        if self.lingered(task, id) {
             if self.stage(task) == Stage::Resumed {
                 self.work.push_back((task, Next::Unblocked));
             }
@@ -176,17 +179,6 @@ impl WorkerState {
             },
         };
         self.work.push_back((task, next));
-    }
-
-    fn seceded(&mut self, task: TaskId, id: RunId) {
-        if let Some(run) = self.cancelled.get_mut(&(task, id)) {
-            self.resources.secede(run);
-            return;
-        }
-        let entry = self.tasks.get(&task);
-        if entry.is_some_and(|e| e.state.run() == Some(id) && e.state.stage() == Stage::Executing) {
-            self.work.push_back((task, Next::LongRunning));
-        }
     }
 
     fn fetched(

@@ -49,6 +49,13 @@ pub enum Instruction {
         /// The attempt.
         run: RunId,
     },
+    /// Let a task that waits to come back into the pool go on.
+    Rejoin {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        run: RunId,
+    },
     /// Ask a peer for results.
     Fetch {
         /// Names the fetch in its outcome.

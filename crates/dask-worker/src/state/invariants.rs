@@ -22,6 +22,8 @@ impl WorkerState {
     fn check_entries(&self) {
         let mut managed = 0;
         let mut handed = self.cancelled.values().filter(|run| !run.seceded).count();
+        assert_eq!(self.lingering() as usize, handed, "cancelled runs are miscounted");
+        let mut returning = 0;
         for (task, entry) in &self.tasks {
             match &entry.state {
                 TaskState::Released | TaskState::Missing => {
@@ -42,7 +44,12 @@ impl WorkerState {
                     assert!(!run.seceded, "{task} left the pool and is in it");
                     handed += 1;
                 }
-                TaskState::LongRunning(run) => assert!(run.seceded, "{task} is in the pool"),
+                TaskState::LongRunning(run) => {
+                    assert!(run.seceded, "{task} is in the pool");
+                    let waits = self.returning().any(|waiting| waiting == (*task, run.id));
+                    assert_eq!(run.returning, waits, "{task} and its place in line");
+                    returning += usize::from(waits);
+                }
                 TaskState::Memory => managed += entry.nbytes,
                 TaskState::Fetch | TaskState::Flight(_) => {
                     assert!(entry.is_needed(), "{task} is fetched for nobody");
@@ -66,6 +73,8 @@ impl WorkerState {
         }
         assert_eq!(self.managed, managed, "the store has another size");
         assert_eq!(self.resources.handed(), handed, "threads are miscounted");
+        assert_eq!(self.returning().len(), returning, "a run waits that is none");
+        assert!(returning == 0 || !self.resources.has_seat(), "a run waits for a free thread");
     }
 
     fn check_lines(&self) {

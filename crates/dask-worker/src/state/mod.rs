@@ -3,13 +3,14 @@
 //!
 //! Reading order: [`Event`] and [`Instruction`]; [`Stage`], where a task can stand; `transition`,
 //! the table of what leads from where to where; `gather`, which results are fetched from whom;
-//! `resources`, which tasks start.
+//! `resources`, which tasks start; `pool`, which leave their thread and come back.
 
 mod event;
 mod gather;
 mod handle;
 mod instruction;
 mod invariants;
+mod pool;
 mod resources;
 mod steal;
 mod story;
@@ -29,6 +30,7 @@ pub use story::Chapter;
 pub use task::Stage;
 
 use gather::Gather;
+use pool::Pool;
 use resources::Resources;
 use story::Story;
 use task::{Run, TaskEntry};
@@ -58,6 +60,7 @@ pub struct WorkerState {
     tasks: Map<TaskId, TaskEntry>,
     gather: Gather,
     resources: Resources,
+    pool: Pool,
     /// Runs whose results will be dropped.
     cancelled: BTreeMap<(TaskId, RunId), Run>,
     /// Results that no peer has, within one event.
@@ -82,6 +85,7 @@ impl WorkerState {
             tasks: Map::default(),
             gather: Gather::new(config.id, config.address.clone()),
             resources: Resources::new(config.nthreads, config.resources.clone()),
+            pool: Pool::default(),
             cancelled: BTreeMap::new(),
             missing: BTreeSet::new(),
             work: VecDeque::new(),

@@ -133,8 +133,7 @@ impl Resources {
     }
 
     pub(super) fn start(&mut self, run: &Run) {
-        self.handed += 1;
-        self.handed_ns += run.cost_ns;
+        self.join(run);
         for (name, amount) in &self.lines[run.requirement.0].needs {
             *self.used.entry(name.clone()).or_default() += amount;
         }
@@ -148,6 +147,20 @@ impl Resources {
         }
     }
 
+    /// Whether a thread is free for a run that comes back into the pool.
+    pub(super) fn has_seat(&self) -> bool {
+        self.handed < self.nthreads as usize
+    }
+
+    /// A run that left the pool is back.
+    pub(super) fn rejoin(&mut self, run: &mut Run) {
+        if run.seceded {
+            run.seceded = false;
+            run.returning = false;
+            self.join(run);
+        }
+    }
+
     pub(super) fn end(&mut self, run: &Run) {
         if !run.seceded {
             self.leave(run);
@@ -157,6 +170,11 @@ impl Resources {
                 *used -= amount;
             }
         }
+    }
+
+    fn join(&mut self, run: &Run) {
+        self.handed += 1;
+        self.handed_ns += run.cost_ns;
     }
 
     fn leave(&mut self, run: &Run) {

@@ -76,6 +76,8 @@ pub(super) struct Run {
     pub(super) cost_ns: u64,
     /// Whether it left the pool.
     pub(super) seceded: bool,
+    /// Whether it waits to come back.
+    pub(super) returning: bool,
 }
 
 /// The name of a task's state.

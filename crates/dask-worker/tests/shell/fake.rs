@@ -151,12 +151,13 @@ impl Fleet {
         self.outbox.send([message]).expect("the worker is there");
     }
 
-    /// The next thing the worker says that is no heartbeat.
+    /// The next thing the worker says that is no heartbeat, and not how many threads linger.
     pub(crate) async fn hear(&mut self) -> WorkerToScheduler {
         loop {
             let message = self.hear_any().await;
-            if !matches!(message, WorkerToScheduler::Heartbeat(_)) {
-                return message;
+            match message {
+                WorkerToScheduler::Heartbeat(_) | WorkerToScheduler::Lingering { .. } => {}
+                message => return message,
             }
         }
     }

@@ -3,6 +3,7 @@
 mod fake;
 mod link;
 mod overflow;
+mod pool;
 mod task;
 
 use std::collections::BTreeMap;

@@ -156,7 +156,7 @@ impl World {
                     tasks.into_iter().map(|t| (t, 8, Payload::default())).collect()
                 },
             },
-            17 => Event::Seceded { task: self.task(), run: RunId(self.next_run.saturating_sub(1)) },
+            17 => self.change_of_pool(),
             18 => Event::Timeout,
             // Nonsense.
             _ => match self.random.below(3) {
@@ -169,6 +169,20 @@ impl World {
                 }]),
                 _ => Event::Measured { memory: u64::MAX },
             },
+        }
+    }
+
+    /// A run leaves the pool or wants to come back; sometimes one that does not exist.
+    fn change_of_pool(&mut self) -> Event {
+        let runs = self.runs.len() as u64;
+        let chosen = self.random.below(runs + 1);
+        let chosen = self.runs.iter().nth(usize::try_from(chosen).expect("small")).copied();
+        let nonsense = (self.task(), RunId(self.next_run.saturating_sub(1)));
+        let (task, run) = chosen.unwrap_or(nonsense);
+        if self.random.one_in(2) {
+            Event::Seceded { task, run }
+        } else {
+            Event::Rejoining { task, run }
         }
     }
 

@@ -7,7 +7,7 @@
 //! compute t1 run0 fn0 p5 on t7@w2+w3:80 with GPU=1
 //! free t1 t2        acquire t7@w2:80        steal t1/run0 t2/run1        close
 //! done t1 run0 8 1000                size in bytes, duration in nanoseconds
-//! failed t1 run0 | skipped t1 run0 | seceded t1 run0
+//! failed t1 run0 | skipped t1 run0 | seceded t1 run0 | rejoining t1 run0
 //! fetched flight0 t7=80 t8=missing t9=failed
 //! unreachable flight0
 //! put put0 t9:80 | measured 500 | timeout 1000 | lost | shutdown
@@ -120,6 +120,7 @@ fn event(line: &str) -> Event {
             Event::RunsEnded(line.split(';').map(|part| ended(part.trim())).collect())
         }
         "seceded" => Event::Seceded { task: task(words[1]), run: run(words[2]) },
+        "rejoining" => Event::Rejoining { task: task(words[1]), run: run(words[2]) },
         "fetched" => Event::Fetched {
             flight: FlightId(number(words[1])),
             results: words[2..].iter().map(|word| result(word)).collect(),
@@ -248,6 +249,7 @@ fn describe(instruction: &Instruction, played: &mut String) {
         Instruction::Drop { task } => format!("drop {task}"),
         Instruction::Execute(compute) => format!("execute {} {}", compute.task, compute.run),
         Instruction::Cancel { task, run } => format!("cancel {task} {run}"),
+        Instruction::Rejoin { task, run } => format!("rejoin {task} {run}"),
         Instruction::Fetch { flight, address, tasks } => {
             format!("fetch {flight} from {address}: {tasks:?}")
         }
@@ -288,6 +290,8 @@ fn told(message: &WorkerToScheduler) -> String {
         WorkerToScheduler::NotAcquired { tasks } => format!("not-acquired {}", join(tasks)),
         WorkerToScheduler::Removed { tasks } => format!("removed {}", join(tasks)),
         WorkerToScheduler::LongRunning { task, run } => format!("long-running {task} {run}"),
+        WorkerToScheduler::Rejoined { task, run } => format!("rejoined {task} {run}"),
+        WorkerToScheduler::Lingering { runs } => format!("lingering {runs}"),
         WorkerToScheduler::Heartbeat(m) => format!(
             "heartbeat memory={} managed={} executing={} ready={} in-flight={}",
             m.memory, m.managed, m.executing, m.ready, m.in_flight

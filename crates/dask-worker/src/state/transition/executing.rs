@@ -20,6 +20,20 @@ impl WorkerState {
         }
     }
 
+    /// It is back in the pool: a thread was free for it.
+    pub(super) fn long_running_to_executing(&mut self, task: TaskId, out: &mut Instructions) {
+        let Some(entry) = self.tasks.get_mut(&task) else {
+            return;
+        };
+        if let TaskState::LongRunning(mut run) = entry.state {
+            self.resources.rejoin(&mut run);
+            entry.state = TaskState::Executing(run);
+            let run = run.id;
+            out.act(Instruction::Rejoin { task, run });
+            out.tell(WorkerToScheduler::Rejoined { task, run });
+        }
+    }
+
     /// It is done.
     pub(super) fn executing_to_memory(
         &mut self,
@@ -29,7 +43,7 @@ impl WorkerState {
         out: &mut Instructions,
     ) {
         if let Some(run) = self.running(task) {
-            self.resources.end(&run);
+            self.end(task, &run);
             self.remember(task, value, nbytes, out);
         }
     }
@@ -42,7 +56,7 @@ impl WorkerState {
         out: &mut Instructions,
     ) {
         if let Some(run) = self.running(task) {
-            self.resources.end(&run);
+            self.end(task, &run);
             self.release(task);
             let run = run.id;
             out.tell(WorkerToScheduler::Erred { task, run, error });
@@ -53,7 +67,7 @@ impl WorkerState {
     /// `cancelled`).
     pub(super) fn executing_to_released(&mut self, task: TaskId, out: &mut Instructions) {
         if let Some(run) = self.running(task) {
-            self.cancelled.insert((task, run.id), run);
+            self.linger(task, run);
             self.release(task);
             let run = run.id;
             out.act(Instruction::Cancel { task, run });

@@ -36,7 +36,7 @@ pub(super) enum Next {
     Blocked,
     /// Its last dependency is here.
     Ready,
-    /// A thread takes it.
+    /// A thread takes it, or it is back on one of the pool.
     Executing,
     /// It leaves the pool.
     LongRunning,
@@ -79,6 +79,7 @@ impl WorkerState {
             (S::Ready | S::Constrained, N::Released) => self.ready_to_released(task),
 
             (S::Executing, N::LongRunning) => self.executing_to_long_running(task, out),
+            (S::LongRunning, N::Executing) => self.long_running_to_executing(task, out),
             (S::Executing | S::LongRunning, N::Memory(value, n)) => {
                 self.executing_to_memory(task, value, n, out);
             }

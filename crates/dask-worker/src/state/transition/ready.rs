@@ -22,6 +22,7 @@ impl WorkerState {
             requirement,
             cost_ns: self.resources.cost(compute.function),
             seceded: false,
+            returning: false,
         };
         self.resources.start(&run);
         entry.state = TaskState::Executing(run);
