@@ -308,6 +308,7 @@ impl Sim {
             nthreads: join.nthreads,
             resources: join.resources.clone(),
             heartbeat: std::time::Duration::from_millis(heartbeat_ms.max(10)),
+            memory: None,
         }));
         self.answer_late(peer);
         self.wake_soon(peer);

@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dask_proto::Address;
 use dask_proto::message::Program;
+
+use crate::state::MemoryLimits;
 
 /// How a worker is set up. Start from [`Config::new`].
 #[derive(Debug, Clone)]
@@ -16,8 +19,22 @@ pub struct Config {
     pub name: Option<String>,
     /// How many tasks it runs at once; at least 1.
     pub nthreads: u32,
-    /// Bytes of memory that it may use; `None` without a limit.
+    /// Bytes of memory that it may use; `None` without a limit, and then the next three mean
+    /// nothing.
     pub memory_limit: Option<u64>,
+    /// The share of the limit beyond which results go to disk, least recently used first (Dask's
+    /// `worker.memory.target`); `None` leaves it to `memory_spill`.
+    pub memory_target: Option<f64>,
+    /// The share of the limit beyond which the memory of the process, which is more than its
+    /// results, makes results go to disk (Dask's `worker.memory.spill`); `None` for never.
+    pub memory_spill: Option<f64>,
+    /// The share of the limit beyond which nothing starts until there is less (Dask's
+    /// `worker.memory.pause`); `None` for never.
+    pub memory_pause: Option<f64>,
+    /// Where results go that do not fit in memory: into a fresh directory inside this one, removed
+    /// when the worker ends. `None` takes the system's directory for temporary files. Directories
+    /// of workers that were killed are removed by the next that starts here.
+    pub local_directory: Option<PathBuf>,
     /// Its abstract resources, by name.
     pub resources: BTreeMap<String, f64>,
     /// The program that it is a part of.
@@ -34,8 +51,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// A worker of this scheduler with a thread per core and up to 1000 tasks outside of them, 30
-    /// seconds to connect, stacks of 16 MiB and no signal handler.
+    /// A worker of this scheduler with a thread per core and up to 1000 tasks outside of them, no
+    /// memory limit (with one, it acts at 60, 70 and 80 % of it), 30 seconds to connect, stacks of
+    /// 16 MiB and no signal handler.
     #[must_use]
     pub fn new(scheduler: Address) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -45,6 +63,10 @@ impl Config {
             name: None,
             nthreads: u32::try_from(cores).unwrap_or(u32::MAX),
             memory_limit: None,
+            memory_target: Some(0.6),
+            memory_spill: Some(0.7),
+            memory_pause: Some(0.8),
+            local_directory: None,
             resources: BTreeMap::new(),
             program: Program::default(),
             connect_timeout: Duration::from_secs(30),
@@ -52,5 +74,20 @@ impl Config {
             seceded_limit: 1000,
             report_stack_overflow: false,
         }
+    }
+
+    /// The bytes at which the worker acts.
+    pub(crate) fn memory_limits(&self) -> Option<MemoryLimits> {
+        let limit = self.memory_limit?;
+        let at = |share: Option<f64>| {
+            let share = share.filter(|share| share.is_finite());
+            // Nobody counts bytes beyond the precision of a float.
+            share.map_or(MemoryLimits::NEVER, |share| (limit as f64 * share) as u64)
+        };
+        Some(MemoryLimits {
+            target: at(self.memory_target),
+            spill: at(self.memory_spill),
+            pause: at(self.memory_pause),
+        })
     }
 }

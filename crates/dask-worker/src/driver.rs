@@ -21,7 +21,10 @@ use crate::executor::{Executor, Job, Reports};
 use crate::memory;
 use crate::overflow::Overflow;
 use crate::serve::{Put, Server};
-use crate::state::{Event, FlightId, Instruction, Instructions, PutId, StateConfig, WorkerState};
+use crate::spill::{Spiller, Storage};
+use crate::state::{
+    Event, FlightId, Instruction, Instructions, PutId, SpillFailure, StateConfig, WorkerState,
+};
 use crate::store::Store;
 use crate::worker::Ended;
 
@@ -48,11 +51,15 @@ pub(crate) enum News {
 
 pub(crate) struct Driver {
     state: WorkerState,
+    /// Bytes that the worker may take.
+    memory_limit: Option<u64>,
     out: Instructions,
     started: Instant,
     scheduler: Outbox<WorkerToScheduler>,
     executor: Executor,
     store: Arc<Store>,
+    reports: mpsc::UnboundedReceiver<Event>,
+    spiller: Option<Spiller>,
     peers: Peers,
     news: mpsc::Sender<News>,
     from_others: mpsc::Receiver<News>,
@@ -70,17 +77,21 @@ impl Driver {
         config: StateConfig,
         scheduler: Outbox<WorkerToScheduler>,
         executor: Executor,
-        store: Arc<Store>,
+        storage: Storage,
         peers: Peers,
     ) -> Self {
         let (news, from_others) = mpsc::channel(NEWS);
+        let Storage { store, reports, spiller } = storage;
         Self {
+            memory_limit: config.memory.map(|limits| limits.pause),
             state: WorkerState::new(config),
             out: Instructions::new(),
             started: Instant::now(),
             scheduler,
             executor,
             store,
+            reports,
+            spiller,
             peers,
             news,
             from_others,
@@ -101,7 +112,7 @@ impl Driver {
         mut overflows: mpsc::UnboundedReceiver<Overflow>,
         shutdown: impl Future<Output = ()>,
     ) -> Option<Ended> {
-        let server = Server::new(Arc::clone(&self.store), self.news.clone());
+        let server = Server::new(Arc::clone(&self.store), self.news.clone(), self.memory_limit);
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(server.run(listener));
         tasks.spawn(listen_to_scheduler(inbox, self.news.clone()));
@@ -112,6 +123,7 @@ impl Driver {
             tokio::select! {
                 _ = self.from_others.recv_many(&mut news, NEWS) => {}
                 () = self.executor.news() => {}
+                Some(report) = self.reports.recv() => self.handle(report),
                 () = timer.as_mut() => self.heartbeat(),
                 Some(overflow) = overflows.recv() => self.die(overflow).await,
                 () = shutdown.as_mut() => {
@@ -123,6 +135,9 @@ impl Driver {
                 self.take_news(news);
             }
             self.collect_runs();
+            while let Ok(report) = self.reports.try_recv() {
+                self.handle(report);
+            }
             self.carry_out();
             if timer.deadline() != self.deadline() {
                 timer.as_mut().reset(self.deadline());
@@ -131,6 +146,9 @@ impl Driver {
         self.scheduler.close();
         // A scheduler that does not read any more cannot keep the worker.
         let _ = timeout(FLUSH, self.scheduler.closed()).await;
+        if let Some(spiller) = self.spiller.take() {
+            spiller.end().await;
+        }
         self.ended
     }
 
@@ -210,6 +228,12 @@ impl Driver {
             match instruction {
                 Instruction::Store { task, value } => self.store.insert(task, value),
                 Instruction::Drop { task } => self.store.remove(task),
+                Instruction::Spill { task } => self.spill(task),
+                Instruction::Trim => {
+                    if let Some(spiller) = &self.spiller {
+                        spiller.trim();
+                    }
+                }
                 Instruction::Execute(compute) => jobs.push(self.job(compute)),
                 Instruction::Cancel { task, run } => {
                     if let Some(flag) = self.running.get(&(task, run)) {
@@ -255,6 +279,14 @@ impl Driver {
         let run = (compute.task, compute.run);
         self.running.insert(run, Arc::clone(&cancelled));
         Job { compute, def, inputs, cancelled }
+    }
+
+    fn spill(&self, task: TaskId) {
+        match &self.spiller {
+            Some(spiller) => spiller.spill(task),
+            // The state spills only where there is a limit, and then there is a thread.
+            None => self.store.report(Event::SpillFailed { task, failure: SpillFailure::Disk }),
+        }
     }
 
     fn fetch(&self, flight: FlightId, address: Address, tasks: Vec<TaskId>) {

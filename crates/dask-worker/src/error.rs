@@ -39,6 +39,9 @@ pub enum Error {
     /// The threads for tasks could not be started.
     #[error("the threads for tasks could not be started")]
     Threads(#[source] io::Error),
+    /// There is no place for results that do not fit in memory.
+    #[error("the directory for results that do not fit in memory could not be made")]
+    LocalDirectory(#[source] io::Error),
     /// Stack overflows cannot be reported as the configuration asks.
     #[error("the handler for stack overflows could not be installed")]
     Handler(#[source] io::Error),

@@ -14,7 +14,7 @@ use dask_proto::codec::Carriage;
 use dask_proto::graph::Priority;
 use dask_proto::id::{RunId, TaskId};
 use dask_proto::limits::INLINE_RESULT_BYTES;
-use dask_proto::message::Compute;
+use dask_proto::message::{Compute, Dependency};
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind, ValueError};
 use dask_task::context::{Context, PoolError};
 use dask_task::registry::RegistryError;
@@ -25,14 +25,14 @@ use tokio::sync::Notify;
 use crate::overflow;
 use crate::seat::Seat;
 use crate::state::{Event, Outcome, RunEnded};
-use crate::store::{Store, discard};
+use crate::store::{Found, OnDisk, Store, discard};
 
 /// A task on its way to a thread.
 pub(crate) struct Job {
     pub(crate) compute: Box<Compute>,
     pub(crate) def: Result<&'static TaskDef, RegistryError>,
     /// The results of its dependencies, in the order of the assignment.
-    pub(crate) inputs: Vec<Payload>,
+    pub(crate) inputs: Vec<Found>,
     /// Set when its result will be dropped.
     pub(crate) cancelled: Arc<AtomicBool>,
 }
@@ -195,6 +195,18 @@ struct Queue {
     is_closed: bool,
 }
 
+/// The results that a call needs, in memory.
+struct Loaded {
+    inputs: Vec<Payload>,
+    origins: Vec<Origin>,
+}
+
+/// Where a result was.
+enum Origin {
+    Memory(TaskId),
+    Disk(OnDisk),
+}
+
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -350,24 +362,27 @@ impl Shared {
                 return Outcome::Failed(self.error(error, None));
             }
         };
-        let mut inputs = match Inputs::new(&job.compute.body, &job.inputs) {
-            Ok(inputs) => inputs,
+        let Loaded { inputs, origins } = match self.load(&job.compute.dependencies, job.inputs) {
+            Ok(loaded) => loaded,
+            Err(lost) => return Outcome::InputsLost(lost),
+        };
+        let mut arguments = match Inputs::new(&job.compute.body, &inputs) {
+            Ok(arguments) => arguments,
             Err(error) => {
                 let error = TaskError::from_error(TaskErrorKind::Serialization, key, &error);
                 return Outcome::Failed(self.error(error, Some(def)));
             }
         };
         // From here on the arguments are the call's alone: what nobody else holds is moved in.
-        let dependencies: Vec<_> = job.compute.dependencies.iter().map(|d| d.task).collect();
-        drop((job.inputs, job.compute));
+        drop((inputs, job.compute));
         let (key_here, worker_here) = (key.clone(), worker.clone());
         let host = Arc::clone(seat) as _;
         let cancelled = job.cancelled;
         let context = Context { key: key_here, worker: worker_here, cancelled, host };
         let entered = context.enter();
-        let result = def.run(&mut inputs);
+        let result = def.run(&mut arguments);
         drop(entered);
-        self.keep_decoded(&dependencies, &mut inputs);
+        self.keep_decoded(&origins, &mut arguments);
         let measured = match result {
             Ok(value) => self.measure(value),
             Err(failure) => {
@@ -383,11 +398,32 @@ impl Shared {
         })
     }
 
+    /// Reads from disk what is there only; which results cannot be read any more. It is done here,
+    /// by the task that needs them, as it takes its time.
+    fn load(&self, of: &[Dependency], found: Vec<Found>) -> Result<Loaded, Vec<TaskId>> {
+        let mut loaded = Loaded { inputs: Vec::new(), origins: Vec::new() };
+        let mut lost = Vec::new();
+        for (dependency, found) in of.iter().zip(found) {
+            let (value, origin) = match found {
+                Found::Here(value) => (Some(value), Origin::Memory(dependency.task)),
+                Found::OnDisk(result) => (self.setup.store.read(&result), Origin::Disk(result)),
+            };
+            match value {
+                Some(value) => loaded.inputs.push(value),
+                None => lost.push(dependency.task),
+            }
+            loaded.origins.push(origin);
+        }
+        if lost.is_empty() { Ok(loaded) } else { Err(lost) }
+    }
+
     /// The next task that needs these need not decode them again.
-    fn keep_decoded(&self, dependencies: &[TaskId], inputs: &mut Inputs) {
-        for (index, value) in inputs.decoded() {
-            if let Some(task) = dependencies.get(index as usize) {
-                self.setup.store.decoded(*task, value);
+    fn keep_decoded(&self, origins: &[Origin], arguments: &mut Inputs) {
+        for (index, value) in arguments.decoded() {
+            match origins.get(index as usize) {
+                Some(Origin::Memory(task)) => self.setup.store.decoded(*task, value),
+                Some(Origin::Disk(result)) => self.setup.store.unspilled(result, value),
+                None => {}
             }
         }
     }

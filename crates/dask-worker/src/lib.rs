@@ -4,8 +4,8 @@
 //! whom, what is kept. It has no clock, no sockets and no threads. [`Worker`] is the shell: it
 //! talks to the scheduler and to peers, runs tasks on threads, and holds their results.
 //!
-//! Reading order: [`Config`] and [`Worker`]; [`state`]; then the shell's `driver`, `executor` and
-//! `serve`.
+//! Reading order: [`Config`] and [`Worker`]; [`state`]; then the shell's `driver`, `executor`,
+//! `serve` and `spill`.
 
 pub mod state;
 
@@ -17,6 +17,7 @@ mod memory;
 mod overflow;
 mod seat;
 mod serve;
+mod spill;
 mod store;
 mod worker;
 

@@ -18,3 +18,14 @@ fn page_bytes() -> u64 {
 fn page_bytes() -> u64 {
     0
 }
+
+/// Gives memory that was freed back to the system. The allocator of glibc keeps it, and a worker
+/// whose results are on disk would still look full.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn trim() {
+    // SAFETY: it may be called at any time, on any thread.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn trim() {}

@@ -15,7 +15,7 @@ use dask_transport::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::store::Store;
+use crate::store::{Found, Store};
 
 /// How long a peer may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +28,9 @@ const PART_VALUES: usize = 1024;
 
 /// Encoded bytes after which a part of an answer is sent, before more is encoded.
 const PART_BYTES: u64 = 32 << 20;
+
+/// Parts that a worker with little memory would hold if it held nothing else.
+const LIMIT_PARTS: u64 = 64;
 
 /// Answers that are encoded at the same time.
 const ENCODERS: usize = 4;
@@ -47,6 +50,8 @@ pub(crate) struct Server<News> {
     pub(crate) store: Arc<Store>,
     pub(crate) news: mpsc::Sender<News>,
     encoders: Arc<Semaphore>,
+    /// Bytes after which a part of an answer is sent.
+    part_bytes: u64,
 }
 
 /// Why a conversation ended early.
@@ -71,9 +76,15 @@ impl From<JoinError> for Broken {
 }
 
 impl<News: From<Put> + Send + 'static> Server<News> {
-    pub(crate) fn new(store: Arc<Store>, news: mpsc::Sender<News>) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        news: mpsc::Sender<News>,
+        memory_limit: Option<u64>,
+    ) -> Self {
         let encoders = Arc::new(Semaphore::new(ENCODERS));
-        Self { store, news, encoders }
+        let share = memory_limit.map_or(u64::MAX, |limit| limit / LIMIT_PARTS);
+        let part_bytes = share.min(PART_BYTES);
+        Self { store, news, encoders, part_bytes }
     }
 
     /// Accepts connections until it is dropped, and its connections with it.
@@ -103,6 +114,7 @@ impl<News: From<Put> + Send + 'static> Server<News> {
                         store: Arc::clone(&self.store),
                         news: self.news.clone(),
                         encoders: Arc::clone(&self.encoders),
+                        part_bytes: self.part_bytes,
                     };
                     tasks.spawn(server.converse(connection));
                 }
@@ -161,8 +173,11 @@ impl<News: From<Put> + Send + 'static> Server<News> {
         let mut tasks = VecDeque::from(tasks);
         loop {
             let values = match connection.carriage {
-                Carriage::Objects => self.live_part(&mut tasks),
-                Carriage::Bytes => self.encoded_part(&mut tasks).await?,
+                Carriage::Objects => match self.live_part(&mut tasks) {
+                    Some(values) => values,
+                    None => self.slow_part(&mut tasks, ValueAt::Found).await?,
+                },
+                Carriage::Bytes => self.slow_part(&mut tasks, encoded).await?,
             };
             let last = tasks.is_empty();
             reply(connection, PeerReply::Values { id, values, last }).await?;
@@ -172,35 +187,50 @@ impl<News: From<Put> + Send + 'static> Server<News> {
         }
     }
 
-    fn live_part(&self, tasks: &mut VecDeque<TaskId>) -> Vec<(TaskId, ValueAt)> {
-        let part = tasks.drain(..tasks.len().min(PART_VALUES));
-        part.map(|task| {
-            let value = self.store.get(task);
-            (task, value.map_or(ValueAt::Missing, ValueAt::Found))
-        })
-        .collect()
+    /// Values as they are; `None` when one of them is on disk.
+    fn live_part(&self, tasks: &mut VecDeque<TaskId>) -> Option<Vec<(TaskId, ValueAt)>> {
+        let length = tasks.len().min(PART_VALUES);
+        let part = tasks.iter().take(length).map(|&task| match self.store.get(task) {
+            Some(Found::Here(value)) => Some((task, ValueAt::Found(value))),
+            Some(Found::OnDisk(_)) => None,
+            None => Some((task, ValueAt::Missing)),
+        });
+        let part = part.collect::<Option<_>>()?;
+        tasks.drain(..length);
+        Some(part)
     }
 
-    /// Encoding a value runs its own code and takes as long as the value is large: it happens away
-    /// from the threads that drive connections.
-    async fn encoded_part(
+    /// Encoding a value runs its own code and takes as long as the value is large, and so does
+    /// reading it from disk: it happens away from the threads that drive connections. What is read
+    /// is sent, and not kept.
+    async fn slow_part(
         &self,
         tasks: &mut VecDeque<TaskId>,
+        convert: fn(Payload) -> ValueAt,
     ) -> Result<Vec<(TaskId, ValueAt)>, Broken> {
         let permit = Arc::clone(&self.encoders).acquire_owned().await;
         let permit = permit.map_err(|_| Broken::Ended)?;
         let store = Arc::clone(&self.store);
         let mut rest = std::mem::take(tasks);
+        let part_bytes = self.part_bytes;
         let encoding = tokio::task::spawn_blocking(move || {
             let mut part = Vec::new();
             let mut bytes = 0;
-            while part.len() < PART_VALUES && bytes < PART_BYTES {
+            while part.len() < PART_VALUES && bytes < part_bytes {
                 let Some(task) = rest.pop_front() else {
                     break;
                 };
-                let value = store.get(task).map_or(ValueAt::Missing, encoded);
-                if let ValueAt::Found(encoded) = &value {
-                    bytes += encoded.nbytes();
+                let value = match store.get(task) {
+                    Some(Found::Here(value)) => Some(value),
+                    Some(Found::OnDisk(result)) => store.read(&result),
+                    None => None,
+                };
+                let value = value.map_or(ValueAt::Missing, convert);
+                // What goes by reference takes nothing.
+                if let ValueAt::Found(value) = &value
+                    && value.is_encoded()
+                {
+                    bytes += value.nbytes();
                 }
                 part.push((task, value));
             }

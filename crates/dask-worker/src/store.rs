@@ -1,41 +1,180 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dask_proto::Payload;
 use dask_proto::id::TaskId;
+use tokio::sync::mpsc;
 
-/// The results that a worker holds, live or encoded. Shared by the worker's loop and the
-/// connections that serve its peers; which results are here is for the state alone to say.
-#[derive(Debug, Default)]
+use crate::spill::SpillFile;
+use crate::state::Event;
+
+/// The results that a worker holds, live, encoded, or on disk. Shared by the worker's loop, its
+/// threads and the connections that serve its peers; which results are here, and which of them are
+/// to be on disk, is for the state alone to say.
+#[derive(Debug)]
 pub(crate) struct Store {
-    values: Mutex<HashMap<TaskId, Payload>>,
+    values: Mutex<Values>,
+    /// What the state has to know: bounded by what it asked for, and by the runs under way.
+    reports: mpsc::UnboundedSender<Event>,
+}
+
+#[derive(Debug, Default)]
+struct Values {
+    held: HashMap<TaskId, Held>,
+    generation: u64,
+}
+
+/// A result in memory, or on disk, or both: a value never changes, so its file stays good, and
+/// costs nothing to go back to.
+#[derive(Debug)]
+struct Held {
+    /// Tells it from an earlier result of the same task.
+    generation: u64,
+    memory: Option<Payload>,
+    file: Option<Arc<SpillFile>>,
+}
+
+/// A result, to be used now.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// It is in memory.
+    Here(Payload),
+    /// It is to be read from disk.
+    OnDisk(OnDisk),
+}
+
+/// A result on disk. The file stays as long as this does.
+#[derive(Debug, Clone)]
+pub(crate) struct OnDisk {
+    task: TaskId,
+    generation: u64,
+    file: Arc<SpillFile>,
+}
+
+/// What there is to write of a result that is to go to disk.
+#[derive(Debug)]
+pub(crate) enum ToSpill {
+    /// All of it.
+    Write { generation: u64, value: Payload },
+    /// Nothing: it was written before, or is gone.
+    Nothing { evicted: Option<Payload> },
 }
 
 impl Store {
+    /// An empty store, and what its state has to hear.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (reports, heard) = mpsc::unbounded_channel();
+        (Self { values: Mutex::default(), reports }, heard)
+    }
+
     pub(crate) fn insert(&self, task: TaskId, value: Payload) {
-        let previous = self.lock().insert(task, value);
+        let mut values = self.lock();
+        values.generation += 1;
+        let generation = values.generation;
+        let held = Held { generation, memory: Some(value), file: None };
+        let previous = values.held.insert(task, held);
+        drop(values);
         discard(previous);
     }
 
     pub(crate) fn remove(&self, task: TaskId) {
-        let removed = self.lock().remove(&task);
+        let removed = self.lock().held.remove(&task);
         discard(removed);
     }
 
-    pub(crate) fn get(&self, task: TaskId) -> Option<Payload> {
-        self.lock().get(&task).cloned()
+    pub(crate) fn get(&self, task: TaskId) -> Option<Found> {
+        let values = self.lock();
+        let held = values.held.get(&task)?;
+        match (&held.memory, &held.file) {
+            (Some(value), _) => Some(Found::Here(value.clone())),
+            (None, Some(file)) => {
+                let (generation, file) = (held.generation, Arc::clone(file));
+                Some(Found::OnDisk(OnDisk { task, generation, file }))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Reads a result from disk. One that cannot be read is lost, and the state hears of it.
+    pub(crate) fn read(&self, result: &OnDisk) -> Option<Payload> {
+        let task = result.task;
+        match catch_unwind(AssertUnwindSafe(|| result.file.read())) {
+            Ok(Ok(value)) => return Some(value),
+            Ok(Err(error)) => tracing::error!(%error, %task, "a result is lost on disk"),
+            Err(_) => tracing::error!(%task, "a result is lost on disk: reading it panicked"),
+        }
+        let values = self.lock();
+        let held = values.held.get(&task);
+        if held.is_some_and(|held| held.generation == result.generation) {
+            self.report(Event::Lost { task });
+        }
+        None
     }
 
     /// Puts a live value in place of its encoding, if that is still here.
     pub(crate) fn decoded(&self, task: TaskId, value: Payload) {
         let mut values = self.lock();
-        if let Some(held) = values.get_mut(&task).filter(|held| held.is_encoded()) {
+        let memory = values.held.get_mut(&task).and_then(|held| held.memory.as_mut());
+        if let Some(held) = memory.filter(|held| held.is_encoded()) {
             *held = value;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Payload>> {
+    /// Holds in memory what a task read from disk and used in place: the next will find it.
+    pub(crate) fn unspilled(&self, result: &OnDisk, value: Payload) {
+        let mut values = self.lock();
+        let held = values.held.get_mut(&result.task);
+        if let Some(held) = held.filter(|held| held.generation == result.generation)
+            && held.memory.is_none()
+        {
+            held.memory = Some(value);
+            self.report(Event::Unspilled { task: result.task });
+        }
+    }
+
+    /// What is to be written of a result.
+    pub(crate) fn to_spill(&self, task: TaskId) -> ToSpill {
+        let mut values = self.lock();
+        let Some(held) = values.held.get_mut(&task) else {
+            return ToSpill::Nothing { evicted: None };
+        };
+        match (&held.file, &held.memory) {
+            (None, Some(value)) => {
+                ToSpill::Write { generation: held.generation, value: value.clone() }
+            }
+            _ => {
+                let evicted = held.memory.take();
+                self.report(Event::Spilled { task });
+                ToSpill::Nothing { evicted }
+            }
+        }
+    }
+
+    /// A result was written: it leaves memory, for the caller to drop. Nothing happens when it is
+    /// no longer the result that is held.
+    pub(crate) fn spilled(
+        &self,
+        task: TaskId,
+        generation: u64,
+        file: Arc<SpillFile>,
+    ) -> Option<Payload> {
+        let mut values = self.lock();
+        let held = values.held.get_mut(&task);
+        let held = held.filter(|held| held.generation == generation)?;
+        held.file = Some(file);
+        let evicted = held.memory.take();
+        self.report(Event::Spilled { task });
+        evicted
+    }
+
+    /// Tells the state.
+    pub(crate) fn report(&self, event: Event) {
+        // The worker may have ended.
+        let _ = self.reports.send(event);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Values> {
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use crate::driver::{Driver, News};
 use crate::executor::{Executor, Setup};
 use crate::overflow::Reporter;
+use crate::spill::{Directory, Storage};
 use crate::state::StateConfig;
-use crate::store::Store;
 use crate::{Config, Error};
 
 /// A worker that has joined its scheduler and listens to its peers. It does nothing until it is
@@ -22,6 +22,8 @@ pub struct Worker {
     address: Address,
     name: String,
     state: StateConfig,
+    /// With a memory limit: where results go that do not fit.
+    directory: Option<Directory>,
     scheduler: Outbox<WorkerToScheduler>,
     from_scheduler: Inbox<SchedulerToWorker>,
     listener: Box<dyn Listener>,
@@ -50,10 +52,12 @@ impl Worker {
     ///
     /// # Errors
     /// When the scheduler cannot be reached in time or does not want it, when the worker cannot
-    /// listen, or when this program's task functions are not registered.
+    /// listen, when there is no place for results that do not fit in memory, or when this program's
+    /// task functions are not registered.
     pub async fn connect(config: Config, transports: Transports) -> Result<Self, Error> {
         registry::check()?;
         let nthreads = config.nthreads.max(1);
+        let directory = local_directory(&config).await.map_err(Error::LocalDirectory)?;
         let wanted = match &config.listen {
             Some(address) => address.clone(),
             None => local_address(&config.scheduler).await?,
@@ -92,8 +96,19 @@ impl Worker {
             resources: config.resources.clone(),
             // A scheduler that asks for none at all would get nothing else.
             heartbeat: Duration::from_millis(heartbeat_ms.max(10)),
+            memory: config.memory_limits(),
         };
-        Ok(Self { config, address, name, state, scheduler, from_scheduler, listener, peers })
+        Ok(Self {
+            config,
+            address,
+            name,
+            state,
+            directory,
+            scheduler,
+            from_scheduler,
+            listener,
+            peers,
+        })
     }
 
     /// Where its peers reach it.
@@ -120,7 +135,8 @@ impl Worker {
     /// # Errors
     /// When the connection to the scheduler breaks, or the threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Ended, Error> {
-        let store = std::sync::Arc::new(Store::default());
+        let stack_bytes = self.config.stack_bytes;
+        let storage = Storage::open(self.directory, stack_bytes).map_err(Error::Threads)?;
         let (overflowed, overflows) = mpsc::unbounded_channel();
         let overflow = if self.config.report_stack_overflow {
             Some(Reporter::new(overflowed).map_err(Error::Handler)?)
@@ -129,15 +145,15 @@ impl Worker {
         };
         let setup = Setup {
             nthreads: self.state.nthreads,
-            stack_bytes: self.config.stack_bytes,
+            stack_bytes,
             seceded_limit: self.config.seceded_limit,
             worker: self.address,
             carriage: self.scheduler.carriage(),
-            store: std::sync::Arc::clone(&store),
+            store: std::sync::Arc::clone(&storage.store),
             overflow,
         };
         let executor = Executor::start(setup, &Handle::current()).map_err(Error::Threads)?;
-        let driver = Driver::new(self.state, self.scheduler, executor, store, self.peers);
+        let driver = Driver::new(self.state, self.scheduler, executor, storage, self.peers);
         let scheduler = self.config.scheduler;
         driver
             .run(self.from_scheduler, self.listener, overflows, shutdown)
@@ -154,6 +170,21 @@ impl std::fmt::Debug for Worker {
             .field("nthreads", &self.state.nthreads)
             .finish_non_exhaustive()
     }
+}
+
+/// Where results go that do not fit in memory.
+async fn local_directory(config: &Config) -> std::io::Result<Option<Directory>> {
+    let spills = config.memory_limits().is_some_and(|limits| limits.spills());
+    if !spills {
+        return Ok(None);
+    }
+    let parent = config.local_directory.clone();
+    // What dead workers left may be large.
+    let made = tokio::task::spawn_blocking(move || match parent {
+        Some(parent) => Directory::create(&parent),
+        None => Directory::create_temporary(),
+    });
+    made.await.map_err(std::io::Error::other)?.map(Some)
 }
 
 /// An address of this host to which the scheduler's host finds the way, with a free port.

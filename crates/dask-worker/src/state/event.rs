@@ -47,6 +47,28 @@ pub enum Event {
         /// The values and their sizes in bytes.
         values: Vec<(TaskId, u64, Payload)>,
     },
+    /// A result is on disk and no longer in memory.
+    Spilled {
+        /// The task whose result it is.
+        task: TaskId,
+    },
+    /// A result could not be written to disk, and stays in memory.
+    SpillFailed {
+        /// The task whose result it is.
+        task: TaskId,
+        /// Whose fault it is.
+        failure: SpillFailure,
+    },
+    /// A result that was on disk only is in memory again, since a task used it in place.
+    Unspilled {
+        /// The task whose result it is.
+        task: TaskId,
+    },
+    /// A result cannot be read back from disk.
+    Lost {
+        /// The task whose result it was.
+        task: TaskId,
+    },
     /// The shell measured the memory of the process.
     Measured {
         /// In bytes.
@@ -56,6 +78,15 @@ pub enum Event {
     Timeout,
     /// The worker shall leave its scheduler and end.
     Shutdown,
+}
+
+/// Why a result could not be written to disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpillFailure {
+    /// It cannot be encoded, and never will.
+    Value,
+    /// The disk is full or broken.
+    Disk,
 }
 
 /// What came of one run.
@@ -88,4 +119,6 @@ pub enum Outcome {
     Failed(Box<TaskError>),
     /// Nothing: it was cancelled before it started.
     Skipped,
+    /// Nothing: these inputs were on disk and could not be read back.
+    InputsLost(Vec<TaskId>),
 }

@@ -44,6 +44,8 @@ pub(super) struct Gather {
     /// The peers that have a line and no fetch under way.
     candidates: BTreeSet<Urgency>,
     flights: BTreeMap<FlightId, Flight>,
+    /// Bytes under way.
+    flying: u64,
     next: FlightId,
 }
 
@@ -60,6 +62,7 @@ struct Peer {
 pub(super) struct Flight {
     pub(super) peer: WorkerId,
     pub(super) tasks: Vec<TaskId>,
+    pub(super) bytes: u64,
     /// When the peer counts as gone. One that is stopped keeps its connection, and never answers.
     deadline: Moment,
 }
@@ -70,7 +73,7 @@ pub(super) struct Plan {
     peer: WorkerId,
     /// Most urgent first.
     pub(super) tasks: Vec<TaskId>,
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 impl Gather {
@@ -81,6 +84,7 @@ impl Gather {
             peers: BTreeMap::new(),
             candidates: BTreeSet::new(),
             flights: BTreeMap::new(),
+            flying: 0,
             next: FlightId(0),
         }
     }
@@ -121,8 +125,9 @@ impl Gather {
         }
     }
 
-    /// The most urgent fetch that may start now, picked by the sizes of the results.
-    pub(super) fn pick(&self, size: impl Fn(TaskId) -> u64) -> Option<Plan> {
+    /// The most urgent fetch that may start now, picked by the sizes of the results. It brings no
+    /// more than there is room for, unless it is one result alone.
+    pub(super) fn pick(&self, room: u64, size: impl Fn(TaskId) -> u64) -> Option<Plan> {
         if self.flights.len() >= FLIGHTS {
             return None;
         }
@@ -131,7 +136,7 @@ impl Gather {
         let mut plan = Plan { peer: id, tasks: Vec::new(), bytes: 0 };
         for &(_, task) in peer.line.iter().take(FLIGHT_TASKS) {
             let bytes = plan.bytes.saturating_add(size(task));
-            if bytes > FLIGHT_BYTES && !plan.tasks.is_empty() {
+            if bytes > FLIGHT_BYTES.min(room) && !plan.tasks.is_empty() {
                 break;
             }
             plan.bytes = bytes;
@@ -148,7 +153,9 @@ impl Gather {
         let megabytes = u32::try_from(plan.bytes / 1_000_000).unwrap_or(u32::MAX);
         let tasks = plan.tasks.clone();
         let deadline = now + PATIENCE + PATIENCE_PER_MB * megabytes;
-        let departed = Flight { peer, tasks, deadline };
+        let bytes = plan.bytes;
+        let departed = Flight { peer, tasks, bytes, deadline };
+        self.flying = self.flying.saturating_add(bytes);
         self.flights.insert(flight, departed);
         self.change(peer, |peer| peer.is_asked = true);
         let address = self.peers.get(&peer).map(|peer| peer.address.clone());
@@ -158,6 +165,7 @@ impl Gather {
     /// A fetch came to its end.
     pub(super) fn land(&mut self, flight: FlightId) -> Option<Flight> {
         let flight = self.flights.remove(&flight)?;
+        self.flying = self.flying.saturating_sub(flight.bytes);
         self.change(flight.peer, |peer| peer.is_asked = false);
         Some(flight)
     }
@@ -186,6 +194,11 @@ impl Gather {
     /// Results under way.
     pub(super) fn in_flight(&self) -> usize {
         self.flights.values().map(|flight| flight.tasks.len()).sum()
+    }
+
+    /// Bytes under way.
+    pub(super) fn flying(&self) -> u64 {
+        self.flying
     }
 
     pub(super) fn flights(&self) -> &BTreeMap<FlightId, Flight> {

@@ -38,7 +38,13 @@ impl WorkerState {
             Event::Fetched { flight, results } => self.fetched(flight, results, out),
             Event::FetchFailed { flight } => self.fetch_failed(flight),
             Event::Put { put, values } => self.put(put, values, out),
-            Event::Measured { memory } => self.memory = memory,
+            Event::Measured { memory } => self.measured(memory, out),
+            Event::Spilled { task } => self.memory.spilled_to_disk(task),
+            Event::SpillFailed { task, failure } => {
+                self.memory.spill_failed(self.now, task, failure);
+            }
+            Event::Unspilled { task } => self.memory.unspilled(task),
+            Event::Lost { task } => self.lost(task),
             Event::Timeout => self.timed_out(out),
             Event::Shutdown => {
                 out.tell(WorkerToScheduler::Leaving);
@@ -50,10 +56,7 @@ impl WorkerState {
         while !self.missing.is_empty() {
             self.report_missing(out);
         }
-        if self.readmit(out) {
-            self.start_ready(out);
-        }
-        self.start_fetches(out);
+        self.start(out);
         self.tell_lingering(out);
     }
 
@@ -145,6 +148,10 @@ impl WorkerState {
 
     fn run_ended(&mut self, ended: RunEnded, out: &mut Instructions) {
         let RunEnded { task, run: id, .. } = ended;
+        self.memory.unclaim(task, id);
+        if let Outcome::InputsLost(lost) = &ended.outcome {
+            lost.iter().for_each(|input| self.lost(*input));
+        }
         if self.lingered(task, id) {
             if self.stage(task) == Stage::Resumed {
                 self.work.push_back((task, Next::Unblocked));
@@ -162,6 +169,7 @@ impl WorkerState {
         let next = match ended.outcome {
             Outcome::Done { value, nbytes, inline } => {
                 self.resources.measured(run.function, duration_ns);
+                self.memory.learn(run.function, nbytes);
                 out.tell(WorkerToScheduler::Finished {
                     task,
                     run: id,
@@ -172,6 +180,7 @@ impl WorkerState {
                 Next::Memory(value, nbytes)
             }
             Outcome::Failed(error) => Next::Error(error),
+            Outcome::InputsLost(lost) => Next::GivenBack(lost),
             // Only a run that is cancelled here can be skipped.
             Outcome::Skipped => match self.defect(task) {
                 Some(error) => Next::Error(error),
@@ -310,12 +319,12 @@ impl WorkerState {
         self.next_heartbeat = self.now + self.config.heartbeat;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         out.tell(WorkerToScheduler::Heartbeat(Metrics {
-            memory: self.memory,
-            managed: self.managed,
+            memory: self.memory.resident(),
+            managed: self.memory.in_memory(),
             executing: self.resources.executing(),
             ready: count(self.resources.ready()),
             in_flight: count(self.gather.in_flight()),
-            spilled: 0,
+            spilled: self.memory.spilled(),
         }));
     }
 
@@ -349,38 +358,6 @@ impl WorkerState {
             self.work.push_front((task, Next::Released));
         }
         self.run_transitions(out);
-    }
-
-    fn start_ready(&mut self, out: &mut Instructions) {
-        while let Some(task) = self.resources.first() {
-            let entry = self.tasks.get(&task);
-            let compute = entry.and_then(|entry| entry.state.compute());
-            let cost = compute.map_or(0, |compute| self.resources.cost(compute.function));
-            if !self.resources.has_room(cost) {
-                return;
-            }
-            self.work.push_back((task, Next::Executing));
-            self.run_transitions(out);
-        }
-    }
-
-    fn start_fetches(&mut self, out: &mut Instructions) {
-        loop {
-            let size = |task| self.tasks.get(&task).map_or(0, |entry| entry.nbytes);
-            let Some(plan) = self.gather.pick(size) else {
-                return;
-            };
-            for &task in &plan.tasks {
-                self.unlist(task);
-            }
-            let (flight, address) = self.gather.depart(self.now, &plan);
-            let tasks = plan.tasks;
-            for &task in &tasks {
-                self.work.push_back((task, Next::Flight(flight)));
-            }
-            out.act(Instruction::Fetch { flight, address, tasks });
-            self.run_transitions(out);
-        }
     }
 
     /// Takes a result out of the lines of its holders.

@@ -40,6 +40,13 @@ pub enum Instruction {
         /// The task whose result it is.
         task: TaskId,
     },
+    /// Write this value to disk, and hold it there alone.
+    Spill {
+        /// The task whose result it is.
+        task: TaskId,
+    },
+    /// Give back to the system what the allocator keeps and does not use.
+    Trim,
     /// Run a task on the next free thread. Its dependencies are in the store.
     Execute(Box<Compute>),
     /// The result of this run will be dropped: tell the task, or do not start it.

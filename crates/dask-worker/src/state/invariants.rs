@@ -1,8 +1,11 @@
 //! What holds after every event.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use dask_proto::id::TaskId;
 
 use super::WorkerState;
+use super::memory::Started;
 use super::resources::Requirement;
 use super::task::TaskState;
 
@@ -20,7 +23,7 @@ impl WorkerState {
     }
 
     fn check_entries(&self) {
-        let mut managed = 0;
+        let mut results = BTreeMap::new();
         let mut handed = self.cancelled.values().filter(|run| !run.seceded).count();
         assert_eq!(self.lingering() as usize, handed, "cancelled runs are miscounted");
         let mut returning = 0;
@@ -50,7 +53,9 @@ impl WorkerState {
                     assert_eq!(run.returning, waits, "{task} and its place in line");
                     returning += usize::from(waits);
                 }
-                TaskState::Memory => managed += entry.nbytes,
+                TaskState::Memory => {
+                    results.insert(*task, entry.nbytes);
+                }
                 TaskState::Fetch | TaskState::Flight(_) => {
                     assert!(entry.is_needed(), "{task} is fetched for nobody");
                 }
@@ -71,10 +76,21 @@ impl WorkerState {
                 assert!(compute.is_some(), "{task} is kept for {dependent}, which is gone");
             }
         }
-        assert_eq!(self.managed, managed, "the store has another size");
+        self.check_memory(&results);
         assert_eq!(self.resources.handed(), handed, "threads are miscounted");
         assert_eq!(self.returning().len(), returning, "a run waits that is none");
         assert!(returning == 0 || !self.resources.has_seat(), "a run waits for a free thread");
+    }
+
+    fn check_memory(&self, results: &BTreeMap<TaskId, u64>) {
+        let running = self.tasks.values().filter(|entry| {
+            matches!(entry.state, TaskState::Executing(_) | TaskState::LongRunning(_))
+        });
+        let started = Started {
+            runs: running.count() + self.cancelled.len(),
+            under_way: self.resources.handed() + self.gather.flights().len(),
+        };
+        self.memory.check(results, self.gather.flying(), &started);
     }
 
     fn check_lines(&self) {
@@ -107,6 +123,8 @@ impl WorkerState {
             assert_eq!(entry.priority, priority, "{task} has another place");
             assert!(entry.holders.contains(&peer), "{task} is not at {peer}");
         }
+        let flying: u64 = self.gather.flights().values().map(|flight| flight.bytes).sum();
+        assert_eq!(self.gather.flying(), flying, "bytes under way are missummed");
         let fetched = self.tasks.values();
         let fetched = fetched.filter(|entry| matches!(entry.state, TaskState::Fetch));
         let holders: usize = fetched.map(|entry| entry.holders.len()).sum();
@@ -120,7 +138,7 @@ impl WorkerState {
         }
     }
 
-    fn holds(&self, task: dask_proto::id::TaskId) -> bool {
+    fn holds(&self, task: TaskId) -> bool {
         let entry = self.tasks.get(&task);
         entry.is_some_and(|entry| matches!(entry.state, TaskState::Memory))
     }

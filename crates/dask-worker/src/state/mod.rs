@@ -3,13 +3,16 @@
 //!
 //! Reading order: [`Event`] and [`Instruction`]; [`Stage`], where a task can stand; `transition`,
 //! the table of what leads from where to where; `gather`, which results are fetched from whom;
-//! `resources`, which tasks start; `pool`, which leave their thread and come back.
+//! `resources`, which tasks start; `pool`, which leave their thread and come back; `memory`, what
+//! goes to disk, and when nothing starts.
 
+mod admission;
 mod event;
 mod gather;
 mod handle;
 mod instruction;
 mod invariants;
+mod memory;
 mod pool;
 mod resources;
 mod steal;
@@ -24,12 +27,14 @@ use dask_proto::id::{RunId, StimulusId, TaskId, WorkerId};
 use dask_proto::map::Map;
 use dask_proto::{Address, Moment};
 
-pub use event::{Event, Outcome, RunEnded};
+pub use event::{Event, Outcome, RunEnded, SpillFailure};
 pub use instruction::{FlightId, Instruction, Instructions, PutId};
+pub use memory::MemoryLimits;
 pub use story::Chapter;
 pub use task::Stage;
 
 use gather::Gather;
+use memory::Memory;
 use pool::Pool;
 use resources::Resources;
 use story::Story;
@@ -49,6 +54,8 @@ pub struct StateConfig {
     pub resources: BTreeMap<String, f64>,
     /// How often the scheduler wants to hear from it.
     pub heartbeat: Duration,
+    /// What it does as its memory fills; nothing without.
+    pub memory: Option<MemoryLimits>,
 }
 
 /// The pure part of a worker.
@@ -68,10 +75,7 @@ pub struct WorkerState {
     /// Transitions to come, within one event.
     work: VecDeque<(TaskId, Next)>,
     story: Story,
-    /// Bytes of results in the store.
-    managed: u64,
-    /// Bytes of memory of the process.
-    memory: u64,
+    memory: Memory,
     next_heartbeat: Moment,
 }
 
@@ -90,19 +94,19 @@ impl WorkerState {
             missing: BTreeSet::new(),
             work: VecDeque::new(),
             story: Story::default(),
-            managed: 0,
-            memory: 0,
+            memory: Memory::new(config.memory),
             next_heartbeat: Moment::default() + config.heartbeat,
             config,
         }
     }
 
-    /// When the state wants to hear [`Event::Timeout`]: the next heartbeat is due, or a peer has
-    /// taken too long to answer.
+    /// When the state wants to hear [`Event::Measured`] and [`Event::Timeout`]: the next heartbeat
+    /// is due, a peer has taken too long to answer, memory may run out, or the disk is to be tried
+    /// again.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        let deadline = self.gather.next_deadline();
-        Some(deadline.map_or(self.next_heartbeat, |d| d.min(self.next_heartbeat)))
+        let others = [self.gather.next_deadline(), self.memory.next_deadline(self.now)];
+        others.into_iter().flatten().chain([self.next_heartbeat]).min()
     }
 
     /// Where a task stands.

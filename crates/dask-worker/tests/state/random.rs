@@ -9,8 +9,8 @@ use dask_proto::id::{FunctionId, RunId, TaskId, WorkerId};
 use dask_proto::message::{Compute, Dependency, SchedulerToWorker, ValueAt, WorkerToScheduler};
 use dask_proto::{Key, Moment, Payload, TaskError, TaskErrorKind};
 use dask_worker::state::{
-    Event, FlightId, Instruction, Instructions, Outcome, PutId, RunEnded, Stage, StateConfig,
-    WorkerState,
+    Event, FlightId, Instruction, Instructions, MemoryLimits, Outcome, PutId, RunEnded,
+    SpillFailure, Stage, StateConfig, WorkerState,
 };
 
 /// SplitMix64.
@@ -33,6 +33,11 @@ impl Random {
         u32::try_from(self.below(u64::from(end))).expect("below a u32")
     }
 
+    fn one_of(&mut self, tasks: &BTreeSet<TaskId>) -> Option<TaskId> {
+        let place = self.below(tasks.len().max(1) as u64);
+        tasks.iter().nth(usize::try_from(place).expect("small")).copied()
+    }
+
     fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
@@ -50,6 +55,10 @@ struct World {
     runs: BTreeSet<(TaskId, RunId)>,
     fetches: BTreeMap<FlightId, Vec<TaskId>>,
     stored: BTreeSet<TaskId>,
+    is_limited: bool,
+    /// Results that are being written to disk.
+    writing: BTreeSet<TaskId>,
+    on_disk: BTreeSet<TaskId>,
     /// The latest attempt that the scheduler asked for.
     attempts: BTreeMap<TaskId, RunId>,
     /// What the scheduler asked back, as often as it did, and has no answer for.
@@ -92,12 +101,18 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let nthreads = 1 + random.small(3);
+        let memory = (seed % 2 == 1).then(|| MemoryLimits {
+            target: random.below(60) * 1_000_000,
+            spill: 70_000_000,
+            pause: if random.one_in(4) { MemoryLimits::NEVER } else { 80_000_000 },
+        });
         let state = WorkerState::new(StateConfig {
             id: WorkerId(0),
             address: "tcp://10.0.0.1:1".parse().expect("an address"),
             nthreads,
             resources: BTreeMap::from([("GPU".to_owned(), 2.0)]),
             heartbeat: Duration::from_nanos(50),
+            memory,
         });
         let mut world = Self {
             state,
@@ -107,6 +122,9 @@ impl World {
             runs: BTreeSet::new(),
             fetches: BTreeMap::new(),
             stored: BTreeSet::new(),
+            is_limited: memory.is_some(),
+            writing: BTreeSet::new(),
+            on_disk: BTreeSet::new(),
             attempts: BTreeMap::new(),
             asked: Vec::new(),
             given: 0,
@@ -133,6 +151,9 @@ impl World {
     }
 
     fn event(&mut self) -> Event {
+        if self.is_limited && self.random.one_in(3) {
+            return self.memory_event();
+        }
         match self.random.below(20) {
             0..8 => {
                 let count = 1 + self.random.below(3);
@@ -153,7 +174,7 @@ impl World {
                 values: {
                     self.next_put += 1;
                     let tasks = self.tasks(2);
-                    tasks.into_iter().map(|t| (t, 8, Payload::default())).collect()
+                    tasks.into_iter().map(|t| (t, 2_000_000, Payload::default())).collect()
                 },
             },
             17 => self.change_of_pool(),
@@ -183,6 +204,41 @@ impl World {
             Event::Seceded { task, run }
         } else {
             Event::Rejoining { task, run }
+        }
+    }
+
+    fn memory_event(&mut self) -> Event {
+        let written = self.random.one_of(&self.writing);
+        let on_disk = self.random.one_of(&self.on_disk);
+        match (self.random.below(8), written, on_disk) {
+            (0..4, Some(task), _) => {
+                self.writing.remove(&task);
+                self.on_disk.insert(task);
+                Event::Spilled { task }
+            }
+            (4, Some(task), _) => {
+                self.writing.remove(&task);
+                let is_disk = self.random.one_in(2);
+                let failure = if is_disk { SpillFailure::Disk } else { SpillFailure::Value };
+                Event::SpillFailed { task, failure }
+            }
+            (5, _, Some(task)) => {
+                self.on_disk.remove(&task);
+                Event::Unspilled { task }
+            }
+            (6, _, Some(task)) => Event::Lost { task },
+            // Nonsense.
+            (7, ..) if self.random.one_in(3) => {
+                let (task, failure) = (TaskId(TASKS + 1), SpillFailure::Disk);
+                match on_disk {
+                    Some(_) => Event::Spilled { task },
+                    None => Event::SpillFailed { task, failure },
+                }
+            }
+            _ => {
+                self.now += self.random.below(200_000_000);
+                Event::Measured { memory: self.random.below(100) * 1_000_000 }
+            }
         }
     }
 
@@ -248,9 +304,14 @@ impl World {
             let key = Key::new("k").expect("short");
             let error = TaskError::new(TaskErrorKind::Returned, key, "no luck");
             Outcome::Failed(Box::new(error))
+        } else if let Some(input) =
+            self.random.one_of(&self.on_disk).filter(|_| self.random.one_in(4))
+        {
+            Outcome::InputsLost(vec![input])
         } else {
             let value = Payload::default();
-            Outcome::Done { value, nbytes: 8, inline: None }
+            let nbytes = if self.random.one_in(2) { 30_000_000 } else { 2000 };
+            Outcome::Done { value, nbytes, inline: None }
         };
         let duration_ns = self.random.below(100_000);
         RunEnded { task, run, duration_ns, outcome }
@@ -282,8 +343,11 @@ impl World {
         self.now += 1;
         self.trace.push(format!("{event:?}"));
         let mut out = Instructions::new();
-        self.state.handle(Moment::from_nanos(self.now), event, &mut out);
+        let is_timeout = event == Event::Timeout;
+        let now = Moment::from_nanos(self.now);
+        self.state.handle(now, event, &mut out);
         self.state.check_invariants();
+        assert!(!is_timeout || self.state.next_timeout() > Some(now), "it never sleeps");
         for instruction in out.drain() {
             self.trace.push(format!("  {instruction:?}"));
             match instruction {
@@ -299,7 +363,14 @@ impl World {
                 Instruction::Store { task, .. } => {
                     assert!(self.stored.insert(task), "{task} is stored twice");
                 }
+                Instruction::Spill { task } => {
+                    assert!(self.stored.contains(&task), "{task} is not in the store");
+                    assert!(!self.on_disk.contains(&task), "{task} is on disk");
+                    assert!(self.writing.insert(task), "{task} is being written");
+                }
                 Instruction::Drop { task } => {
+                    self.writing.remove(&task);
+                    self.on_disk.remove(&task);
                     assert!(self.stored.remove(&task), "{task} is not in the store");
                 }
                 Instruction::ToScheduler(messages) => {
@@ -315,7 +386,8 @@ impl World {
         assert_eq!(held, self.stored);
         // A thread is never idle while a task is ready that asks for no resources.
         let is_ready = stages.values().any(|stage| *stage == Stage::Ready);
-        assert!(!is_ready || self.runs.len() >= self.nthreads, "a thread is idle");
+        let is_busy = self.runs.len() >= self.nthreads;
+        assert!(!is_ready || is_busy || self.is_limited, "a thread is idle");
     }
 
     fn hear(&mut self, message: &WorkerToScheduler) {
@@ -345,7 +417,12 @@ impl World {
     /// Everything under way ends, and everything is freed.
     fn wind_up(&mut self) {
         for _ in 0..200 {
-            if self.runs.is_empty() && self.fetches.is_empty() {
+            self.handle(Event::Measured { memory: 0 });
+            for task in std::mem::take(&mut self.writing) {
+                self.on_disk.insert(task);
+                self.handle(Event::Spilled { task });
+            }
+            if self.runs.is_empty() && self.fetches.is_empty() && self.writing.is_empty() {
                 break;
             }
             let runs = self.runs.clone().into_iter();

@@ -11,6 +11,8 @@
 //! fetched flight0 t7=80 t8=missing t9=failed
 //! unreachable flight0
 //! put put0 t9:80 | measured 500 | timeout 1000 | lost | shutdown
+//! config memory=600/700/800          bytes: target, spill, pause
+//! spilled t1 | unspilled t1 | gone t1 | unwritten t1 disk|value | unread t1 run0 t7
 //! ```
 
 use std::collections::BTreeMap;
@@ -23,7 +25,8 @@ use dask_proto::id::{FunctionId, RunId, TaskId, WorkerId};
 use dask_proto::message::{Compute, Dependency, SchedulerToWorker, ValueAt, WorkerToScheduler};
 use dask_proto::{Key, Moment, Payload, TaskError, TaskErrorKind};
 use dask_worker::state::{
-    Event, FlightId, Instruction, Instructions, Outcome, PutId, RunEnded, StateConfig, WorkerState,
+    Event, FlightId, Instruction, Instructions, MemoryLimits, Outcome, PutId, RunEnded,
+    SpillFailure, StateConfig, WorkerState,
 };
 
 /// Plays a script; what comes back is the script with the true instructions and states in it.
@@ -75,21 +78,26 @@ fn config(nthreads: u32, resources: BTreeMap<String, f64>) -> StateConfig {
         nthreads,
         resources,
         heartbeat: Duration::from_nanos(1000),
+        memory: None,
     }
 }
 
 fn settings_of(text: &str) -> StateConfig {
     let mut resources = BTreeMap::new();
     let mut nthreads = 1;
+    let mut memory = None;
     for setting in text.split_whitespace() {
         let (name, value) = setting.split_once('=').expect("name=value");
         if name == "threads" {
             nthreads = value.parse().expect("a number");
+        } else if name == "memory" {
+            let bytes: Vec<_> = value.split('/').map(number).collect();
+            memory = Some(MemoryLimits { target: bytes[0], spill: bytes[1], pause: bytes[2] });
         } else {
             resources.insert(name.to_owned(), value.parse().expect("a number"));
         }
     }
-    config(nthreads, resources)
+    StateConfig { memory, ..config(nthreads, resources) }
 }
 
 fn number(text: &str) -> u64 {
@@ -116,7 +124,15 @@ fn value(nbytes: u64) -> Payload {
 fn event(line: &str) -> Event {
     let words: Vec<_> = line.split_whitespace().collect();
     match words[0] {
-        "done" | "failed" | "skipped" => {
+        "spilled" => Event::Spilled { task: task(words[1]) },
+        "unspilled" => Event::Unspilled { task: task(words[1]) },
+        "gone" => Event::Lost { task: task(words[1]) },
+        "unwritten" => {
+            let is_disk = words[2] == "disk";
+            let failure = if is_disk { SpillFailure::Disk } else { SpillFailure::Value };
+            Event::SpillFailed { task: task(words[1]), failure }
+        }
+        "done" | "failed" | "skipped" | "unread" => {
             Event::RunsEnded(line.split(';').map(|part| ended(part.trim())).collect())
         }
         "seceded" => Event::Seceded { task: task(words[1]), run: run(words[2]) },
@@ -153,6 +169,7 @@ fn ended(text: &str) -> RunEnded {
             "no luck",
         ))),
         "skipped" => Outcome::Skipped,
+        "unread" => Outcome::InputsLost(words[3..].iter().map(|word| task(word)).collect()),
         other => panic!("no such outcome: {other}"),
     };
     RunEnded {
@@ -254,6 +271,8 @@ fn describe(instruction: &Instruction, played: &mut String) {
             format!("fetch {flight} from {address}: {tasks:?}")
         }
         Instruction::Disconnect { address } => format!("disconnect {address}"),
+        Instruction::Spill { task } => format!("spill {task}"),
+        Instruction::Trim => "trim".to_owned(),
         Instruction::Stored { put } => format!("stored {put}"),
         Instruction::Close { reason } => format!("close: {reason}"),
         Instruction::ToScheduler(messages) => {
@@ -293,8 +312,8 @@ fn told(message: &WorkerToScheduler) -> String {
         WorkerToScheduler::Rejoined { task, run } => format!("rejoined {task} {run}"),
         WorkerToScheduler::Lingering { runs } => format!("lingering {runs}"),
         WorkerToScheduler::Heartbeat(m) => format!(
-            "heartbeat memory={} managed={} executing={} ready={} in-flight={}",
-            m.memory, m.managed, m.executing, m.ready, m.in_flight
+            "heartbeat memory={} managed={} spilled={} executing={} ready={} in-flight={}",
+            m.memory, m.managed, m.spilled, m.executing, m.ready, m.in_flight
         ),
         other => format!("{other:?}"),
     }

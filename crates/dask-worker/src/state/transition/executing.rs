@@ -63,6 +63,22 @@ impl WorkerState {
         }
     }
 
+    /// It could not start, since these inputs cannot be read back from disk: it is given back.
+    pub(super) fn executing_to_given_back(
+        &mut self,
+        task: TaskId,
+        lost: &[TaskId],
+        out: &mut Instructions,
+    ) {
+        if let Some(run) = self.running(task) {
+            self.end(task, &run);
+            self.release(task);
+            let (run, own) = (run.id, self.config.id);
+            let missing = lost.iter().map(|input| (*input, own)).collect();
+            out.tell(WorkerToScheduler::MissingDependencies { task, run, missing });
+        }
+    }
+
     /// Nobody wants it any more: it runs on, is told, and its result will be dropped (Dask's
     /// `cancelled`).
     pub(super) fn executing_to_released(&mut self, task: TaskId, out: &mut Instructions) {

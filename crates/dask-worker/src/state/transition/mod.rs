@@ -46,6 +46,8 @@ pub(super) enum Next {
     Flight(FlightId),
     /// Its result and the size of it.
     Memory(Payload, u64),
+    /// These inputs of it cannot be read back from disk.
+    GivenBack(Vec<TaskId>),
     /// It failed.
     Error(Box<TaskError>),
 }
@@ -84,6 +86,9 @@ impl WorkerState {
                 self.executing_to_memory(task, value, n, out);
             }
             (S::Executing | S::LongRunning, N::Error(e)) => self.executing_to_error(task, e, out),
+            (S::Executing | S::LongRunning, N::GivenBack(lost)) => {
+                self.executing_to_given_back(task, &lost, out);
+            }
             (S::Executing | S::LongRunning, N::Released) => self.executing_to_released(task, out),
 
             (S::Fetch, N::Flight(flight)) => self.fetch_to_flight(task, flight),

@@ -25,6 +25,7 @@ impl WorkerState {
             returning: false,
         };
         self.resources.start(&run);
+        self.memory.claim(&compute);
         entry.state = TaskState::Executing(run);
         self.let_go(&compute);
         out.act(Instruction::Execute(compute));

@@ -60,7 +60,7 @@ impl WorkerState {
         entry.holders.clear();
         entry.failed.clear();
         entry.acquired = false;
-        self.managed = self.managed.saturating_add(nbytes);
+        self.memory.stored(task, nbytes);
         out.act(Instruction::Store { task, value });
         self.supply(task);
     }
