@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dask_proto::id::{FutureId, RequestId};
+use dask_proto::map::Table;
 use dask_proto::message::{Answer, ClientToScheduler, SchedulerToClient};
 use dask_transport::{Inbox, Outbox};
 use tokio::sync::{Notify, mpsc, watch};
@@ -26,7 +27,7 @@ use queue::{Closing, Command, Queue, Reply};
 struct Driver {
     queue: Arc<Queue>,
     state: ClientState,
-    holds: HashMap<FutureId, Weak<Hold>>,
+    holds: Table<Weak<Hold>>,
     replies: HashMap<RequestId, Reply>,
     outbox: Outbox<ClientToScheduler>,
     out: Instructions,
@@ -53,7 +54,7 @@ impl Driver {
         Self {
             queue,
             state: ClientState::default(),
-            holds: HashMap::new(),
+            holds: Table::default(),
             replies: HashMap::new(),
             outbox,
             out: Instructions::new(),
@@ -118,7 +119,7 @@ impl Driver {
                 }
                 Command::Event(event) => {
                     match &event {
-                        Event::Released(future) => drop(self.holds.remove(future)),
+                        Event::Released(future) => drop(self.holds.remove(future.0)),
                         Event::Forgot(id) => drop(self.replies.remove(id)),
                         _ => {}
                     }
@@ -139,8 +140,11 @@ impl Driver {
 
     /// A hold that is already dropped is released by an event still to come.
     fn track(&mut self, holds: Vec<Weak<Hold>>) {
-        let live = holds.into_iter().filter_map(|hold| Some((hold.upgrade()?.id, hold)));
-        self.holds.extend(live);
+        for hold in holds {
+            if let Some(id) = hold.upgrade().map(|live| live.id) {
+                self.holds.insert(id.0, hold);
+            }
+        }
     }
 
     fn perform(&mut self) {
@@ -162,7 +166,7 @@ impl Driver {
                 }
                 Instruction::Reopen { future, lost } => {
                     trouble = true;
-                    if let Some(hold) = self.holds.get(&future).and_then(Weak::upgrade) {
+                    if let Some(hold) = self.holds.get(future.0).and_then(Weak::upgrade) {
                         hold.reopen(if lost { Status::Lost } else { Status::Pending });
                     }
                 }
@@ -178,7 +182,7 @@ impl Driver {
     }
 
     fn settle(&self, future: FutureId, outcome: Outcome) {
-        if let Some(hold) = self.holds.get(&future).and_then(Weak::upgrade) {
+        if let Some(hold) = self.holds.get(future.0).and_then(Weak::upgrade) {
             hold.settle(outcome);
         }
     }

@@ -13,7 +13,7 @@ use dask_proto::TaskError;
 use dask_proto::graph::TaskSpec;
 use dask_proto::id::{FutureId, RequestId};
 use dask_proto::limits::{BATCH_BYTES, SUBMIT_TASKS};
-use dask_proto::map::{Map, Set};
+use dask_proto::map::{Set, Table};
 use dask_proto::message::{ClientToScheduler, Request, SchedulerToClient, Submit};
 
 pub use event::Event;
@@ -23,7 +23,7 @@ pub use instruction::{Instruction, Instructions, Unanswered};
 #[derive(Debug, Default)]
 pub struct ClientState {
     link: Link,
-    futures: Map<FutureId, Hold>,
+    futures: Table<Hold>,
     open: Set<RequestId>,
 }
 
@@ -67,8 +67,9 @@ impl ClientState {
                 Some(why) => out.push(Instruction::Unanswered { id, why }),
                 None => {
                     if let Request::Scatter { items, .. } = &request {
-                        let holds = items.iter().map(|item| (item.future, Hold::Pending));
-                        self.futures.extend(holds);
+                        for item in items {
+                            self.futures.insert(item.future.0, Hold::Pending);
+                        }
                     }
                     self.open.insert(id);
                     out.push(Instruction::Send(ClientToScheduler::Request { id, request }));
@@ -112,14 +113,14 @@ impl ClientState {
     fn hold(&mut self, future: FutureId, out: &mut Instructions) -> bool {
         let why = self.over();
         match why {
-            None => drop(self.futures.insert(future, Hold::Pending)),
+            None => drop(self.futures.insert(future.0, Hold::Pending)),
             Some(ref why) => out.push(Instruction::Abandon { future, why: why.clone() }),
         }
         why.is_none()
     }
 
     fn released(&mut self, future: FutureId, out: &mut Instructions) {
-        if self.futures.remove(&future).is_none() {
+        if self.futures.remove(future.0).is_none() {
             return;
         }
         // Futures are dropped one by one and mostly many at a time: one message for a run of them.
@@ -147,7 +148,7 @@ impl ClientState {
             }
             SchedulerToClient::Pending { futures, lost } => {
                 for future in futures {
-                    if let Some(hold) = self.futures.get_mut(&future) {
+                    if let Some(hold) = self.futures.get_mut(future.0) {
                         *hold = Hold::Pending;
                         out.push(Instruction::Reopen { future, lost });
                     }
@@ -156,7 +157,7 @@ impl ClientState {
             SchedulerToClient::Cancelled { futures, reason } => {
                 let why = Unanswered::Cancelled(reason.into());
                 for future in futures {
-                    if self.futures.remove(&future).is_some() {
+                    if self.futures.remove(future.0).is_some() {
                         out.push(Instruction::Abandon { future, why: why.clone() });
                     }
                 }
@@ -174,7 +175,7 @@ impl ClientState {
     }
 
     fn settle(&mut self, future: FutureId) -> bool {
-        let hold = self.futures.get_mut(&future);
+        let hold = self.futures.get_mut(future.0);
         hold.map(|hold| *hold = Hold::Settled).is_some()
     }
 
@@ -185,10 +186,8 @@ impl ClientState {
         }
         self.link = link;
         let Some(why) = self.over() else { return };
-        let mut futures: Vec<_> = self.futures.drain().map(|(future, _)| future).collect();
-        futures.sort_unstable();
-        for future in futures {
-            out.push(Instruction::Abandon { future, why: why.clone() });
+        for (future, _) in self.futures.drain() {
+            out.push(Instruction::Abandon { future: FutureId(future), why: why.clone() });
         }
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_unstable();

@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dask_proto::id::{ClientId, FunctionId, FutureId};
-use dask_proto::map::Map;
+use dask_proto::map::{Map, Table};
 use dask_proto::message::{ClientToScheduler, SchedulerToClient};
 use dask_proto::{Address, Key, Payload, TaskError};
 
@@ -17,7 +17,7 @@ use super::transition::Goal;
 pub(super) struct ClientEntry {
     pub(super) name: String,
     pub(super) functions: Map<FunctionId, FunctionRow>,
-    pub(super) futures: BTreeMap<FutureId, Held>,
+    pub(super) futures: Table<Held>,
     /// The data that it announced and that has not arrived.
     pub(super) scattering: BTreeSet<Row>,
 }
@@ -38,7 +38,7 @@ impl ClientEntry {
         Self {
             name,
             functions: Map::default(),
-            futures: BTreeMap::new(),
+            futures: Table::default(),
             scattering: BTreeSet::new(),
         }
     }
@@ -91,7 +91,7 @@ impl SchedulerState {
 
     /// Forgets a client and releases all that it holds.
     pub(super) fn remove_client(&mut self, client: ClientId) {
-        let Some(entry) = self.clients.remove(&client) else {
+        let Some(mut entry) = self.clients.remove(&client) else {
             return;
         };
         self.out.discard(Peer::Client(client));
@@ -99,9 +99,9 @@ impl SchedulerState {
         for row in entry.scattering {
             self.abandon_scatter(row);
         }
-        for (future, held) in entry.futures {
+        for (future, held) in entry.futures.drain() {
             if let Held::Task(row) = held {
-                self.tasks[row].holds.remove((client, future));
+                self.tasks[row].holds.remove((client, FutureId(future)));
                 self.reconsider(row);
             }
         }
@@ -111,7 +111,7 @@ impl SchedulerState {
     /// the hold is gone.
     pub(super) fn is_free(&self, client: ClientId, future: FutureId) -> bool {
         let entry = self.clients.get(&client);
-        let held = entry.and_then(|entry| entry.futures.get(&future));
+        let held = entry.and_then(|entry| entry.futures.get(future.0));
         matches!(held, None | Some(Held::Cancelled(_)))
     }
 
@@ -147,13 +147,13 @@ impl SchedulerState {
 
     fn give_meaning(&mut self, (client, future): Hold, held: Held) {
         if let Some(entry) = self.clients.get_mut(&client) {
-            entry.futures.insert(future, held);
+            entry.futures.insert(future.0, held);
         }
     }
 
     /// The task that a future holds, if it does.
     pub(super) fn task_of(&self, client: ClientId, future: FutureId) -> Option<Row> {
-        match self.clients.get(&client)?.futures.get(&future)? {
+        match self.clients.get(&client)?.futures.get(future.0)? {
             Held::Task(row) => Some(*row),
             Held::Cancelled(_) | Held::Failed(_) => None,
         }
@@ -179,7 +179,7 @@ impl SchedulerState {
 
     fn release_future(&mut self, client: ClientId, future: FutureId) {
         let entry = self.clients.get_mut(&client);
-        let held = entry.and_then(|entry| entry.futures.remove(&future));
+        let held = entry.and_then(|entry| entry.futures.remove(future.0));
         if let Some(Held::Task(row)) = held {
             self.tasks[row].holds.remove((client, future));
             self.scatterer_let_go(row, (client, future));

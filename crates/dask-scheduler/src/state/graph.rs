@@ -125,7 +125,7 @@ impl SchedulerState {
         let mut rows = Vec::with_capacity(task.dependencies.len());
         let futures = self.clients.get(&client).map(|entry| &entry.futures);
         for dependency in &task.dependencies {
-            match futures.and_then(|futures| futures.get(dependency)) {
+            match futures.and_then(|futures| futures.get(dependency.0)) {
                 Some(Held::Task(row)) => rows.push(*row),
                 Some(Held::Cancelled(reason)) => return Dependencies::Cancelled(reason.clone()),
                 Some(Held::Failed(error)) => return Dependencies::Failed(error.clone()),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use dask_proto::Key;
+use dask_proto::id::FutureId;
 
 use super::SchedulerState;
 use super::client::Held;
@@ -222,10 +223,10 @@ impl SchedulerState {
 
     fn clients_hold_nothing_else(&self) -> Check {
         for (client, entry) in &self.clients {
-            for (future, held) in &entry.futures {
+            for (future, held) in entry.futures.iter() {
                 if let Held::Task(row) = held {
                     let task = self.tasks.get(*row);
-                    let agree = task.is_some_and(|t| t.holds.contains((*client, *future)));
+                    let agree = task.is_some_and(|t| t.holds.contains((*client, FutureId(future))));
                     ensure!(agree, "what a client holds knows it")?;
                 }
             }

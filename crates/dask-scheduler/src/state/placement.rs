@@ -9,6 +9,7 @@ use super::SchedulerState;
 use super::function::FunctionRow;
 use super::task::{Row, Spec};
 use super::transition::Goal;
+use super::worker::FEED_AHEAD;
 
 /// What fetching any dependency at all costs, in nanoseconds: a round trip and the work at both
 /// ends. Without it a result of a few bytes would pull no task to its holder.
@@ -93,26 +94,35 @@ impl SchedulerState {
                 }
             }
         }
+        let overhead = self.fetch_overhead(row);
         let estimate = |(worker, bytes): (&WorkerId, &u64)| {
             let entry = self.workers.get(*worker)?;
-            let start = entry.load().saturating_add(self.fetch_time(total - *bytes));
+            let fetch = match total - *bytes {
+                0 => 0,
+                missing => overhead.saturating_add(self.transfer_time(missing)),
+            };
+            let start = entry.load().saturating_add(fetch);
             Some((start, entry.nbytes, *worker))
         };
         let best = present.iter().filter_map(estimate).min();
         best.map(|(_, _, worker)| worker)
     }
 
-    /// How long it takes to fetch so many bytes, in nanoseconds.
-    fn fetch_time(&self, nbytes: u64) -> u64 {
-        if nbytes == 0 {
-            return 0;
-        }
+    /// What it costs that a task's worker has to fetch at all, in nanoseconds of start time. A
+    /// fetch is worth a few hundred short tasks: they stay where their dependencies are as long as
+    /// the workers stay fed.
+    fn fetch_overhead(&self, row: Row) -> u64 {
+        if self.expected_duration(row) < FETCH_COST { FEED_AHEAD } else { FETCH_COST }
+    }
+
+    /// How long it takes to move so many bytes, in nanoseconds.
+    fn transfer_time(&self, nbytes: u64) -> u64 {
         let nanos = u128::from(nbytes) * 1_000_000_000 / u128::from(self.config.bandwidth.max(1));
-        FETCH_COST.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX))
+        u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 
     /// Whether a worker takes tasks and has the function.
-    fn can_run(&self, worker: WorkerId, function: FunctionRow) -> bool {
+    pub(super) fn can_run(&self, worker: WorkerId, function: FunctionRow) -> bool {
         self.workers
             .get(worker)
             .is_some_and(|entry| entry.takes_tasks() && self.functions.has(entry.group, function))

@@ -4,19 +4,43 @@ use super::SchedulerState;
 use super::task::Row;
 use super::transition::Goal;
 
+/// How far ahead of the idlest worker, in nanoseconds, another may get by being given siblings.
+const SIBLINGS_AHEAD: u64 = 1_000_000;
+
 impl SchedulerState {
     /// Hands queued tasks to workers until no worker has room or nothing is queued; whether any
     /// was handed out.
     ///
     /// The first task in priority order for which a worker has room goes to the idlest such
-    /// worker.
+    /// worker, and its siblings go with it.
     pub(super) fn hand_out_queued(&mut self) -> bool {
-        let mut any = false;
-        while let Some((row, worker)) = self.next_queued() {
+        let mut last = None;
+        while let Some((row, idlest)) = self.next_queued() {
+            let worker = last.filter(|last| self.takes_siblings(*last, idlest, row));
+            let worker = worker.unwrap_or(idlest);
             self.transition(row, Goal::Processing(worker));
-            any = true;
+            last = Some(worker);
         }
-        any
+        last.is_some()
+    }
+
+    /// Whether the worker that got the last task gets the next one too, although another is idler.
+    ///
+    /// Tasks that follow each other in order are mostly siblings: what depends on them finds them
+    /// on one worker (Dask's co-assignment). This must not cost time: the tasks are short, or
+    /// there is enough to do for everybody.
+    fn takes_siblings(&self, last: WorkerId, idlest: WorkerId, row: Row) -> bool {
+        let (Some(entry), Some(idlest)) = (self.workers.get(last), self.workers.get(idlest)) else {
+            return false;
+        };
+        let Some(function) = self.tasks[row].function() else {
+            return false;
+        };
+        let queued = self.functions.get(function).queue.len() as u64;
+        let saturation = self.config.worker_saturation;
+        let is_short = entry.load() <= idlest.load().saturating_add(SIBLINGS_AHEAD);
+        let is_enough = queued > 2 * self.workers.nthreads() && entry.has_slot(saturation);
+        (is_short || is_enough) && entry.has_room(saturation) && self.can_run(last, function)
     }
 
     fn next_queued(&self) -> Option<(Row, WorkerId)> {

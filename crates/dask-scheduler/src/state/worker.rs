@@ -10,7 +10,7 @@ use super::task::Row;
 /// A worker's threads are kept busy this far ahead, in nanoseconds, as far as tasks are known to
 /// be short: many times a round trip, so that a worker with tiny tasks never waits for one, and
 /// short enough to leave work for a worker that joins later.
-const FEED_AHEAD: u64 = 20_000_000;
+pub(super) const FEED_AHEAD: u64 = 20_000_000;
 
 /// A worker is fed at most this many short tasks ahead.
 const MOST_AHEAD: usize = 10_000;
@@ -91,15 +91,26 @@ impl WorkerEntry {
     }
 
     /// Whether it should be given another root task.
-    fn has_room(&self, saturation: f64) -> bool {
-        let threads = self.join.nthreads.saturating_sub(self.lingering);
-        if threads == 0 {
-            return false;
-        }
-        let active = self.processing.len() - self.seceded.len();
-        let slots = (saturation * f64::from(threads)).ceil().max(1.0);
-        let load = self.occupancy / u64::from(threads);
-        (active as f64) < slots || (load < FEED_AHEAD && active < MOST_AHEAD)
+    pub(super) fn has_room(&self, saturation: f64) -> bool {
+        let threads = self.threads();
+        let is_fed = |threads| self.occupancy / u64::from(threads) >= FEED_AHEAD;
+        self.has_slot(saturation) || (threads > 0 && !is_fed(threads) && self.active() < MOST_AHEAD)
+    }
+
+    /// Whether it has fewer tasks than threads, as far as saturation goes.
+    pub(super) fn has_slot(&self, saturation: f64) -> bool {
+        let threads = self.threads();
+        threads > 0 && (self.active() as f64) < (saturation * f64::from(threads)).ceil().max(1.0)
+    }
+
+    /// Its threads that no cancelled run keeps busy.
+    fn threads(&self) -> u32 {
+        self.join.nthreads.saturating_sub(self.lingering)
+    }
+
+    /// How many tasks it has that take a thread.
+    fn active(&self) -> usize {
+        self.processing.len() - self.seceded.len()
     }
 
     /// Whether it has as much of these resources as a task holds while it runs.

@@ -1,0 +1,19 @@
+//! Maps for states: without randomness, so that the same insertions give the same order in every
+//! process, and made for what states hold, names and ids by the million.
+//!
+//! The iteration order of a [`Map`] is still arbitrary; a state whose instructions depend on it
+//! sorts first.
+
+mod table;
+
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::FixedState;
+
+pub use table::Table;
+
+/// A hash map with a fixed seed.
+pub type Map<K, V> = HashMap<K, V, FixedState>;
+
+/// A hash set with a fixed seed.
+pub type Set<K> = HashSet<K, FixedState>;
