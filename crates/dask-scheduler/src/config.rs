@@ -20,6 +20,11 @@ pub struct Config {
     pub bandwidth: u64,
     /// How long a task is assumed to run while nothing is known (`unknown-task-duration`).
     pub unknown_task_duration: Duration,
+    /// Whether copies of results that nobody needs any more are removed
+    /// (`active-memory-manager.start`).
+    pub active_memory_manager: bool,
+    /// How often copies are looked at (`active-memory-manager.interval`).
+    pub active_memory_manager_interval: Duration,
     /// How many transitions are remembered (`transition-log-length`).
     pub story_len: usize,
     /// Whether every event is followed by a check of all invariants (`validate`): for tests, as
@@ -38,6 +43,8 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             bandwidth: 100_000_000,
             unknown_task_duration: Duration::from_millis(500),
+            active_memory_manager: true,
+            active_memory_manager_interval: Duration::from_secs(2),
             story_len: 100_000,
             validate: false,
         }

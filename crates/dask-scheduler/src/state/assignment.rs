@@ -82,7 +82,7 @@ impl SchedulerState {
 
     /// Where a result is, for one worker: its own copy first, and then others, different ones for
     /// different results, so that the holders share the load.
-    fn dependency(&self, row: Row, worker: WorkerId) -> Dependency {
+    pub(super) fn dependency(&self, row: Row, worker: WorkerId) -> Dependency {
         let task = &self.tasks[row];
         let mut holders = Vec::new();
         if let Some(known) = task.holders() {
@@ -96,7 +96,7 @@ impl SchedulerState {
     }
 
     /// Tells a worker the addresses of holders that it does not know yet.
-    fn introduce_peers(&mut self, dependencies: &[Dependency], worker: WorkerId) {
+    pub(super) fn introduce_peers(&mut self, dependencies: &[Dependency], worker: WorkerId) {
         let holders = dependencies.iter().flat_map(|d| &d.holders);
         for id in holders.copied().filter(|id| *id != worker) {
             let Some(peer) = self.workers.get(id) else {

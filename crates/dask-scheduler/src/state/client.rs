@@ -74,7 +74,7 @@ impl SchedulerState {
             }
             ClientToScheduler::Request { id, request } => self.request((client, id), request),
             ClientToScheduler::Forget { id } => {
-                self.waits.retain(|wait| wait.asked_by != (client, id));
+                self.forget_requests(|asked_by| asked_by == (client, id));
             }
             ClientToScheduler::Close => {
                 self.remove_client(client);
@@ -95,7 +95,7 @@ impl SchedulerState {
             return;
         };
         self.out.discard(Peer::Client(client));
-        self.waits.retain(|wait| wait.asked_by.0 != client);
+        self.forget_requests(|asked_by| asked_by.0 == client);
         for row in entry.scattering {
             self.abandon_scatter(row);
         }

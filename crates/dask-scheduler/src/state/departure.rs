@@ -5,7 +5,7 @@ use dask_proto::{Address, TaskError, TaskErrorKind};
 
 use super::SchedulerState;
 use super::instruction::Peer;
-use super::task::{Row, TaskState};
+use super::task::Row;
 use super::transition::Goal;
 use super::worker::WorkerEntry;
 
@@ -28,6 +28,9 @@ impl SchedulerState {
         self.functions.rerank(entry.group, entry.rank, None);
         self.functions.leave_group(entry.group);
         self.out.discard(Peer::Worker(worker));
+        self.replicas.forget_worker(worker);
+        self.target_lost(worker);
+        self.end_retirement(worker);
         for row in &entry.has {
             self.lose_copy(*row, worker);
         }
@@ -44,21 +47,12 @@ impl SchedulerState {
 
     /// Notes that a worker has no copy of a result: the last copy gone means that it is lost.
     pub(super) fn lose_copy(&mut self, row: Row, worker: WorkerId) {
-        let TaskState::Memory { nbytes, holders } = &mut self.tasks[row].state else {
+        if !self.remove_holder(row, worker) {
             return;
-        };
-        let nbytes = *nbytes;
-        if !holders.remove(worker) {
-            return;
-        }
-        let is_lost = holders.is_empty();
-        if let Some(entry) = self.workers.get_mut(worker) {
-            entry.has.remove(&row);
-            entry.nbytes = entry.nbytes.wrapping_sub(nbytes);
         }
         // The worker may have it after all, and be asked only too late: then nobody counts on it.
-        self.free(worker, self.tasks.id(row));
-        if is_lost {
+        self.tell_to_remove(row, worker);
+        if self.tasks[row].holders().is_some_and(|holders| holders.is_empty()) {
             let goal = match self.tasks[row].spec() {
                 Some(_) => Goal::Released,
                 None => Goal::Erred(Arc::new(self.lost_data(

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use dask_proto::TaskError;
 use dask_proto::id::{ClientId, FutureId, StimulusId, TaskId, WorkerId};
-use dask_proto::message::{SchedulerToClient, SchedulerToWorker, Welcome};
+use dask_proto::message::{Dependency, SchedulerToClient, SchedulerToWorker, Welcome};
 
 /// How many futures or tasks one message names: far from the limit for the bytes of a message.
 const NAMED_AT_ONCE: usize = 1 << 16;
@@ -142,6 +142,30 @@ impl Instructions {
                 tasks.push(task);
             }
             _ => messages.push(SchedulerToWorker::Free { tasks: vec![task] }),
+        }
+    }
+
+    /// Tells a worker to remove a copy: one message for a run of them.
+    pub(super) fn remove(&mut self, worker: WorkerId, task: TaskId) {
+        let messages = self.workers.entry(worker).or_default();
+        match messages.last_mut() {
+            Some(SchedulerToWorker::Remove { tasks }) if tasks.len() < NAMED_AT_ONCE => {
+                tasks.push(task);
+            }
+            _ => messages.push(SchedulerToWorker::Remove { tasks: vec![task] }),
+        }
+    }
+
+    /// Tells a worker to fetch a copy: one message for a run of them.
+    pub(super) fn acquire(&mut self, worker: WorkerId, copy: Dependency) {
+        let messages = self.workers.entry(worker).or_default();
+        match messages.last_mut() {
+            Some(SchedulerToWorker::Acquire { dependencies })
+                if dependencies.len() < NAMED_AT_ONCE =>
+            {
+                dependencies.push(copy);
+            }
+            _ => messages.push(SchedulerToWorker::Acquire { dependencies: vec![copy] }),
         }
     }
 

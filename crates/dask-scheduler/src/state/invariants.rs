@@ -52,6 +52,8 @@ macro_rules! ensure {
     };
 }
 
+mod errand;
+
 impl SchedulerState {
     /// Checks all invariants.
     ///
@@ -72,7 +74,8 @@ impl SchedulerState {
         self.workers_index_nothing_else()?;
         self.ranks_are_up_to_date()?;
         self.clients_hold_nothing_else()?;
-        self.nobody_waits_while_there_is_room()
+        self.nobody_waits_while_there_is_room()?;
+        self.copies_and_errands_agree()
     }
 
     pub(super) fn assert_invariants(&self) {

@@ -9,9 +9,11 @@
 //! integers, ties by id. `invariants` lists what holds between two events.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod amm;
 mod assignment;
 mod client;
 mod departure;
+mod errand;
 mod event;
 mod explain;
 mod function;
@@ -21,12 +23,17 @@ mod invariants;
 mod placement;
 mod pool;
 mod queueing;
+mod rebalance;
+mod replica;
+mod replication;
 mod report;
 mod request;
+mod retirement;
 mod scatter;
 mod small_set;
 mod story;
 mod task;
+mod transfer;
 mod transition;
 mod worker;
 
@@ -39,13 +46,17 @@ use dask_proto::{Address, Moment};
 
 use super::Config;
 use client::ClientEntry;
+use errand::ErrandTable;
 pub use event::Event;
 use function::FunctionTable;
 pub use instruction::{Instruction, Instructions, Peer};
 pub use invariants::Violation;
+use replica::ReplicaTable;
 use request::Wait;
+use retirement::RetirementTable;
 use story::{Cause, StoryLog};
 use task::{Row, StateName, TaskState, TaskTable};
+use transfer::TransferTable;
 use transition::Goal;
 use worker::WorkerTable;
 
@@ -74,6 +85,10 @@ pub struct SchedulerState {
     deadlines: BTreeSet<(Moment, WorkerId)>,
     /// Clients that wait for workers.
     waits: Vec<Wait>,
+    replicas: ReplicaTable,
+    transfers: TransferTable,
+    errands: ErrandTable,
+    retirements: RetirementTable,
     /// The worker that was scattered to last.
     scattered_to: WorkerId,
     story: StoryLog,
@@ -103,6 +118,10 @@ impl SchedulerState {
             submitted: 0,
             deadlines: BTreeSet::new(),
             waits: Vec::new(),
+            replicas: ReplicaTable::default(),
+            transfers: TransferTable::default(),
+            errands: ErrandTable::default(),
+            retirements: RetirementTable::default(),
             scattered_to: WorkerId::default(),
             is_closing: false,
             out: Instructions::default(),
@@ -126,7 +145,8 @@ impl SchedulerState {
     /// When to call [`handle`](Self::handle) with [`Event::Timeout`], if nothing else happens.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let silence = self.deadlines.first().map(|(at, _)| *at);
+        [silence, self.replicas.next_round].into_iter().flatten().min()
     }
 
     /// What happened to a key: one line per transition, oldest first, as far as it is remembered.
@@ -206,6 +226,7 @@ impl SchedulerState {
             Event::Timeout => {
                 self.cause = Cause::Timeout;
                 self.remove_silent_workers();
+                self.reduce_replicas();
             }
             Event::Shutdown { reason } => {
                 self.cause = Cause::Shutdown;
@@ -214,10 +235,11 @@ impl SchedulerState {
         }
     }
 
-    /// Makes all recommended transitions, and hands out queued tasks, until nothing is left to do.
+    /// Makes all recommended transitions, hands out queued tasks, and looks after errands, until
+    /// nothing is left to do.
     fn settle(&mut self) {
         self.settle_agenda();
-        while self.hand_out_queued() {
+        while self.hand_out_queued() || self.run_errands() {
             self.settle_agenda();
         }
     }

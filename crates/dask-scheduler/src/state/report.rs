@@ -100,6 +100,14 @@ impl SchedulerState {
                 }
             }
             WorkerToScheduler::Lingering { runs } => self.lingering(worker, runs),
+            WorkerToScheduler::NotAcquired { tasks } => {
+                for task in tasks {
+                    if let Some(row) = self.tasks.row(task) {
+                        self.copy_refused(row, worker);
+                    }
+                }
+            }
+            WorkerToScheduler::Removed { tasks } => self.removed(worker, &tasks),
             WorkerToScheduler::Status(status) => self.status_changed(worker, status),
             WorkerToScheduler::Heartbeat(metrics) => {
                 if let Some(entry) = self.workers.get_mut(worker) {
@@ -123,16 +131,25 @@ impl SchedulerState {
         }
     }
 
-    /// A worker ran out of memory, or has room again. One that is retiring stays so.
+    /// A worker ran out of memory, has room again, or wants to leave.
     fn status_changed(&mut self, worker: WorkerId, status: WorkerStatus) {
+        if status == WorkerStatus::Retiring {
+            return self.begin_retirement(worker, None);
+        }
+        if let Some(retirement) = self.retirements.workers.get_mut(&worker) {
+            retirement.status = status;
+            return;
+        }
         let Some(entry) = self.workers.get_mut(worker) else { return };
-        if entry.status == WorkerStatus::Retiring || entry.status == status {
+        if entry.status == status {
             return;
         }
         entry.status = status;
         self.rerank(worker);
         if status == WorkerStatus::Running {
             self.rejudge_no_worker();
+        } else {
+            self.target_lost(worker);
         }
     }
 
@@ -195,15 +212,13 @@ impl SchedulerState {
             self.free_stray(worker, task);
             return;
         };
-        let entry = &mut self.tasks[row];
-        match (&mut entry.state, &entry.source) {
-            (TaskState::Memory { nbytes, holders }, _) => {
-                let nbytes = *nbytes;
-                let holder = holders.insert(worker).then(|| self.workers.get_mut(worker));
-                if let Some(entry) = holder.flatten() {
-                    entry.has.insert(row);
-                    entry.nbytes = entry.nbytes.wrapping_add(nbytes);
-                }
+        let entry = &self.tasks[row];
+        match (&entry.state, &entry.source) {
+            // Said before it heard that it is to have none.
+            (TaskState::Memory { .. }, _) if self.replicas.is_leaving(worker, task) => {}
+            (TaskState::Memory { .. }, _) => {
+                self.add_holder(row, worker);
+                self.copy_arrived(row, worker);
             }
             (TaskState::Released, Source::Data { .. }) => {
                 let copy = Copy { worker, nbytes, value: None };
@@ -216,12 +231,13 @@ impl SchedulerState {
     /// Has a worker drop a copy that nobody counts on. Not while the worker computes the task: it
     /// was told to drop the copy before it was told to compute, and would stop computing now.
     fn free_stray(&mut self, worker: WorkerId, task: TaskId) {
-        let keeps = self.tasks.row(task).is_some_and(|row| {
-            let holders = self.tasks[row].holders();
-            self.is_processing_on(row, worker) || holders.is_some_and(|h| h.contains(worker))
-        });
-        if !keeps {
-            self.free(worker, task);
+        let Some(row) = self.tasks.row(task) else {
+            return self.free(worker, task);
+        };
+        let holders = self.tasks[row].holders();
+        let is_holder = holders.is_some_and(|holders| holders.contains(worker));
+        if !is_holder && !self.is_processing_on(row, worker) {
+            self.tell_to_remove(row, worker);
         }
     }
 

@@ -60,6 +60,22 @@ impl SchedulerState {
                 self.answer_waits();
                 return;
             }
+            Request::Replicate { futures, n, workers } => {
+                match self.replicate(asked_by, &futures, n, &workers) {
+                    Some(answer) => answer,
+                    None => return,
+                }
+            }
+            Request::Rebalance { futures, workers } => {
+                match self.rebalance(asked_by, &futures, &workers) {
+                    Some(answer) => answer,
+                    None => return,
+                }
+            }
+            Request::RetireWorkers { workers, n } => match self.retire(asked_by, &workers, n) {
+                Some(answer) => answer,
+                None => return,
+            },
             Request::Story { key } => Answer::Story(self.story(key.as_str())),
             Request::Explain { key } => Answer::Explanation(self.explain(key.as_str())),
             Request::Shutdown => {
@@ -75,6 +91,13 @@ impl SchedulerState {
         self.answer(asked_by, answer);
     }
 
+    /// Nobody waits for these answers any more.
+    pub(super) fn forget_requests(&mut self, is_gone: impl Fn(Asked) -> bool + Copy) {
+        self.waits.retain(|wait| !is_gone(wait.asked_by));
+        self.forget_errands(is_gone);
+        self.forget_retire_requests(is_gone);
+    }
+
     /// Answers those whose workers are there.
     pub(super) fn answer_waits(&mut self) {
         let connected = self.workers.len();
@@ -87,7 +110,7 @@ impl SchedulerState {
         }
     }
 
-    fn answer(&mut self, (client, id): Asked, answer: Answer) {
+    pub(super) fn answer(&mut self, (client, id): Asked, answer: Answer) {
         let answer =
             if is_too_large(&answer) { Answer::Refused(Refusal::TooLarge) } else { answer };
         self.out.tell_client(client, SchedulerToClient::Answer { id, answer });

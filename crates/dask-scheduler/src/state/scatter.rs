@@ -63,7 +63,12 @@ impl SchedulerState {
                 let (task, is_there) = self.await_data(client, item);
                 let targets = match spread {
                     _ if is_there => Vec::new(),
-                    Spread::Broadcast => workers.clone(),
+                    Spread::Broadcast => {
+                        if let Some(row) = self.tasks.row(task) {
+                            self.replicas.wish(row, workers.len());
+                        }
+                        workers.clone()
+                    }
                     Spread::ByTurns => turns.next(self).into_iter().collect(),
                 };
                 let positions = targets.into_iter().filter_map(|w| list.position(self, w));
@@ -73,7 +78,14 @@ impl SchedulerState {
         Some(Answer::Targets { workers: list.addresses, items: located })
     }
 
+    /// Those that take up copies; if none of them does, all.
     fn scatter_workers(&self, names: &[String]) -> Result<Vec<WorkerId>, Refusal> {
+        let running = self.running_workers(names);
+        if matches!(running, Err(Refusal::NoWorkers)) { self.workers_named(names) } else { running }
+    }
+
+    /// The workers that are named by address, host or name; all if none is named.
+    pub(super) fn workers_named(&self, names: &[String]) -> Result<Vec<WorkerId>, Refusal> {
         let mut workers = BTreeSet::new();
         for name in names {
             let named = self.workers.named(name);

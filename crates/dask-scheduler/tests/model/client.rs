@@ -83,13 +83,27 @@ impl ModelClient {
 
     fn request(&mut self, dice: &mut Dice) -> Request {
         let futures = vec![self.any_future(dice), self.any_future(dice)];
-        match dice.below(12) {
+        match dice.below(18) {
             0..=2 => Request::Cancel { futures, force: dice.chance(30) },
             3..=5 => Request::Retry { futures },
             6..=7 => self.scatter(dice),
             8 => Request::Locate { futures },
             9 => Request::WhoHas { keys: Vec::new() },
             10 => Request::SchedulerInfo,
+            11..=13 => Request::Replicate {
+                futures,
+                n: dice.chance(70).then(|| u32::try_from(dice.below(4)).expect("small")),
+                workers: any_workers(dice),
+            },
+            14..=15 => {
+                let futures = if dice.chance(50) { futures } else { Vec::new() };
+                Request::Rebalance { futures, workers: any_workers(dice) }
+            }
+            16 => {
+                let n = dice.chance(70).then(|| u32::try_from(dice.below(3)).expect("small"));
+                let workers = if n.is_some() { Vec::new() } else { any_workers(dice) };
+                Request::RetireWorkers { workers, n }
+            }
             _ => Request::WaitForWorkers { n: 3 },
         }
     }
@@ -199,6 +213,12 @@ impl ModelClient {
         let waiting = self.futures.iter().filter(|(_, heard)| **heard == Heard::Nothing);
         waiting.map(|(future, _)| *future).collect()
     }
+}
+
+/// Mostly none, which means all.
+fn any_workers(dice: &mut Dice) -> Vec<String> {
+    let count = if dice.chance(70) { 0 } else { 1 + dice.below(2) };
+    (0..count).map(|_| format!("w{}", dice.below(30))).collect()
 }
 
 /// One of a few keys, so that they meet.

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dask_proto::id::{RunId, TaskId, WorkerId};
-use dask_proto::message::{Compute, Metrics, SchedulerToWorker, WorkerToScheduler};
+use dask_proto::message::{Compute, Metrics, SchedulerToWorker, WorkerStatus, WorkerToScheduler};
 use dask_proto::{Key, TaskError, TaskErrorKind};
 
 use super::Dice;
@@ -13,6 +13,10 @@ pub(crate) struct ModelWorker {
     /// The results that it has.
     store: BTreeSet<TaskId>,
     known: Vec<TaskId>,
+    /// The copies that it is to fetch.
+    wanted: BTreeSet<TaskId>,
+    /// The copies that it was told to remove and has not answered for.
+    removed: Vec<TaskId>,
     functions: BTreeSet<u32>,
     peers: BTreeSet<WorkerId>,
 }
@@ -28,10 +32,17 @@ impl ModelWorker {
                 self.known.push(compute.task);
                 self.tasks.insert(compute.task, *compute);
             }
-            SchedulerToWorker::Free { tasks } => {
-                for task in tasks {
-                    self.tasks.remove(&task);
-                    self.store.remove(&task);
+            SchedulerToWorker::Free { tasks } => self.forget(&tasks),
+            SchedulerToWorker::Remove { tasks } => {
+                self.forget(&tasks);
+                self.removed.extend(tasks);
+            }
+            SchedulerToWorker::Acquire { dependencies } => {
+                for dependency in dependencies {
+                    assert!(!dependency.holders.is_empty(), "a copy of what is nowhere");
+                    if !self.store.contains(&dependency.task) {
+                        self.wanted.insert(dependency.task);
+                    }
                 }
             }
             SchedulerToWorker::Define { id, .. } => {
@@ -44,13 +55,25 @@ impl ModelWorker {
         }
     }
 
-    /// Whether it has something to compute.
-    pub(crate) fn is_busy(&self) -> bool {
-        !self.tasks.is_empty()
+    fn forget(&mut self, tasks: &[TaskId]) {
+        for task in tasks {
+            self.tasks.remove(task);
+            self.store.remove(task);
+            self.wanted.remove(task);
+        }
     }
 
-    /// Finishes the first task.
+    /// Whether it has something to do.
+    pub(crate) fn is_busy(&self) -> bool {
+        !(self.tasks.is_empty() && self.wanted.is_empty() && self.removed.is_empty())
+    }
+
+    /// Answers for what it was to remove, then for what it was to fetch, then finishes the first
+    /// task.
     pub(crate) fn behave(&mut self) -> Vec<WorkerToScheduler> {
+        if let Some(message) = self.confirm().or_else(|| self.fetch()) {
+            return vec![message];
+        }
         let first = self.tasks.keys().next().copied();
         let compute = first.and_then(|task| self.tasks.remove(&task));
         compute.map(|compute| self.finish(&compute)).into_iter().collect()
@@ -60,6 +83,17 @@ impl ModelWorker {
     pub(crate) fn put(&mut self, task: TaskId) -> WorkerToScheduler {
         self.store.insert(task);
         WorkerToScheduler::Added { tasks: vec![(task, 8)] }
+    }
+
+    fn confirm(&mut self) -> Option<WorkerToScheduler> {
+        let tasks = std::mem::take(&mut self.removed);
+        (!tasks.is_empty()).then_some(WorkerToScheduler::Removed { tasks })
+    }
+
+    fn fetch(&mut self) -> Option<WorkerToScheduler> {
+        let task = self.wanted.pop_first()?;
+        self.store.insert(task);
+        Some(WorkerToScheduler::Added { tasks: vec![(task, 8)] })
     }
 
     pub(crate) fn speak(&mut self, dice: &mut Dice) -> Vec<WorkerToScheduler> {
@@ -72,6 +106,15 @@ impl ModelWorker {
             0..=4 => return Some(self.nonsense(dice)),
             5 => return Some(WorkerToScheduler::Heartbeat(Metrics::default())),
             6 if dice.chance(20) => return Some(WorkerToScheduler::Leaving),
+            7 => return Some(WorkerToScheduler::Status(any_status(dice))),
+            8..=15 => return self.confirm(),
+            16..=30 => {
+                if dice.chance(70) {
+                    return self.fetch();
+                }
+                let tasks = vec![self.wanted.pop_first()?];
+                return Some(WorkerToScheduler::NotAcquired { tasks });
+            }
             _ => {}
         }
         let index = dice.below(self.tasks.len());
@@ -136,7 +179,9 @@ impl ModelWorker {
         let task = self.known.get(index).copied().unwrap_or(stray);
         let task = if dice.chance(20) { stray } else { task };
         let run = RunId(u32::try_from(dice.below(4)).expect("small"));
-        match dice.below(4) {
+        match dice.below(6) {
+            4 => WorkerToScheduler::NotAcquired { tasks: vec![task] },
+            5 => WorkerToScheduler::Removed { tasks: vec![task] },
             0 => WorkerToScheduler::Finished {
                 task,
                 run,
@@ -160,5 +205,14 @@ impl ModelWorker {
                 )),
             },
         }
+    }
+}
+
+/// One that retires leaves, so few do.
+fn any_status(dice: &mut Dice) -> WorkerStatus {
+    match dice.below(10) {
+        0 => WorkerStatus::Retiring,
+        1..=3 => WorkerStatus::Paused,
+        _ => WorkerStatus::Running,
     }
 }

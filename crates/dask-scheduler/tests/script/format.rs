@@ -3,7 +3,7 @@ use std::fmt::Write;
 use dask_proto::graph::Function;
 use dask_proto::id::{ClientId, TaskId};
 use dask_proto::message::{
-    Answer, Compute, Located, SchedulerToClient, SchedulerToWorker, Welcome,
+    Answer, Compute, Dependency, Located, SchedulerToClient, SchedulerToWorker, Welcome,
 };
 use dask_proto::{Address, TaskError};
 use dask_scheduler::state::Instruction;
@@ -90,8 +90,8 @@ fn describe_answer(script: &Script, answer: &Answer) -> String {
         Answer::Info(info) => {
             let workers = info.workers.iter().map(|w| {
                 format!(
-                    "{} {} threads {} bytes {} processing",
-                    w.name, w.nthreads, w.nbytes, w.processing
+                    "{} {} threads {} bytes {} processing {}",
+                    w.name, w.nthreads, w.nbytes, w.processing, w.status
                 )
             });
             let workers: Vec<String> = workers.collect();
@@ -99,6 +99,7 @@ fn describe_answer(script: &Script, answer: &Answer) -> String {
             format!("{id} {clients} clients, {tasks:?}, {workers:?}")
         }
         Answer::Explanation(lines) => lines.join("\n      "),
+        Answer::Workers(workers) => format!("workers [{}]", join(workers)),
         other => format!("{other:?}"),
     }
 }
@@ -120,6 +121,14 @@ fn to_worker(script: &Script, message: &SchedulerToWorker) -> String {
         }
         SchedulerToWorker::Peer { id, address } => format!("{id} is {address}"),
         SchedulerToWorker::Compute(compute) => describe_compute(script, compute),
+        SchedulerToWorker::Acquire { dependencies } => {
+            let copies = dependencies.iter().map(|d| describe_dependency(script, d));
+            format!("acquire {}", copies.collect::<Vec<_>>().join(" "))
+        }
+        SchedulerToWorker::Remove { tasks } => {
+            let names: Vec<String> = tasks.iter().map(|t| script.name(*t)).collect();
+            format!("remove {}", names.join(" "))
+        }
         SchedulerToWorker::Free { tasks } => {
             let names: Vec<String> = tasks.iter().map(|t| script.name(*t)).collect();
             format!("free {}", names.join(" "))
@@ -129,11 +138,7 @@ fn to_worker(script: &Script, message: &SchedulerToWorker) -> String {
 }
 
 fn describe_compute(script: &Script, compute: &Compute) -> String {
-    let dependencies = compute.dependencies.iter().map(|dependency| {
-        let holders: Vec<String> = dependency.holders.iter().map(|w| w.to_string()).collect();
-        let name = script.name(dependency.task);
-        format!("{name}:{}@{}", dependency.nbytes, holders.join("+"))
-    });
+    let dependencies = compute.dependencies.iter().map(|d| describe_dependency(script, d));
     let dependencies: Vec<String> = dependencies.collect();
     let mut text = format!(
         "compute {} = {}({}) {}",
@@ -146,6 +151,13 @@ fn describe_compute(script: &Script, compute: &Compute) -> String {
         write!(text, " {name}={amount}").expect("a string takes all");
     }
     text
+}
+
+/// `a:8@w1+w2`.
+fn describe_dependency(script: &Script, dependency: &Dependency) -> String {
+    let holders: Vec<String> = dependency.holders.iter().map(|w| w.to_string()).collect();
+    let name = script.name(dependency.task);
+    format!("{name}:{}@{}", dependency.nbytes, holders.join("+"))
 }
 
 fn join<T: ToString>(items: &[T]) -> String {

@@ -8,7 +8,9 @@
 //! > c1 define 7 inc:other      (the first clients' functions are defined on first use)
 //! > c1 release f1 f2 | subscribe f1 a | forget r1 | fire f1 | missing f1 w1 | close
 //! > c1 r1 cancel f1 | cancel! f1 | retry f1 | scatter f1=a:8 @alice broadcast | locate f1 | ...
+//! > c1 r1 replicate f1 f2 n=2 @alice | rebalance f1 @alice | retire @alice | retire n=1
 //! > w1 finished a 8 [run=1] [ms=5] [value] | erred a | lacks a b@w2 | added a:8 | ...
+//! > w1 not-acquired a | removed a | pauses | runs | retires
 //! > lose w1 | lose c1 | at 60 (seconds; fires the timeout) | shutdown
 //! ```
 

@@ -66,6 +66,7 @@ impl Script {
                 "allowed_failures" => self.config.allowed_failures = number(value),
                 "saturation" => self.config.worker_saturation = value.parse().expect("a number"),
                 "ttl" => self.config.worker_ttl = Duration::from_secs(number(value).into()),
+                "amm" => self.config.active_memory_manager = value == "on",
                 "story_len" => self.config.story_len = number(value) as usize,
                 _ => panic!("no setting {name}"),
             }
@@ -125,6 +126,17 @@ impl Script {
             ["wait", n] => Request::WaitForWorkers { n: number(n) },
             ["story", name] => Request::Story { key: key(name) },
             ["explain", name] => Request::Explain { key: key(name) },
+            ["replicate", words @ ..] => Request::Replicate {
+                futures: futures_of(&plain(words)),
+                n: setting(words, "n").map(number),
+                workers: named(words),
+            },
+            ["rebalance", words @ ..] => {
+                Request::Rebalance { futures: futures_of(&plain(words)), workers: named(words) }
+            }
+            ["retire", words @ ..] => {
+                Request::RetireWorkers { workers: named(words), n: setting(words, "n").map(number) }
+            }
             ["shutdown"] => Request::Shutdown,
             other => panic!("no request {other:?}"),
         }
@@ -254,6 +266,15 @@ impl Script {
             ["lingers", runs] => {
                 WorkerToScheduler::Lingering { runs: runs.parse().expect("a number") }
             }
+            ["not-acquired", names @ ..] => {
+                WorkerToScheduler::NotAcquired { tasks: names.iter().map(|n| task(n)).collect() }
+            }
+            ["removed", names @ ..] => {
+                WorkerToScheduler::Removed { tasks: names.iter().map(|n| task(n)).collect() }
+            }
+            ["runs"] => WorkerToScheduler::Status(WorkerStatus::Running),
+            ["pauses"] => WorkerToScheduler::Status(WorkerStatus::Paused),
+            ["retires"] => WorkerToScheduler::Status(WorkerStatus::Retiring),
             ["secedes", name] => {
                 WorkerToScheduler::LongRunning { task: task(name), run: self.run(name, &[]) }
             }
@@ -284,6 +305,17 @@ impl Script {
         let latest = || self.runs.get(&self.task(name)).copied();
         setting(settings, "run").map_or_else(|| latest().unwrap_or_default(), |r| RunId(number(r)))
     }
+}
+
+/// The words that are neither settings nor names of workers.
+fn plain<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let is_plain = |word: &&&str| !word.contains('=') && !word.starts_with('@');
+    words.iter().filter(is_plain).copied().collect()
+}
+
+/// The workers in `@alice @bob`.
+fn named(words: &[&str]) -> Vec<String> {
+    words.iter().filter_map(|word| word.strip_prefix('@')).map(str::to_owned).collect()
 }
 
 fn setting<'a>(settings: &[&'a str], name: &str) -> Option<&'a str> {

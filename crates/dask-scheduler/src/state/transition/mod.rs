@@ -167,6 +167,7 @@ impl SchedulerState {
         let old = std::mem::replace(&mut task.state, state);
         task.since = self.now.into();
         self.enter(row);
+        self.errands.touch(row);
         self.counts[old.name() as usize] -= 1;
         self.counts[to as usize] += 1;
         self.record(row, &old, to);
@@ -201,6 +202,7 @@ impl SchedulerState {
                     }
                     self.rerank(worker);
                 }
+                self.call_retirement(worker);
             }
             TaskState::Memory { nbytes, holders } => {
                 for worker in holders.iter() {
@@ -209,6 +211,7 @@ impl SchedulerState {
                         entry.nbytes = entry.nbytes.wrapping_sub(*nbytes);
                     }
                 }
+                self.replicas.clear(row);
             }
             TaskState::Released | TaskState::Waiting { .. } | TaskState::Erred { .. } => {}
         }
@@ -369,6 +372,7 @@ impl SchedulerState {
 
     /// The end of every edge to forgotten: the dependencies may be forgotten too.
     fn forget(&mut self, row: Row) {
+        self.forget_items(row);
         let state = std::mem::replace(&mut self.tasks[row].state, TaskState::Released);
         self.counts[state.name() as usize] -= 1;
         self.record(row, &state, StateName::Forgotten);
