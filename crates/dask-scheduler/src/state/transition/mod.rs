@@ -340,6 +340,8 @@ impl SchedulerState {
         let nbytes = copy.nbytes;
         let holders = super::small_set::SmallSet::One(copy.worker);
         self.set_state(row, TaskState::Memory { nbytes, holders });
+        // It may be that a copy of an earlier result was to get there.
+        self.copy_arrived(row, copy.worker);
         self.announce_memory(row, copy.value);
         if self.tasks[row].waiters > 0 {
             self.for_dependents(row, |state, dependent| {
