@@ -18,6 +18,8 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// The assumed speed between workers, in bytes per second (`bandwidth`).
     pub bandwidth: u64,
+    /// Whether tasks move from workers with too much to do to idle ones (`work-stealing`).
+    pub work_stealing: WorkStealing,
     /// How long a task is assumed to run while nothing is known (`unknown-task-duration`).
     pub unknown_task_duration: Duration,
     /// Whether copies of results that nobody needs any more are removed
@@ -32,6 +34,20 @@ pub struct Config {
     pub validate: bool,
 }
 
+/// Whether an idle worker is given tasks that wait on another worker.
+///
+/// A task moves only before it has started and with the consent of the worker that has it, and only
+/// where it is expected to be done earlier in spite of the time that fetching its dependencies
+/// takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WorkStealing {
+    /// Tasks move.
+    #[default]
+    On,
+    /// A task stays where it was first placed, for as long as that worker lives.
+    Off,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -42,6 +58,7 @@ impl Default for Config {
             worker_ttl: Duration::from_secs(300),
             handshake_timeout: Duration::from_secs(10),
             bandwidth: 100_000_000,
+            work_stealing: WorkStealing::On,
             unknown_task_duration: Duration::from_millis(500),
             active_memory_manager: true,
             active_memory_manager_interval: Duration::from_secs(2),

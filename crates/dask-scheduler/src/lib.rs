@@ -15,6 +15,6 @@ mod error;
 mod scheduler;
 mod session;
 
-pub use config::Config;
+pub use config::{Config, WorkStealing};
 pub use error::Error;
 pub use scheduler::Scheduler;

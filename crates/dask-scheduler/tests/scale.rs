@@ -1,10 +1,11 @@
 //! Large graphs: deep ones do not overflow the stack, wide ones do not cost the square of their
 //! size. The numbers are such that either would make a test fail or hang.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use dask_proto::graph::{Function, TaskOptions, TaskSpec};
-use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, WorkerId};
+use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
 use dask_proto::limits::SUBMIT_TASKS;
 use dask_proto::message::{
     Answer, ClientToScheduler, Compute, Refusal, Request, SchedulerToClient, SchedulerToWorker,
@@ -23,6 +24,8 @@ const CLIENT: ClientId = ClientId(1);
 struct Large {
     state: SchedulerState,
     computes: Vec<(WorkerId, Compute)>,
+    /// What workers were asked to give back.
+    steals: Vec<(WorkerId, Vec<(TaskId, RunId)>)>,
     heard: BTreeMap<&'static str, u64>,
 }
 
@@ -32,6 +35,7 @@ impl Large {
         let mut large = Self {
             state: SchedulerState::new(Config::default(), address),
             computes: Vec::new(),
+            steals: Vec::new(),
             heard: BTreeMap::new(),
         };
         let name = "Client".to_owned();
@@ -102,8 +106,12 @@ impl Large {
             match instruction {
                 Instruction::ToWorker { worker, messages } => {
                     for message in messages {
-                        if let SchedulerToWorker::Compute(compute) = message {
-                            self.computes.push((worker, *compute));
+                        match message {
+                            SchedulerToWorker::Compute(compute) => {
+                                self.computes.push((worker, *compute));
+                            }
+                            SchedulerToWorker::Steal { tasks } => self.steals.push((worker, tasks)),
+                            _ => {}
                         }
                     }
                 }
@@ -279,4 +287,54 @@ fn an_answer_that_would_not_fit_a_message_is_refused() {
         request: Request::WhoHas { keys: Vec::new() },
     });
     assert_eq!(large.heard("refused"), 1);
+}
+
+/// Has one of so many workers hold 2000 long tasks, which all others steal from it until all are
+/// done; how long the scheduler took for it once everybody was there.
+fn steal_among(workers: u32) -> Duration {
+    let mut large = Large::new();
+    large.join(1);
+    let options = TaskOptions {
+        workers: vec!["1".to_owned()],
+        allow_other_workers: true,
+        ..TaskOptions::default()
+    };
+    let tasks = (0..2000).map(|i| task(i, Vec::new())).collect();
+    large.client(ClientToScheduler::Submit(Submit { options, tasks }));
+    // What the first worker has it never starts, so that all is stolen.
+    large.computes.clear();
+    for worker in 2..=workers {
+        large.join(worker);
+    }
+    let started = Instant::now();
+    let mut ran_on = BTreeSet::new();
+    while !large.steals.is_empty() || !large.computes.is_empty() {
+        for (worker, tasks) in std::mem::take(&mut large.steals) {
+            let messages = vec![WorkerToScheduler::Given { tasks }];
+            large.handle(Event::WorkerSaid { worker, messages });
+        }
+        for (worker, compute) in std::mem::take(&mut large.computes) {
+            ran_on.insert(worker);
+            let WorkerToScheduler::Finished { task, run, nbytes, value, .. } = finished(&compute)
+            else {
+                continue;
+            };
+            let duration_ns = 500_000_000;
+            let messages =
+                vec![WorkerToScheduler::Finished { task, run, nbytes, duration_ns, value }];
+            large.handle(Event::WorkerSaid { worker, messages });
+        }
+    }
+    let took = started.elapsed();
+    assert!(large.heard("memory") >= 1990, "only {} were stolen", large.heard("memory"));
+    assert!(ran_on.len() >= 9, "only {ran_on:?} stole");
+    took
+}
+
+#[test]
+fn stealing_costs_no_more_among_ten_thousand_workers_than_among_ten() {
+    let fastest = |workers| (0..3).map(|_| steal_among(workers)).min().expect("three runs");
+    let (few, many) = (fastest(10), fastest(10_000));
+    // A cost that grows with the workers would be a thousand times as high.
+    assert!(many < few * 20, "{many:?} with ten thousand, {few:?} with ten");
 }

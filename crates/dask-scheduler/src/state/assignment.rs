@@ -2,7 +2,9 @@ use dask_proto::id::{TaskId, WorkerId};
 use dask_proto::message::{Compute, Dependency, SchedulerToWorker};
 
 use super::SchedulerState;
+use super::function::FunctionRow;
 use super::task::{Row, TaskState};
+use crate::config::WorkStealing;
 
 /// A worker is told of at most this many holders of a dependency.
 const HOLDERS_TOLD: usize = 8;
@@ -10,10 +12,9 @@ const HOLDERS_TOLD: usize = 8;
 impl SchedulerState {
     /// The end of every edge to processing: gives a task to a worker.
     pub(super) fn assign(&mut self, row: Row, worker: WorkerId) {
-        let expected = self.expected_duration(row);
         let task = &mut self.tasks[row];
         task.run.0 = task.run.0.wrapping_add(1);
-        self.set_state(row, TaskState::Processing { worker, expected, seceded: false });
+        self.set_state(row, TaskState::Processing { worker, seceded: false, kept: false });
         self.tell_to_compute(row, worker);
     }
 
@@ -24,7 +25,7 @@ impl SchedulerState {
         }
     }
 
-    /// Notes where a worker stands among its group now.
+    /// Notes where a worker stands now: among its group, and as one that steals or is stolen from.
     pub(super) fn rerank(&mut self, worker: WorkerId) {
         let saturation = self.config.worker_saturation;
         if let Some(entry) = self.workers.get_mut(worker) {
@@ -33,13 +34,15 @@ impl SchedulerState {
                 entry.rank = new;
                 self.functions.rerank(entry.group, old, new);
             }
+            if self.config.work_stealing == WorkStealing::On {
+                self.stealing.place(worker, entry);
+            }
         }
     }
 
-    /// How long a task is expected to run, in nanoseconds.
-    pub(super) fn expected_duration(&self, row: Row) -> u64 {
-        let learned =
-            self.tasks[row].function().and_then(|function| self.functions.get(function).duration);
+    /// How long a task of a function is expected to run, in nanoseconds.
+    pub(super) fn expected_duration(&self, function: FunctionRow) -> u64 {
+        let learned = self.functions.get(function).duration;
         learned.unwrap_or_else(|| self.unknown_duration()).max(1)
     }
 

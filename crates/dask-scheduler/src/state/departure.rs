@@ -27,6 +27,8 @@ impl SchedulerState {
         };
         self.functions.rerank(entry.group, entry.rank, None);
         self.functions.leave_group(entry.group);
+        self.stealing.withdraw(worker, entry.group, entry.standing);
+        self.lose_thief(&entry);
         self.out.discard(Peer::Worker(worker));
         self.replicas.forget_worker(worker);
         self.target_lost(worker);

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dask_proto::TaskError;
-use dask_proto::id::{ClientId, FutureId, StimulusId, TaskId, WorkerId};
+use dask_proto::id::{ClientId, FutureId, RunId, StimulusId, TaskId, WorkerId};
 use dask_proto::message::{Dependency, SchedulerToClient, SchedulerToWorker, Welcome};
 
 /// How many futures or tasks one message names: far from the limit for the bytes of a message.
@@ -166,6 +166,17 @@ impl Instructions {
                 dependencies.push(copy);
             }
             _ => messages.push(SchedulerToWorker::Acquire { dependencies: vec![copy] }),
+        }
+    }
+
+    /// Asks a worker to give a task back: one message for a run of them.
+    pub(super) fn steal(&mut self, worker: WorkerId, task: (TaskId, RunId)) {
+        let messages = self.workers.entry(worker).or_default();
+        match messages.last_mut() {
+            Some(SchedulerToWorker::Steal { tasks }) if tasks.len() < NAMED_AT_ONCE => {
+                tasks.push(task);
+            }
+            _ => messages.push(SchedulerToWorker::Steal { tasks: vec![task] }),
         }
     }
 

@@ -9,6 +9,8 @@ use dask_proto::id::FutureId;
 use super::SchedulerState;
 use super::client::Held;
 use super::task::{Row, StateName, TaskEntry, TaskState};
+use super::worker::Moving;
+use crate::config::WorkStealing;
 
 /// An invariant does not hold: a defect of the scheduler.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +75,9 @@ impl SchedulerState {
         self.states_are_counted()?;
         self.workers_index_nothing_else()?;
         self.ranks_are_up_to_date()?;
+        self.occupancy_adds_up()?;
+        self.thefts_are_mutual()?;
+        self.thieves_and_victims_are_known()?;
         self.clients_hold_nothing_else()?;
         self.nobody_waits_while_there_is_room()?;
         self.copies_and_errands_agree()
@@ -185,20 +190,15 @@ impl SchedulerState {
 
     fn workers_index_nothing_else(&self) -> Check {
         for (worker, entry) in self.workers.iter() {
-            let mut occupancy = 0u64;
             for row in &entry.processing {
                 let state = self.tasks.get(*row).map(|task| &task.state);
-                let Some(TaskState::Processing { worker: on, expected, seceded }) = state else {
+                let Some(TaskState::Processing { worker: on, seceded, .. }) = state else {
                     return ensure!(false, "workers process what is processing");
                 };
                 ensure!(*on == worker, "a task is processing on one worker")?;
                 let agree = entry.seceded.contains(row) == *seceded;
                 ensure!(agree, "workers know which tasks seceded")?;
-                if !seceded {
-                    occupancy = occupancy.wrapping_add(*expected);
-                }
             }
-            ensure!(entry.occupancy == occupancy, "occupancy is the sum of its tasks",)?;
             let sizes = entry.has.iter().filter_map(|row| {
                 let task = self.tasks.get(*row)?;
                 let is_holder = task.holders()?.contains(worker);
@@ -222,6 +222,76 @@ impl SchedulerState {
             ensure!(entered, "workers are in the index of their group")?;
         }
         Ok(())
+    }
+
+    fn occupancy_adds_up(&self) -> Check {
+        for (_, entry) in self.workers.iter() {
+            ensure!(entry.work.adds_up(), "occupancy is the sum of its parts")?;
+            let mut tasks = BTreeMap::new();
+            for row in entry.processing.difference(&entry.seceded) {
+                if let Some(function) = self.tasks[*row].function() {
+                    *tasks.entry(function).or_default() += 1;
+                }
+            }
+            let rule = "occupancy counts what is processing in the pool";
+            ensure!(entry.work.tasks() == tasks, rule)?;
+        }
+        Ok(())
+    }
+
+    fn thefts_are_mutual(&self) -> Check {
+        let mut outgoing = 0;
+        let mut incoming = 0;
+        for (row, theft) in self.stealing.in_flight() {
+            let state = self.tasks.get(*row).map(|task| &task.state);
+            let is_there = matches!(
+                state,
+                Some(TaskState::Processing { worker, seceded: false, kept: false })
+                    if *worker == theft.victim
+            );
+            ensure!(is_there, "only what is processing on a worker is stolen from it")?;
+            let from = self.workers.get(theft.victim);
+            let knows = from.is_some_and(|entry| entry.outgoing.contains(*row));
+            ensure!(knows, "victims know what they were asked for")?;
+            outgoing += 1;
+            if let Some(thief) = theft.thief {
+                let to = self.workers.get(thief);
+                let knows = to.is_some_and(|entry| entry.incoming.contains(*row));
+                ensure!(knows, "thieves know what is to come")?;
+                incoming += 1;
+            }
+        }
+        for (_, entry) in self.workers.iter() {
+            outgoing -= entry.outgoing.len();
+            incoming -= entry.incoming.len();
+            let empty = |moving: &Moving| moving.len() > 0 || moving.nanos() == 0;
+            let rule = "without thefts nothing is counted for them";
+            ensure!(empty(&entry.outgoing) && empty(&entry.incoming), rule)?;
+        }
+        let rule = "workers know of no thefts that are over";
+        ensure!(outgoing == 0 && incoming == 0, rule)
+    }
+
+    fn thieves_and_victims_are_known(&self) -> Check {
+        if self.config.work_stealing == WorkStealing::Off {
+            let rule = "nobody steals where that is not allowed";
+            return ensure!(self.stealing.lens() == (0, 0), rule);
+        }
+        let (mut idle, mut saturated) = (0, 0);
+        for (worker, entry) in self.workers.iter() {
+            let standing = entry.standing_now();
+            idle += usize::from(standing.idle.is_some());
+            saturated += usize::from(standing.saturated.is_some());
+            let rule = "it is known who is idle and who saturated";
+            ensure!(standing == entry.standing && self.stealing.has(worker, entry), rule)?;
+            let Some(list) = &entry.stealable else { continue };
+            ensure!(list.agrees(), "what can be stolen is listed by cost and by row")?;
+            let open = entry.processing.iter().copied();
+            let open = open.filter(|row| self.stealable_place(*row).is_some());
+            ensure!(list.rows().eq(open), "what has not started can be stolen")?;
+        }
+        let rule = "nobody else is idle or saturated";
+        ensure!(self.stealing.lens() == (idle, saturated), rule)
     }
 
     fn clients_hold_nothing_else(&self) -> Check {

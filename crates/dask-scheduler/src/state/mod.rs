@@ -2,7 +2,7 @@
 //!
 //! [`SchedulerState::handle`] is the only door. Reading order: `event` and `instruction` (what
 //! goes in and out), `task` (the states of a task), `transition` (the table of all edges), then
-//! the policies: `placement` and `queueing`.
+//! the policies: `placement`, `queueing` and `stealing`.
 //!
 //! **Invariants.** Nothing here reads a clock, a socket, the environment or anything random; every
 //! event is legal at any time; nothing recurses over the graph; and what is chosen is chosen by
@@ -31,11 +31,13 @@ mod request;
 mod retirement;
 mod scatter;
 mod small_set;
+mod stealing;
 mod story;
 mod task;
 mod transfer;
 mod transition;
 mod worker;
+mod workload;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -54,6 +56,7 @@ pub use invariants::Violation;
 use replica::ReplicaTable;
 use request::Wait;
 use retirement::RetirementTable;
+use stealing::Stealing;
 use story::{Cause, StoryLog};
 use task::{Row, StateName, TaskState, TaskTable};
 use transfer::TransferTable;
@@ -72,6 +75,7 @@ pub struct SchedulerState {
     tasks: TaskTable,
     functions: FunctionTable,
     workers: WorkerTable,
+    stealing: Stealing,
     clients: BTreeMap<ClientId, ClientEntry>,
     /// The tasks in state no-worker, the first to run first.
     no_worker: BTreeSet<(Priority, Row)>,
@@ -111,6 +115,7 @@ impl SchedulerState {
             tasks: TaskTable::default(),
             functions: FunctionTable::default(),
             workers: WorkerTable::default(),
+            stealing: Stealing::default(),
             clients: BTreeMap::new(),
             no_worker: BTreeSet::new(),
             counts: Default::default(),
@@ -236,12 +241,13 @@ impl SchedulerState {
     }
 
     /// Makes all recommended transitions, hands out queued tasks, and looks after errands, until
-    /// nothing is left to do.
+    /// nothing is left to do. Then what is unevenly spread is evened out.
     fn settle(&mut self) {
         self.settle_agenda();
         while self.hand_out_queued() || self.run_errands() {
             self.settle_agenda();
         }
+        self.balance();
     }
 
     fn client_joined(&mut self, client: ClientId, name: String) {

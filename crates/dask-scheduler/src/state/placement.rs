@@ -112,7 +112,14 @@ impl SchedulerState {
     /// fetch is worth a few hundred short tasks: they stay where their dependencies are as long as
     /// the workers stay fed.
     fn fetch_overhead(&self, row: Row) -> u64 {
-        if self.expected_duration(row) < FETCH_COST { FEED_AHEAD } else { FETCH_COST }
+        let function = self.tasks[row].function();
+        let is_short = function.is_some_and(|f| self.expected_duration(f) < FETCH_COST);
+        if is_short { FEED_AHEAD } else { FETCH_COST }
+    }
+
+    /// How long it takes to fetch so many bytes, in nanoseconds.
+    pub(super) fn fetch_time(&self, nbytes: u64) -> u64 {
+        if nbytes == 0 { 0 } else { FETCH_COST.saturating_add(self.transfer_time(nbytes)) }
     }
 
     /// How long it takes to move so many bytes, in nanoseconds.

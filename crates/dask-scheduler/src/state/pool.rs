@@ -9,16 +9,21 @@ use super::task::{Row, TaskState};
 impl SchedulerState {
     /// A task left its worker's pool of threads: it keeps none busy.
     pub(super) fn long_running(&mut self, row: Row) {
-        let TaskState::Processing { worker, expected, seceded } = &mut self.tasks[row].state else {
+        let task = &mut self.tasks[row];
+        let (priority, function) = (task.priority, task.function());
+        let TaskState::Processing { worker, seceded, .. } = &mut task.state else {
             return;
         };
         if std::mem::replace(seceded, true) {
             return;
         }
-        let (worker, expected) = (*worker, *expected);
+        let worker = *worker;
+        self.call_off_steal(row);
         if let Some(entry) = self.workers.get_mut(worker) {
             entry.seceded.insert(row);
-            entry.occupancy = entry.occupancy.wrapping_sub(expected);
+            entry.not_stealable(priority, row);
+            function.into_iter().for_each(|f| entry.work.remove(f));
+            entry.progressed(self.now);
             self.rerank(worker);
         }
     }
@@ -26,16 +31,21 @@ impl SchedulerState {
     /// A task that had left is back on a thread. How much it has still to do is not known: it
     /// counts as if it had just begun.
     pub(super) fn rejoined(&mut self, row: Row) {
-        let TaskState::Processing { worker, expected, seceded } = &mut self.tasks[row].state else {
+        let task = &mut self.tasks[row];
+        let function = task.function();
+        let TaskState::Processing { worker, seceded, kept } = &mut task.state else {
             return;
         };
         if !std::mem::replace(seceded, false) {
             return;
         }
-        let (worker, expected) = (*worker, *expected);
+        // It runs: nobody needs to ask for it.
+        *kept = true;
+        let worker = *worker;
+        let expected = function.map(|f| (f, self.expected_duration(f)));
         if let Some(entry) = self.workers.get_mut(worker) {
             entry.seceded.remove(&row);
-            entry.occupancy = entry.occupancy.wrapping_add(expected);
+            expected.into_iter().for_each(|(f, each)| entry.work.add(f, each));
             self.rerank(worker);
         }
     }

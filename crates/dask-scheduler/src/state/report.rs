@@ -76,6 +76,7 @@ impl SchedulerState {
             }
             WorkerToScheduler::Erred { task, run, error } => {
                 if let Some(row) = self.attempt(worker, task, run) {
+                    self.progressed(worker);
                     self.erred(row, *error);
                 }
             }
@@ -109,9 +110,13 @@ impl SchedulerState {
             }
             WorkerToScheduler::Removed { tasks } => self.removed(worker, &tasks),
             WorkerToScheduler::Status(status) => self.status_changed(worker, status),
+            WorkerToScheduler::Given { tasks } => self.given(worker, &tasks),
+            WorkerToScheduler::Kept { tasks } => self.kept(worker, &tasks),
             WorkerToScheduler::Heartbeat(metrics) => {
                 if let Some(entry) = self.workers.get_mut(worker) {
                     entry.metrics = metrics;
+                    entry.note_lag(self.now);
+                    self.rerank(worker);
                 }
             }
             WorkerToScheduler::Dying { task, run, reason } => {
@@ -154,7 +159,7 @@ impl SchedulerState {
     }
 
     /// The task that a worker is computing, if this attempt is the one that counts.
-    fn attempt(&self, worker: WorkerId, task: TaskId, run: RunId) -> Option<Row> {
+    pub(super) fn attempt(&self, worker: WorkerId, task: TaskId, run: RunId) -> Option<Row> {
         let row = self.tasks.row(task)?;
         let entry = &self.tasks[row];
         let is_current = entry.run == run && self.is_processing_on(row, worker);
@@ -177,12 +182,22 @@ impl SchedulerState {
                 let unknown = self.unknown_duration();
                 self.functions.learn(function, duration, unknown);
             }
+            let expected = self.expected_duration(function);
             if let Some(entry) = self.workers.get_mut(worker) {
+                entry.work.revalue(function, expected);
+                entry.progressed(self.now);
                 *entry.finished.entry(function).or_default() += 1;
             }
         }
         let copy = Copy { worker, nbytes: finished.nbytes, value: finished.value };
         self.transition(row, Goal::Memory(copy));
+    }
+
+    /// A run on this worker came to its end.
+    fn progressed(&mut self, worker: WorkerId) {
+        if let Some(entry) = self.workers.get_mut(worker) {
+            entry.progressed(self.now);
+        }
     }
 
     fn erred(&mut self, row: Row, error: TaskError) {

@@ -47,6 +47,32 @@ pub(super) struct Record {
     pub(super) at: Moment,
     pub(super) stimulus: StimulusId,
     pub(super) cause: Cause,
+    /// What of a theft this is, if it is no transition.
+    pub(super) steal: Option<Steal>,
+}
+
+/// A step of work stealing. The task stays where it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Steal {
+    /// The victim was asked for it.
+    Asked { victim: WorkerId, thief: Option<WorkerId> },
+    /// The victim has given it.
+    Given { victim: WorkerId },
+    /// The victim keeps it.
+    Kept { victim: WorkerId },
+}
+
+impl fmt::Display for Steal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked { victim, thief: Some(thief) } => {
+                write!(f, "{victim} was asked for it, for {thief}")
+            }
+            Self::Asked { victim, thief: None } => write!(f, "{victim} was asked for it"),
+            Self::Given { victim } => write!(f, "{victim} gave it back"),
+            Self::Kept { victim } => write!(f, "{victim} keeps it"),
+        }
+    }
 }
 
 impl fmt::Display for Record {
@@ -55,6 +81,9 @@ impl fmt::Display for Record {
         write!(f, "{} {from} -> {to}", self.at)?;
         if let Some(worker) = self.worker {
             write!(f, " on {worker}")?;
+        }
+        if let Some(steal) = self.steal {
+            write!(f, ", {steal}")?;
         }
         write!(f, ", after {} ({})", self.cause, self.stimulus)
     }

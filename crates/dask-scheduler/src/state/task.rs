@@ -101,10 +101,10 @@ pub(super) enum TaskState {
     /// A worker has it.
     Processing {
         worker: WorkerId,
-        /// How long it is expected to run, in nanoseconds.
-        expected: u64,
         /// It left the worker's pool of threads.
         seceded: bool,
+        /// The worker was asked to give it back, and did not.
+        kept: bool,
     },
     /// Its result is on workers.
     Memory { nbytes: u64, holders: SmallSet<WorkerId> },

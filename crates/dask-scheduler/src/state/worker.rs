@@ -1,11 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use dask_proto::graph::Priority;
 use dask_proto::id::WorkerId;
 use dask_proto::message::{Metrics, WorkerInfo, WorkerJoin, WorkerStatus};
 use dask_proto::{Address, Moment};
 
 use super::function::{FunctionRow, GroupRow, Rank};
+use super::stealing::{Standing, Stealable};
 use super::task::Row;
+use super::workload::Workload;
 
 /// A worker's threads are kept busy this far ahead, in nanoseconds, as far as tasks are known to
 /// be short: many times a round trip, so that a worker with tiny tasks never waits for one, and
@@ -19,6 +22,42 @@ const MOST_AHEAD: usize = 10_000;
 /// whether it is cancelled, or never.
 const LINGERING: u64 = 500_000_000;
 
+/// Tasks that are to move from one worker to another.
+#[derive(Debug, Default)]
+pub(super) struct Moving {
+    rows: BTreeSet<Row>,
+    /// What they will cost, in nanoseconds.
+    nanos: u64,
+}
+
+impl Moving {
+    pub(super) fn add(&mut self, row: Row, nanos: u64) {
+        self.rows.insert(row);
+        self.nanos = self.nanos.wrapping_add(nanos);
+    }
+
+    pub(super) fn remove(&mut self, row: Row, nanos: u64) {
+        self.rows.remove(&row);
+        self.nanos = self.nanos.wrapping_sub(nanos);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn contains(&self, row: Row) -> bool {
+        self.rows.contains(&row)
+    }
+
+    pub(super) fn nanos(&self) -> u64 {
+        self.nanos
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        self.rows.iter().copied()
+    }
+}
+
 /// What the scheduler knows about a worker.
 #[derive(Debug)]
 pub(super) struct WorkerEntry {
@@ -30,11 +69,23 @@ pub(super) struct WorkerEntry {
     pub(super) processing: BTreeSet<Row>,
     /// Those of `processing` that left its pool of threads.
     pub(super) seceded: BTreeSet<Row>,
-    /// How long those of `processing` that did not secede will keep one thread busy, in
-    /// nanoseconds. Sums of a peer's claims wrap instead of panicking.
-    pub(super) occupancy: u64,
+    /// How long those of `processing` that did not secede will keep one thread busy.
+    pub(super) work: Workload,
     /// Threads that are busy with cancelled tasks.
     pub(super) lingering: u32,
+    /// Those of `processing` that it was asked to give back.
+    pub(super) outgoing: Moving,
+    /// The tasks that others were asked for, for this worker.
+    pub(super) incoming: Moving,
+    /// Where it stands as a thief and as a victim, as last computed.
+    pub(super) standing: Standing,
+    /// Those of `processing` that can be stolen, while somebody wants to.
+    pub(super) stealable: Option<Box<Stealable>>,
+    /// When a run last ended here, or there was nothing to do.
+    progress: Moment,
+    /// Nanoseconds since then, as of its last report, if all that it has should have been done by
+    /// now: its tasks are longer than expected, and whatever waits will wait as long again.
+    pub(super) lag: u64,
     /// The results that it holds.
     pub(super) has: BTreeSet<Row>,
     /// Their sizes in bytes.
@@ -57,8 +108,14 @@ impl WorkerEntry {
             rank: None,
             processing: BTreeSet::new(),
             seceded: BTreeSet::new(),
-            occupancy: 0,
+            work: Workload::default(),
             lingering: 0,
+            outgoing: Moving::default(),
+            incoming: Moving::default(),
+            standing: Standing::default(),
+            stealable: None,
+            progress: now,
+            lag: 0,
             has: BTreeSet::new(),
             nbytes: 0,
             functions: BTreeSet::new(),
@@ -72,8 +129,47 @@ impl WorkerEntry {
 
     /// Nanoseconds until its threads are expected to be idle.
     pub(super) fn load(&self) -> u64 {
-        let lingering = u64::from(self.lingering) * LINGERING;
-        self.occupancy.wrapping_add(lingering) / u64::from(self.join.nthreads.max(1))
+        let load = self.backlog() / u64::from(self.join.nthreads.max(1));
+        if self.active() < self.threads() as usize { load } else { load.max(self.lag) }
+    }
+
+    /// Nanoseconds of work for one thread, with what is being stolen counted where it goes.
+    pub(super) fn occupancy(&self) -> u64 {
+        let total = self.work.total().wrapping_add(self.incoming.nanos);
+        // What is moving was valued earlier than what is here.
+        total.saturating_sub(self.outgoing.nanos)
+    }
+
+    /// The same with what keeps its threads busy beside.
+    pub(super) fn backlog(&self) -> u64 {
+        self.occupancy().wrapping_add(u64::from(self.lingering) * LINGERING)
+    }
+
+    /// The tasks that run in its pool of threads or wait for it.
+    pub(super) fn active(&self) -> usize {
+        self.processing.len() - self.seceded.len()
+    }
+
+    /// A run ended.
+    pub(super) fn progressed(&mut self, now: Moment) {
+        self.progress = now;
+        self.lag = 0;
+    }
+
+    /// Notes for how long no run has ended although all should have.
+    pub(super) fn note_lag(&mut self, now: Moment) {
+        let silence = now.since(self.progress).as_nanos();
+        let silence = u64::try_from(silence).unwrap_or(u64::MAX);
+        let is_late =
+            self.active() > 0 && silence > self.backlog() / u64::from(self.join.nthreads.max(1));
+        self.lag = if is_late { silence } else { 0 };
+    }
+
+    /// A task cannot be stolen any more.
+    pub(super) fn not_stealable(&mut self, priority: Priority, row: Row) {
+        if let Some(list) = &mut self.stealable {
+            list.remove(priority, row);
+        }
     }
 
     /// Whether it may be given tasks at all.
@@ -93,24 +189,26 @@ impl WorkerEntry {
     /// Whether it should be given another root task.
     pub(super) fn has_room(&self, saturation: f64) -> bool {
         let threads = self.threads();
-        let is_fed = |threads| self.occupancy / u64::from(threads) >= FEED_AHEAD;
-        self.has_slot(saturation) || (threads > 0 && !is_fed(threads) && self.active() < MOST_AHEAD)
+        let load = |threads| (self.occupancy() / u64::from(threads)).max(self.lag);
+        let is_fed = |threads| load(threads) >= FEED_AHEAD || self.expected() >= MOST_AHEAD;
+        self.has_slot(saturation) || (threads > 0 && !is_fed(threads))
     }
 
     /// Whether it has fewer tasks than threads, as far as saturation goes.
     pub(super) fn has_slot(&self, saturation: f64) -> bool {
         let threads = self.threads();
-        threads > 0 && (self.active() as f64) < (saturation * f64::from(threads)).ceil().max(1.0)
+        let slots = (saturation * f64::from(threads)).ceil().max(1.0);
+        threads > 0 && (self.expected() as f64) < slots
     }
 
     /// Its threads that no cancelled run keeps busy.
-    fn threads(&self) -> u32 {
+    pub(super) fn threads(&self) -> u32 {
         self.join.nthreads.saturating_sub(self.lingering)
     }
 
-    /// How many tasks it has that take a thread.
-    fn active(&self) -> usize {
-        self.processing.len() - self.seceded.len()
+    /// How many tasks take its threads, or will once others have given them.
+    pub(super) fn expected(&self) -> usize {
+        self.active() + self.incoming.len()
     }
 
     /// Whether it has as much of these resources as a task holds while it runs.
@@ -223,6 +321,15 @@ impl WorkerTable {
     /// The workers that have a resource, in whatever amount.
     pub(super) fn by_resource(&self, resource: &str) -> impl Iterator<Item = WorkerId> + '_ {
         self.by_resource.get(resource).into_iter().flatten().copied()
+    }
+
+    /// Whether a user means this worker by a name, an address or a host.
+    pub(super) fn is_named(&self, text: &str, worker: WorkerId) -> bool {
+        let by_address = || text.parse().ok().and_then(|a| self.by_address(&a));
+        match self.by_name(text).or_else(by_address) {
+            Some(named) => named == worker,
+            None => self.by_host.get(text).is_some_and(|workers| workers.contains(&worker)),
+        }
     }
 
     /// The workers that a user means by a name, an address or a host.

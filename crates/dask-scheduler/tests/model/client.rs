@@ -127,6 +127,13 @@ impl ModelClient {
         let options = TaskOptions {
             priority: i32::try_from(dice.below(3)).expect("small") - 1,
             retries: u32::try_from(dice.below(2)).expect("small"),
+            // Wishes that others may not heed, so that some workers have much to do.
+            workers: dice
+                .chance(30)
+                .then(|| format!("w{}", 2 + dice.below(4)))
+                .into_iter()
+                .collect(),
+            allow_other_workers: true,
             resources: dice.chance(5).then(|| ("GPU".to_owned(), 1.0)).into_iter().collect(),
             ..TaskOptions::default()
         };

@@ -49,6 +49,8 @@ pub(crate) struct Model {
     puts: Vec<(WorkerId, TaskId)>,
     /// Whether peers still misbehave.
     is_wild: bool,
+    /// How many tasks workers gave back for others.
+    pub(crate) given: usize,
     /// All instructions, for comparison.
     pub(crate) trace: Vec<String>,
 }
@@ -71,6 +73,7 @@ impl Model {
             next_peer: 1,
             puts: Vec::new(),
             is_wild: true,
+            given: 0,
             trace: Vec::new(),
         };
         model.join_client();
@@ -205,7 +208,9 @@ impl Model {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
+        let before = worker.given;
         let messages = if self.is_wild { worker.speak(&mut self.dice) } else { worker.behave() };
+        self.given += worker.given - before;
         self.worker_says(id, messages);
     }
 

@@ -17,6 +17,10 @@ pub(crate) struct ModelWorker {
     wanted: BTreeSet<TaskId>,
     /// The copies that it was told to remove and has not answered for.
     removed: Vec<TaskId>,
+    /// What it was asked to give back and has not answered for.
+    asked: Vec<(TaskId, RunId)>,
+    /// How many tasks it gave back.
+    pub(crate) given: usize,
     functions: BTreeSet<u32>,
     peers: BTreeSet<WorkerId>,
 }
@@ -45,6 +49,13 @@ impl ModelWorker {
                     }
                 }
             }
+            SchedulerToWorker::Steal { tasks } => {
+                for (task, run) in &tasks {
+                    let is_new = !self.asked.contains(&(*task, *run));
+                    assert!(is_new, "{task} is asked for again");
+                }
+                self.asked.extend(tasks);
+            }
             SchedulerToWorker::Define { id, .. } => {
                 assert!(self.functions.insert(id.0), "a function is defined once");
             }
@@ -65,12 +76,16 @@ impl ModelWorker {
 
     /// Whether it has something to do.
     pub(crate) fn is_busy(&self) -> bool {
-        !(self.tasks.is_empty() && self.wanted.is_empty() && self.removed.is_empty())
+        let is_answered = self.removed.is_empty() && self.asked.is_empty();
+        !(self.tasks.is_empty() && self.wanted.is_empty() && is_answered)
     }
 
-    /// Answers for what it was to remove, then for what it was to fetch, then finishes the first
-    /// task.
+    /// Gives what it is asked for, answers for what it was to remove, then for what it was to
+    /// fetch, then finishes the first task.
     pub(crate) fn behave(&mut self) -> Vec<WorkerToScheduler> {
+        if !self.asked.is_empty() {
+            return self.answer(|_| true);
+        }
         if let Some(message) = self.confirm().or_else(|| self.fetch()) {
             return vec![message];
         }
@@ -97,8 +112,26 @@ impl ModelWorker {
     }
 
     pub(crate) fn speak(&mut self, dice: &mut Dice) -> Vec<WorkerToScheduler> {
+        if !self.asked.is_empty() && dice.chance(40) {
+            return self.answer(|_| dice.chance(70));
+        }
         let count = 1 + dice.below(3);
         (0..count).filter_map(|_| self.message(dice)).collect()
+    }
+
+    /// Answers for what it was asked for: gives what it has and likes to give.
+    fn answer(&mut self, mut gives: impl FnMut(TaskId) -> bool) -> Vec<WorkerToScheduler> {
+        let has = |(task, run): &(TaskId, RunId)| {
+            let compute = self.tasks.get(task).filter(|compute| compute.run == *run);
+            compute.is_some() && gives(*task)
+        };
+        let (given, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.asked).into_iter().partition(has);
+        self.given += given.len();
+        for (task, _) in &given {
+            self.tasks.remove(task);
+        }
+        vec![WorkerToScheduler::Kept { tasks: kept }, WorkerToScheduler::Given { tasks: given }]
     }
 
     fn message(&mut self, dice: &mut Dice) -> Option<WorkerToScheduler> {
@@ -167,7 +200,8 @@ impl ModelWorker {
             task: compute.task,
             run: compute.run,
             nbytes: 8,
-            duration_ns: 1000,
+            // Some are long, so that other workers want what waits behind them.
+            duration_ns: [1000, 500_000_000, 2_000_000_000][compute.task.0 as usize % 3],
             value: None,
         }
     }
@@ -179,9 +213,11 @@ impl ModelWorker {
         let task = self.known.get(index).copied().unwrap_or(stray);
         let task = if dice.chance(20) { stray } else { task };
         let run = RunId(u32::try_from(dice.below(4)).expect("small"));
-        match dice.below(6) {
+        match dice.below(8) {
             4 => WorkerToScheduler::NotAcquired { tasks: vec![task] },
             5 => WorkerToScheduler::Removed { tasks: vec![task] },
+            6 => WorkerToScheduler::Given { tasks: vec![(task, run), (stray, run)] },
+            7 => WorkerToScheduler::Kept { tasks: vec![(task, run), (stray, run)] },
             0 => WorkerToScheduler::Finished {
                 task,
                 run,

@@ -133,6 +133,10 @@ fn to_worker(script: &Script, message: &SchedulerToWorker) -> String {
             let names: Vec<String> = tasks.iter().map(|t| script.name(*t)).collect();
             format!("free {}", names.join(" "))
         }
+        SchedulerToWorker::Steal { tasks } => {
+            let names = tasks.iter().map(|(task, run)| format!("{}/{run}", script.name(*task)));
+            format!("steal {}", names.collect::<Vec<_>>().join(" "))
+        }
         other => format!("{other:?}"),
     }
 }

@@ -8,6 +8,7 @@ use dask_proto::message::{
     WorkerToScheduler,
 };
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
+use dask_scheduler::WorkStealing;
 use dask_scheduler::state::Event;
 
 use super::{Script, Step};
@@ -67,6 +68,12 @@ impl Script {
                 "saturation" => self.config.worker_saturation = value.parse().expect("a number"),
                 "ttl" => self.config.worker_ttl = Duration::from_secs(number(value).into()),
                 "amm" => self.config.active_memory_manager = value == "on",
+                "stealing" => {
+                    self.config.work_stealing = match value {
+                        "on" => WorkStealing::On,
+                        _ => WorkStealing::Off,
+                    };
+                }
                 "story_len" => self.config.story_len = number(value) as usize,
                 _ => panic!("no setting {name}"),
             }
@@ -284,6 +291,8 @@ impl Script {
             }),
             ["status", "running"] => WorkerToScheduler::Status(WorkerStatus::Running),
             ["status", "paused"] => WorkerToScheduler::Status(WorkerStatus::Paused),
+            ["gives", tasks @ ..] => WorkerToScheduler::Given { tasks: self.attempts(tasks) },
+            ["keeps", tasks @ ..] => WorkerToScheduler::Kept { tasks: self.attempts(tasks) },
             ["dies-of", name] => WorkerToScheduler::Dying {
                 task: task(name),
                 run: self.run(name, &[]),
@@ -292,6 +301,15 @@ impl Script {
             ["leaves"] => WorkerToScheduler::Leaving,
             other => panic!("no message {other:?}"),
         }
+    }
+
+    /// `a`, or `a/run1` for an attempt that is not the latest.
+    fn attempts(&self, words: &[&str]) -> Vec<(TaskId, RunId)> {
+        let attempt = |word: &&str| match word.split_once('/') {
+            Some((name, run)) => (self.task(name), RunId(number(run))),
+            None => (self.task(word), self.run(word, &[])),
+        };
+        words.iter().map(attempt).collect()
     }
 
     /// A task by its key, or by its id where the script makes one up.

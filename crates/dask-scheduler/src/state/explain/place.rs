@@ -63,7 +63,7 @@ impl SchedulerState {
 
     pub(super) fn explain_processing(&self, row: Row, on: WorkerId, lines: &mut Vec<String>) {
         let task = &self.tasks[row];
-        let TaskState::Processing { expected, seceded, .. } = &task.state else {
+        let TaskState::Processing { seceded, .. } = &task.state else {
             return;
         };
         let (run, name) = (task.run, self.worker_name(on));
@@ -75,7 +75,7 @@ impl SchedulerState {
                 format!("tasks of its function take {usual} on average")
             }
             None => {
-                let assumed = duration(std::time::Duration::from_nanos(*expected));
+                let assumed = duration(self.config.unknown_task_duration);
                 format!("no task of its function has finished yet; {assumed} was assumed")
             }
         });

@@ -20,7 +20,7 @@ use dask_proto::id::WorkerId;
 use dask_proto::{Payload, TaskError, TaskErrorKind};
 
 use super::SchedulerState;
-use super::story::Record;
+use super::story::{Record, Steal};
 use super::task::{Row, StateName, TaskState};
 
 /// Where a task shall go.
@@ -106,6 +106,7 @@ impl SchedulerState {
             (StateName::NoWorker, Goal::Erred(error)) => self.no_worker_to_erred(row, error),
             (StateName::Processing, Goal::Released) => self.processing_to_released(row),
             (StateName::Processing, Goal::Waiting) => self.processing_to_waiting(row),
+            (StateName::Processing, Goal::Processing(on)) => self.processing_to_processing(row, on),
             (StateName::Processing, Goal::Memory(copy)) => self.processing_to_memory(row, copy),
             (StateName::Processing, Goal::Erred(error)) => self.processing_to_erred(row, error),
             (StateName::Memory, Goal::Released) => self.memory_to_released(row),
@@ -191,14 +192,15 @@ impl SchedulerState {
             TaskState::NoWorker => {
                 self.no_worker.remove(&place);
             }
-            TaskState::Processing { worker, expected, seceded } => {
-                let (worker, expected, seceded) = (*worker, *expected, *seceded);
+            TaskState::Processing { worker, .. } => {
+                let worker = *worker;
+                let (priority, function) = (task.priority, task.function());
+                self.call_off_steal(row);
                 if let Some(entry) = self.workers.get_mut(worker) {
                     entry.processing.remove(&row);
-                    if seceded {
-                        entry.seceded.remove(&row);
-                    } else {
-                        entry.occupancy = entry.occupancy.wrapping_sub(expected);
+                    entry.not_stealable(priority, row);
+                    if !entry.seceded.remove(&row) {
+                        function.into_iter().for_each(|f| entry.work.remove(f));
                     }
                     self.rerank(worker);
                 }
@@ -230,13 +232,19 @@ impl SchedulerState {
             TaskState::NoWorker => {
                 self.no_worker.insert(place);
             }
-            TaskState::Processing { worker, expected, .. } => {
-                let (worker, expected) = (*worker, *expected);
+            TaskState::Processing { worker, .. } => {
+                let worker = *worker;
+                let function = task.function();
+                let expected = function.map(|f| (f, self.expected_duration(f)));
                 if let Some(entry) = self.workers.get_mut(worker) {
+                    if entry.processing.is_empty() {
+                        entry.progressed(self.now);
+                    }
                     entry.processing.insert(row);
-                    entry.occupancy = entry.occupancy.wrapping_add(expected);
-                    self.rerank(worker);
+                    expected.into_iter().for_each(|(f, each)| entry.work.add(f, each));
                 }
+                self.add_stealable(row, worker);
+                self.rerank(worker);
             }
             TaskState::Memory { nbytes, holders } => {
                 for worker in holders.iter() {
@@ -297,6 +305,27 @@ impl SchedulerState {
             at: self.now,
             stimulus: self.stimulus,
             cause: self.cause,
+            steal: None,
+        });
+    }
+
+    /// Notes a step of work stealing in the story of a task.
+    pub(super) fn record_steal(&mut self, row: Row, steal: Steal) {
+        let task = &self.tasks[row];
+        let state = task.state.name();
+        let worker = match task.state {
+            TaskState::Processing { worker, .. } => Some(worker),
+            _ => None,
+        };
+        self.story.push(Record {
+            key: task.key.clone(),
+            from: state,
+            to: state,
+            worker,
+            at: self.now,
+            stimulus: self.stimulus,
+            cause: self.cause,
+            steal: Some(steal),
         });
     }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use dask_proto::TaskError;
+use dask_proto::id::WorkerId;
 
 use super::super::SchedulerState;
 use super::super::task::{Row, TaskState};
@@ -18,6 +19,11 @@ impl SchedulerState {
     pub(super) fn processing_to_waiting(&mut self, row: Row) {
         self.free_at_worker(row);
         self.wait_for_dependencies(row);
+    }
+
+    /// Its worker gave it back for another that is idle.
+    pub(super) fn processing_to_processing(&mut self, row: Row, worker: WorkerId) {
+        self.assign(row, worker);
     }
 
     /// It is done.
