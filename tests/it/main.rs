@@ -20,6 +20,7 @@ mod option;
 mod own_transport;
 mod process;
 mod purity;
+mod running;
 mod scatter;
 mod session;
 mod submit;

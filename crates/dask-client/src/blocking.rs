@@ -33,7 +33,7 @@ use crate::future::wait::{DoneAndNotDone, Futures, Wait};
 use crate::graph::Graph;
 use crate::graph::delayed::Collection;
 use crate::submit::argument::IntoArgs;
-use crate::{ClientBuilder, Explanation, Options, Result};
+use crate::{ClientBuilder, Explanation, Options, Result, WorkerLogs};
 
 pub use crate::as_completed;
 
@@ -209,6 +209,12 @@ impl Client {
     /// As there.
     pub fn scheduler_info(&self) -> Result<SchedulerInfo> {
         block_on(self.0.scheduler_info())
+    }
+
+    /// [`Client::get_worker_logs`](crate::Client::get_worker_logs): the answer comes with
+    /// [`block`](WorkerLogs::block).
+    pub fn get_worker_logs(&self) -> WorkerLogs {
+        self.0.get_worker_logs()
     }
 
     /// [`Client::wait_for_workers`](crate::Client::wait_for_workers).

@@ -67,6 +67,9 @@ pub(crate) enum Kind {
     )]
     NoRole,
     #[cfg(feature = "local")]
+    #[error("a worker cannot have {amount} of a resource named {name:?}")]
+    Resource { name: String, amount: f64 },
+    #[cfg(feature = "local")]
     #[error("worker process {name} ended at start ({status})")]
     WorkerStart { name: String, status: String },
     #[cfg(feature = "local")]

@@ -46,6 +46,8 @@ mod graph;
 #[cfg(feature = "local")]
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 mod local;
+#[cfg(feature = "worker")]
+mod resource;
 mod role;
 mod submit;
 
@@ -53,11 +55,12 @@ pub use client::Client;
 pub use client::builder::ClientBuilder;
 pub use client::control::fire_and_forget;
 pub use client::explanation::Explanation;
+pub use client::logs::WorkerLogs;
 pub use client::options::Options;
 pub use dask_macros::{main, task};
-pub use dask_proto::message::{SchedulerInfo, WorkerInfo};
+pub use dask_proto::message::{LogLevel, LogRecord, SchedulerInfo, WorkerInfo};
 pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};
-pub use dask_task::context::{PoolError, is_cancelled, rejoin, secede};
+pub use dask_task::context::{PoolError, is_cancelled, print, rejoin, secede, warn};
 pub use dask_task::{TaskFn, Value};
 pub use default::default_client;
 pub use error::{Error, Result};

@@ -9,6 +9,7 @@
 //! | `DASK_SCHEDULER_ADDRESS` | the scheduler that the worker joins |
 //! | `DASK_WORKER_NTHREADS` | how many tasks it runs at once; the number of cores unless set |
 //! | `DASK_WORKER_NAME` | its name; its address unless set |
+//! | `DASK_WORKER_RESOURCES` | its abstract resources: `GPU=1 MEMORY=16e9`; none unless set |
 //! | `DASK_WORKER_LISTEN` | the address it listens on; a free port unless set |
 //! | `DASK_EXIT_ON_STDIN_CLOSE` | `1`: end when standard input ends, that is with the parent |
 
@@ -25,6 +26,7 @@ pub(crate) mod variable {
     pub(crate) const SCHEDULER_ADDRESS: &str = "DASK_SCHEDULER_ADDRESS";
     pub(crate) const NTHREADS: &str = "DASK_WORKER_NTHREADS";
     pub(crate) const NAME: &str = "DASK_WORKER_NAME";
+    pub(crate) const RESOURCES: &str = "DASK_WORKER_RESOURCES";
     pub(crate) const LISTEN: &str = "DASK_WORKER_LISTEN";
     pub(crate) const EXIT_ON_STDIN_CLOSE: &str = "DASK_EXIT_ON_STDIN_CLOSE";
 }
@@ -77,7 +79,9 @@ mod worker {
     use dask_worker::{Config, Worker};
 
     use super::ROLE;
-    use super::variable::{EXIT_ON_STDIN_CLOSE, LISTEN, NAME, NTHREADS, SCHEDULER_ADDRESS};
+    use super::variable::{
+        EXIT_ON_STDIN_CLOSE, LISTEN, NAME, NTHREADS, RESOURCES, SCHEDULER_ADDRESS,
+    };
     use crate::client::builder::program;
     use crate::driver::describe;
 
@@ -95,6 +99,10 @@ mod worker {
         let mut config = Config::new(required::<Address>(SCHEDULER_ADDRESS)?);
         config.listen = optional(LISTEN)?;
         config.name = optional(NAME)?;
+        if let Some(text) = take(RESOURCES) {
+            config.resources = crate::resource::parse(&text)
+                .ok_or_else(|| format!("{RESOURCES}={text:?} is not of the form GPU=1 OTHER=2"))?;
+        }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
         config.nthreads = optional(NTHREADS)?.unwrap_or(cores).max(1);
@@ -103,6 +111,7 @@ mod worker {
         take(ROLE);
         config.program = program();
         config.report_stack_overflow = true;
+        config.log.install();
         crate::default::is_worker_of(config.scheduler.clone());
         // One thread drives all connections: a message is read, taken in and answered without
         // waking another, which costs more than the work. Values are also encoded and dropped

@@ -29,6 +29,8 @@ pub struct Config {
     pub active_memory_manager_interval: Duration,
     /// How many transitions are remembered (`transition-log-length`).
     pub story_len: usize,
+    /// How many lines of each worker's log are remembered (`log-length`).
+    pub log_length: usize,
     /// Whether every event is followed by a check of all invariants (`validate`): for tests, as
     /// its cost grows with the number of tasks.
     pub validate: bool,
@@ -63,6 +65,7 @@ impl Default for Config {
             active_memory_manager: true,
             active_memory_manager_interval: Duration::from_secs(2),
             story_len: 100_000,
+            log_length: 10_000,
             validate: false,
         }
     }

@@ -53,6 +53,7 @@ scripts! {
     key_collision,
     killed_worker,
     lingering,
+    logs,
     many_dependents,
     missing_dependencies,
     no_function,

@@ -1,12 +1,13 @@
 //! What a running task may ask and do: which task it is, where it runs, whether it is still
-//! wanted; leave the pool of threads and come back.
+//! wanted; leave the pool of threads and come back; say something.
 
 use std::cell::RefCell;
-use std::fmt;
-use std::io;
+use std::fmt::{self, Display};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use dask_proto::message::LogLevel;
 use dask_proto::{Address, Key};
 
 /// The task that runs on this thread.
@@ -35,6 +36,9 @@ pub trait Host: fmt::Debug + Send + Sync {
     /// # Errors
     /// As there.
     fn rejoin(&self) -> Result<(), PoolError>;
+
+    /// Passes on to the scheduler what the task with this key says.
+    fn say(&self, key: Key, level: LogLevel, text: String);
 }
 
 /// A task could not leave the pool of threads, or not come back.
@@ -125,6 +129,31 @@ pub fn rejoin() -> Result<(), PoolError> {
     Context::current().ok_or(PoolError::NoTask)?.host.rejoin()
 }
 
+/// Prints a line on the standard output of the worker, and sends it to the scheduler, where clients
+/// find it with the key of the task: Dask's `print`. Outside of tasks it only prints.
+///
+/// Too many lines are dropped on the way, which the scheduler is told, and long ones are cut.
+pub fn print(text: impl Display) {
+    let text = text.to_string();
+    // Nobody may listen.
+    let _ = writeln!(io::stdout(), "{text}");
+    say(LogLevel::Print, text);
+}
+
+/// Prints a warning on the standard error of the worker, and sends it to the scheduler, where
+/// clients find it with the key of the task: Dask's `warn`. Outside of tasks it only prints.
+pub fn warn(text: impl Display) {
+    let text = text.to_string();
+    let _ = writeln!(io::stderr(), "{text}");
+    say(LogLevel::Warn, text);
+}
+
+fn say(level: LogLevel, text: String) {
+    if let Some(Context { key, host, .. }) = Context::current() {
+        host.say(key, level, text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +169,8 @@ mod tests {
         fn rejoin(&self) -> Result<(), PoolError> {
             Ok(())
         }
+
+        fn say(&self, _: Key, _: LogLevel, _: String) {}
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dask_proto::Address;
 use dask_proto::message::Program;
 
+use crate::Log;
 use crate::state::MemoryLimits;
 
 /// How a worker is set up. Start from [`Config::new`].
@@ -45,6 +46,8 @@ pub struct Config {
     pub stack_bytes: usize,
     /// How many tasks may be outside of the pool of threads at once: each has a thread of its own.
     pub seceded_limit: usize,
+    /// Where lines for the scheduler are put: those of its tasks, and others that are put there.
+    pub log: Log,
     /// Whether a task that overflows its stack is reported before the process dies. Installs a
     /// signal handler for the whole process, so it is for processes that are workers.
     pub report_stack_overflow: bool,
@@ -72,6 +75,7 @@ impl Config {
             connect_timeout: Duration::from_secs(30),
             stack_bytes: 16 << 20,
             seceded_limit: 1000,
+            log: Log::new(),
             report_stack_overflow: false,
         }
     }

@@ -124,9 +124,11 @@ impl Driver {
                 _ = self.from_others.recv_many(&mut news, NEWS) => {}
                 () = self.executor.news() => {}
                 Some(report) = self.reports.recv() => self.handle(report),
+                () = self.executor.log().news() => {}
                 () = timer.as_mut() => self.heartbeat(),
                 Some(overflow) = overflows.recv() => self.die(overflow).await,
                 () = shutdown.as_mut() => {
+                    self.collect_lines();
                     self.handle(Event::Shutdown);
                     self.ended = Some(Ended::Shutdown);
                 }
@@ -139,6 +141,9 @@ impl Driver {
                 self.handle(report);
             }
             self.carry_out();
+            if !self.state.holds_lines() {
+                self.executor.log().rearm();
+            }
             if timer.deadline() != self.deadline() {
                 timer.as_mut().reset(self.deadline());
             }
@@ -168,6 +173,7 @@ impl Driver {
     }
 
     fn heartbeat(&mut self) {
+        self.collect_lines();
         let memory = memory::resident();
         self.handle(Event::Measured { memory });
         self.handle(Event::Timeout);
@@ -210,6 +216,8 @@ impl Driver {
 
     fn collect_runs(&mut self) {
         let Reports { moves, ended } = self.executor.take_reports();
+        // What a run said goes with the word that it ended.
+        self.collect_lines();
         for event in moves {
             self.handle(event);
         }
@@ -220,6 +228,13 @@ impl Driver {
             self.running.remove(&(run.task, run.run));
         }
         self.handle(Event::RunsEnded(ended));
+    }
+
+    fn collect_lines(&mut self) {
+        let (records, dropped) = self.executor.log().take();
+        if !records.is_empty() || dropped > 0 {
+            self.handle(Event::Logged { records, dropped });
+        }
     }
 
     fn carry_out(&mut self) {

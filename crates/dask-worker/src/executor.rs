@@ -22,6 +22,7 @@ use dask_task::{Inputs, Panic, TaskDef, catch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::log::Log;
 use crate::overflow;
 use crate::seat::Seat;
 use crate::state::{Event, Outcome, RunEnded};
@@ -73,6 +74,8 @@ pub(crate) struct Setup {
     /// What the link to the scheduler carries.
     pub(crate) carriage: Carriage,
     pub(crate) store: Arc<Store>,
+    /// Where tasks say something.
+    pub(crate) log: Log,
     pub(crate) overflow: Option<overflow::Reporter>,
 }
 
@@ -140,6 +143,11 @@ impl Executor {
         // Whoever saw the flag before it was set waits by now, and is woken.
         drop(self.shared.queue());
         self.shared.readmission.notify_all();
+    }
+
+    /// Where the tasks say something.
+    pub(crate) fn log(&self) -> &Log {
+        &self.shared.setup.log
     }
 
     /// Resolves when there are reports. Cancel safe.
@@ -210,6 +218,10 @@ enum Origin {
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.setup.log
     }
 
     fn reports(&self) -> MutexGuard<'_, Reports> {

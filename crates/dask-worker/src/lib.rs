@@ -13,6 +13,7 @@ mod config;
 mod driver;
 mod error;
 mod executor;
+mod log;
 mod memory;
 mod overflow;
 mod seat;
@@ -23,4 +24,5 @@ mod worker;
 
 pub use config::Config;
 pub use error::Error;
+pub use log::Log;
 pub use worker::{Ended, Worker};

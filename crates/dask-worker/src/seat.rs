@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dask_proto::Key;
 use dask_proto::id::{RunId, TaskId};
+use dask_proto::message::LogLevel;
 use dask_task::context::{Host, PoolError};
 
 use crate::executor::Shared;
@@ -71,6 +73,10 @@ impl Host for Seat {
             turn.left = None;
         }
         Ok(())
+    }
+
+    fn say(&self, key: Key, level: LogLevel, text: String) {
+        self.shared.log().record(level, Some(key), text);
     }
 }
 

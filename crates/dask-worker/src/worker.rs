@@ -150,6 +150,7 @@ impl Worker {
             worker: self.address,
             carriage: self.scheduler.carriage(),
             store: std::sync::Arc::clone(&storage.store),
+            log: self.config.log.clone(),
             overflow,
         };
         let executor = Executor::start(setup, &Handle::current()).map_err(Error::Threads)?;

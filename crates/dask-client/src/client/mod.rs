@@ -4,6 +4,7 @@
 pub(crate) mod builder;
 pub(crate) mod control;
 pub(crate) mod explanation;
+pub(crate) mod logs;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod options;
 

@@ -2,6 +2,7 @@
 
 mod process;
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::builder::program;
 use crate::error::Kind;
-use crate::{Client, Result, role};
+use crate::{Client, Result, resource, role};
 use process::WorkerProcess;
 
 /// The stack of the cluster's threads, which handle values as tasks do.
@@ -69,6 +70,7 @@ struct Threads {
 pub struct LocalClusterBuilder {
     workers: u32,
     threads_per_worker: Option<u32>,
+    resources: BTreeMap<String, f64>,
     processes: bool,
     program: Option<PathBuf>,
     scheduler_address: Option<String>,
@@ -81,6 +83,7 @@ impl LocalCluster {
         LocalClusterBuilder {
             workers: 1,
             threads_per_worker: None,
+            resources: BTreeMap::new(),
             processes: false,
             program: None,
             scheduler_address: None,
@@ -186,6 +189,18 @@ impl LocalClusterBuilder {
         self
     }
 
+    /// The abstract resources of each worker, such as `[("GPU", 1.0)]`: a task that asks for some
+    /// holds them while it runs.
+    ///
+    /// Amounts are finite and not below zero; names have no spaces, commas or equals signs.
+    pub fn resources<N: Into<String>>(
+        mut self,
+        resources: impl IntoIterator<Item = (N, f64)>,
+    ) -> Self {
+        self.resources = resources.into_iter().map(|(name, n)| (name.into(), n)).collect();
+        self
+    }
+
     /// Whether workers are processes of their own. They run this program, whose main function must
     /// be marked `#[dask_client::main]`.
     pub fn processes(mut self, processes: bool) -> Self {
@@ -216,10 +231,15 @@ impl LocalClusterBuilder {
     /// Starts the cluster; returns when all workers have joined.
     ///
     /// # Errors
-    /// When the scheduler cannot listen, or a worker cannot start or join.
+    /// When the scheduler cannot listen, a worker cannot start or join, or its resources make no
+    /// sense.
     pub async fn build(self) -> Result<LocalCluster> {
         if self.processes && self.program.is_none() && !role::has_roles() {
             return Err(Kind::NoRole.into());
+        }
+        let mut resources = self.resources.iter();
+        if let Some((name, amount)) = resources.find(|(name, n)| !resource::is_valid(name, **n)) {
+            return Err(Kind::Resource { name: name.clone(), amount: *amount }.into());
         }
         let threads = Threads::start()?;
         let started = threads.handle.spawn(self.start()).await;
@@ -281,6 +301,7 @@ impl LocalClusterBuilder {
             let mut config = dask_worker::Config::new(scheduler.clone());
             config.name = Some(name);
             config.nthreads = self.threads();
+            config.resources = self.resources.clone();
             config.program = program();
             let worker = Worker::connect(config, self.transports.clone()).await?;
             let stopped = until(stopped.clone());
@@ -299,7 +320,8 @@ impl LocalClusterBuilder {
             None => std::env::current_exe()?,
         };
         let (scheduler, threads) = (scheduler.clone(), self.threads());
-        Ok(WorkerProcess { program, scheduler, name, threads })
+        let resources = self.resources.clone();
+        Ok(WorkerProcess { program, scheduler, name, threads, resources })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Worker processes: this program, or another, in its worker role.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::{START_TIMEOUT, until};
 use crate::error::Kind;
-use crate::{Error, Result, role};
+use crate::{Error, Result, resource, role};
 
 /// How long a process may take to end once it is told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -33,6 +34,7 @@ pub(super) struct WorkerProcess {
     pub(super) scheduler: Address,
     pub(super) name: String,
     pub(super) threads: u32,
+    pub(super) resources: BTreeMap<String, f64>,
 }
 
 type Output = BufReader<ChildStdout>;
@@ -65,6 +67,7 @@ impl WorkerProcess {
             .env(role::variable::SCHEDULER_ADDRESS, self.scheduler.as_str())
             .env(role::variable::NTHREADS, self.threads.to_string())
             .env(role::variable::NAME, &self.name)
+            .env(role::variable::RESOURCES, resource::format(&self.resources))
             .env_remove(role::variable::LISTEN)
             .env(role::variable::EXIT_ON_STDIN_CLOSE, "1")
             .stdin(Stdio::piped())

@@ -20,6 +20,7 @@ mod function;
 mod graph;
 mod instruction;
 mod invariants;
+mod log;
 mod placement;
 mod pool;
 mod queueing;

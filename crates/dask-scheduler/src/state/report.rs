@@ -112,6 +112,7 @@ impl SchedulerState {
             WorkerToScheduler::Status(status) => self.status_changed(worker, status),
             WorkerToScheduler::Given { tasks } => self.given(worker, &tasks),
             WorkerToScheduler::Kept { tasks } => self.kept(worker, &tasks),
+            WorkerToScheduler::Logged { records } => self.logged(worker, records),
             WorkerToScheduler::Heartbeat(metrics) => {
                 if let Some(entry) = self.workers.get_mut(worker) {
                     entry.metrics = metrics;

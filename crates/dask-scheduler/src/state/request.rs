@@ -78,6 +78,7 @@ impl SchedulerState {
             },
             Request::Story { key } => Answer::Story(self.story(key.as_str())),
             Request::Explain { key } => Answer::Explanation(self.explain(key.as_str())),
+            Request::WorkerLogs { workers, n } => self.worker_logs(&workers, n),
             Request::Shutdown => {
                 self.answer(asked_by, Answer::Done);
                 let who = self.clients.get(&client).map(|entry| entry.name.as_str());
@@ -152,17 +153,10 @@ impl SchedulerState {
     }
 
     fn keys(&self, names: &[String], keys: impl Fn(&Self, &WorkerEntry) -> Vec<Key>) -> Answer {
-        let mut workers: Vec<WorkerId> = Vec::new();
-        for name in names {
-            let named = self.workers.named(name);
-            if named.is_empty() {
-                return Answer::Refused(Refusal::UnknownWorker(name.clone()));
-            }
-            workers.extend(named);
-        }
-        if names.is_empty() {
-            workers.extend(self.workers.ids());
-        }
+        let workers = match self.asked_for(names) {
+            Ok(workers) => workers,
+            Err(refusal) => return Answer::Refused(refusal),
+        };
         let entries = workers.into_iter().filter_map(|w| self.workers.get(w));
         let keys = entries.map(|entry| (entry.join.address.clone(), keys(self, entry)));
         Answer::Keys(keys.collect())

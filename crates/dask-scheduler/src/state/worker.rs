@@ -6,6 +6,7 @@ use dask_proto::message::{Metrics, WorkerInfo, WorkerJoin, WorkerStatus};
 use dask_proto::{Address, Moment};
 
 use super::function::{FunctionRow, GroupRow, Rank};
+use super::log::WorkerLog;
 use super::stealing::{Standing, Stealable};
 use super::task::Row;
 use super::workload::Workload;
@@ -98,6 +99,8 @@ pub(super) struct WorkerEntry {
     pub(super) status: WorkerStatus,
     pub(super) metrics: Metrics,
     pub(super) finished: BTreeMap<FunctionRow, u64>,
+    /// What was said there.
+    pub(super) log: WorkerLog,
 }
 
 impl WorkerEntry {
@@ -124,6 +127,7 @@ impl WorkerEntry {
             status: WorkerStatus::default(),
             metrics: Metrics::default(),
             finished: BTreeMap::new(),
+            log: WorkerLog::default(),
         }
     }
 
@@ -213,9 +217,11 @@ impl WorkerEntry {
 
     /// Whether it has as much of these resources as a task holds while it runs.
     pub(super) fn supplies(&self, resources: &[(String, f64)]) -> bool {
-        resources.iter().all(|(name, amount)| {
+        resources.iter().all(|(name, _)| {
+            let same = resources.iter().filter(|(other, _)| other == name);
+            let needed: f64 = same.map(|(_, amount)| amount.max(0.0)).sum();
             let supply = self.join.resources.get(name);
-            supply.is_some_and(|supply| supply >= amount)
+            supply.is_some_and(|supply| *supply >= needed)
         })
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 use dask_proto::graph::{Function, TaskOptions, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
 use dask_proto::message::{
-    ClientToScheduler, Located, Metrics, Request, ScatterItem, Submit, WorkerJoin, WorkerStatus,
-    WorkerToScheduler,
+    ClientToScheduler, Located, LogLevel, LogRecord, Metrics, Request, ScatterItem, Submit,
+    WorkerJoin, WorkerStatus, WorkerToScheduler,
 };
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
 use dask_scheduler::WorkStealing;
@@ -74,6 +74,7 @@ impl Script {
                         _ => WorkStealing::Off,
                     };
                 }
+                "log_length" => self.config.log_length = number(value) as usize,
                 "story_len" => self.config.story_len = number(value) as usize,
                 _ => panic!("no setting {name}"),
             }
@@ -119,6 +120,14 @@ impl Script {
             }
             ["cancel!", futures @ ..] => {
                 Request::Cancel { futures: futures_of(futures), force: true }
+            }
+            ["logs", words @ ..] => {
+                let (counts, names): (Vec<_>, Vec<_>) =
+                    words.iter().partition(|word| word.starts_with("n="));
+                Request::WorkerLogs {
+                    workers: strings(&names),
+                    n: counts.first().map(|word| number(pair(word).1)),
+                }
             }
             ["retry", futures @ ..] => Request::Retry { futures: futures_of(futures) },
             ["scatter", words @ ..] => self.scatter(asked, words),
@@ -270,6 +279,7 @@ impl Script {
             ["rejoins", name] => {
                 WorkerToScheduler::Rejoined { task: task(name), run: self.run(name, &[]) }
             }
+            ["logs", texts @ ..] => WorkerToScheduler::Logged { records: log_records(texts) },
             ["lingers", runs] => {
                 WorkerToScheduler::Lingering { runs: runs.parse().expect("a number") }
             }
@@ -382,6 +392,16 @@ fn amounts(text: &str) -> BTreeMap<String, f64> {
         .map(|amount| amount.split_once(':').expect("name:amount"))
         .map(|(name, amount)| (name.to_owned(), amount.parse().expect("an amount")))
         .collect()
+}
+
+/// Lines of one word each, said by the task before the colon if there is one.
+fn log_records(texts: &[&str]) -> Vec<LogRecord> {
+    let record = |text: &&str| {
+        let (by, message) = text.split_once(':').map_or((None, *text), |(by, m)| (Some(by), m));
+        let (message, level) = (message.to_owned(), LogLevel::Print);
+        LogRecord { unix_ns: 0, level, key: by.map(key), message }
+    };
+    texts.iter().map(record).collect()
 }
 
 /// `inc`, or `inc:other` for the same path with another signature.

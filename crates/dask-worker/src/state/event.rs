@@ -1,5 +1,5 @@
 use dask_proto::id::{RunId, TaskId};
-use dask_proto::message::{SchedulerToWorker, ValueAt};
+use dask_proto::message::{LogRecord, SchedulerToWorker, ValueAt};
 use dask_proto::{Payload, TaskError};
 
 use super::instruction::{FlightId, PutId};
@@ -68,6 +68,13 @@ pub enum Event {
     Lost {
         /// The task whose result it was.
         task: TaskId,
+    },
+    /// Tasks or the worker itself said something.
+    Logged {
+        /// What, in order.
+        records: Vec<LogRecord>,
+        /// How many lines the shell had to drop.
+        dropped: u64,
     },
     /// The shell measured the memory of the process.
     Measured {

@@ -38,6 +38,7 @@ impl WorkerState {
             Event::Fetched { flight, results } => self.fetched(flight, results, out),
             Event::FetchFailed { flight } => self.fetch_failed(flight),
             Event::Put { put, values } => self.put(put, values, out),
+            Event::Logged { records, dropped } => self.logged(records, dropped),
             Event::Measured { memory } => self.measured(memory, out),
             Event::Spilled { task } => self.memory.spilled_to_disk(task),
             Event::SpillFailed { task, failure } => {
@@ -47,6 +48,7 @@ impl WorkerState {
             Event::Lost { task } => self.lost(task),
             Event::Timeout => self.timed_out(out),
             Event::Shutdown => {
+                self.tell_last_lines(out);
                 out.tell(WorkerToScheduler::Leaving);
                 out.close("the worker was asked to end".into());
             }
@@ -58,6 +60,7 @@ impl WorkerState {
         }
         self.start(out);
         self.tell_lingering(out);
+        self.tell_lines(out);
     }
 
     fn scheduler_said(&mut self, message: SchedulerToWorker, out: &mut Instructions) {

@@ -142,6 +142,11 @@ impl Instructions {
         self.to_scheduler.push(message);
     }
 
+    /// Whether the scheduler is to be told something.
+    pub(super) fn has_batch(&self) -> bool {
+        !self.to_scheduler.is_empty()
+    }
+
     /// Tells the scheduler of a copy: one message for a run of them.
     pub(super) fn added(&mut self, task: TaskId, nbytes: u64) {
         if let Some(WorkerToScheduler::Added { tasks }) = self.to_scheduler.last_mut() {

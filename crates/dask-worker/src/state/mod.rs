@@ -12,6 +12,7 @@ mod gather;
 mod handle;
 mod instruction;
 mod invariants;
+mod log;
 mod memory;
 mod pool;
 mod resources;
@@ -34,6 +35,7 @@ pub use story::Chapter;
 pub use task::Stage;
 
 use gather::Gather;
+use log::Log;
 use memory::Memory;
 use pool::Pool;
 use resources::Resources;
@@ -74,6 +76,7 @@ pub struct WorkerState {
     missing: BTreeSet<TaskId>,
     /// Transitions to come, within one event.
     work: VecDeque<(TaskId, Next)>,
+    log: Log,
     story: Story,
     memory: Memory,
     next_heartbeat: Moment,
@@ -93,6 +96,7 @@ impl WorkerState {
             cancelled: BTreeMap::new(),
             missing: BTreeSet::new(),
             work: VecDeque::new(),
+            log: Log::default(),
             story: Story::default(),
             memory: Memory::new(config.memory),
             next_heartbeat: Moment::default() + config.heartbeat,
@@ -101,11 +105,12 @@ impl WorkerState {
     }
 
     /// When the state wants to hear [`Event::Measured`] and [`Event::Timeout`]: the next heartbeat
-    /// is due, a peer has taken too long to answer, memory may run out, or the disk is to be tried
-    /// again.
+    /// is due, a peer has taken too long to answer, memory may run out, the disk is to be tried
+    /// again, or lines of logs have waited for long enough.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        let others = [self.gather.next_deadline(), self.memory.next_deadline(self.now)];
+        let (gather, memory) = (self.gather.next_deadline(), self.memory.next_deadline(self.now));
+        let others = [gather, memory, self.log.due()];
         others.into_iter().flatten().chain([self.next_heartbeat]).min()
     }
 

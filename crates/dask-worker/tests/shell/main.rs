@@ -2,6 +2,7 @@
 
 mod fake;
 mod link;
+mod log;
 mod overflow;
 mod pool;
 mod task;

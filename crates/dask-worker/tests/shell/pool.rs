@@ -22,7 +22,7 @@ macro_rules! tasks {
     )*};
 }
 
-tasks!(occupy, leave, leave_and_return, dance);
+tasks!(occupy, occupy_loudly, leave, leave_and_return, dance);
 
 /// Gates that are open.
 static OPEN: Mutex<BTreeSet<i64>> = Mutex::new(BTreeSet::new());
@@ -44,6 +44,14 @@ fn pass(gate: i64) {
 fn occupy(inputs: &mut Inputs) -> Outcome {
     pass(inputs.owned::<i64>(0)?);
     Ok(live(()))
+}
+
+static OCCUPIED: tokio::sync::Notify = tokio::sync::Notify::const_new();
+
+/// The same, and says that it has it.
+fn occupy_loudly(inputs: &mut Inputs) -> Outcome {
+    OCCUPIED.notify_one();
+    occupy(inputs)
 }
 
 /// Waits before the gate outside of the pool.
@@ -147,7 +155,8 @@ async fn a_task_that_is_cancelled_outside_need_not_come_back() {
     let (_scheduler, mut worker) = one_thread().await;
     worker.compute(21, "pool::leave_and_return", call(&[21]), &[]);
     assert_eq!(long_running(&worker.hear().await), Some(TaskId(21)));
-    worker.compute(22, "pool::occupy", call(&[22]), &[]);
+    worker.compute(22, "pool::occupy_loudly", call(&[22]), &[]);
+    within(OCCUPIED.notified()).await;
     open(21);
     worker.say(SchedulerToWorker::Free { tasks: vec![TaskId(21)] });
     within(CANCELLED.notified()).await;

@@ -178,6 +178,9 @@ impl World {
                 },
             },
             17 => self.change_of_pool(),
+            18 if self.random.one_in(3) => {
+                Event::Logged { records: Vec::new(), dropped: self.random.below(3) }
+            }
             18 => Event::Timeout,
             // Nonsense.
             _ => match self.random.below(3) {

@@ -2,7 +2,7 @@
 //! tasks are then (`=`). Several messages of one batch are joined by `;`.
 //!
 //! ```text
-//! config threads=2 GPU=1             a worker, always w0
+//! config threads=2 GPU=1             a worker, always w0; heartbeat=1000 in nanoseconds
 //! peer w2 tcp://10.0.0.2:1
 //! compute t1 run0 fn0 p5 on t7@w2+w3:80 with GPU=1
 //! free t1 t2        acquire t7@w2:80        steal t1/run0 t2/run1        close
@@ -10,6 +10,7 @@
 //! failed t1 run0 | skipped t1 run0 | seceded t1 run0 | rejoining t1 run0
 //! fetched flight0 t7=80 t8=missing t9=failed
 //! unreachable flight0
+//! logs 3 | logs 3x100                so many lines, of so many bytes
 //! put put0 t9:80 | measured 500 | timeout 1000 | lost | shutdown
 //! config memory=600/700/800          bytes: target, spill, pause
 //! spilled t1 | unspilled t1 | gone t1 | unwritten t1 disk|value | unread t1 run0 t7
@@ -22,7 +23,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use dask_proto::graph::Priority;
 use dask_proto::id::{FunctionId, RunId, TaskId, WorkerId};
-use dask_proto::message::{Compute, Dependency, SchedulerToWorker, ValueAt, WorkerToScheduler};
+use dask_proto::message::{
+    Compute, Dependency, LogLevel, LogRecord, SchedulerToWorker, ValueAt, WorkerToScheduler,
+};
 use dask_proto::{Key, Moment, Payload, TaskError, TaskErrorKind};
 use dask_worker::state::{
     Event, FlightId, Instruction, Instructions, MemoryLimits, Outcome, PutId, RunEnded,
@@ -84,7 +87,7 @@ fn config(nthreads: u32, resources: BTreeMap<String, f64>) -> StateConfig {
 
 fn settings_of(text: &str) -> StateConfig {
     let mut resources = BTreeMap::new();
-    let mut nthreads = 1;
+    let (mut nthreads, mut heartbeat) = (1, 1000);
     let mut memory = None;
     for setting in text.split_whitespace() {
         let (name, value) = setting.split_once('=').expect("name=value");
@@ -93,11 +96,14 @@ fn settings_of(text: &str) -> StateConfig {
         } else if name == "memory" {
             let bytes: Vec<_> = value.split('/').map(number).collect();
             memory = Some(MemoryLimits { target: bytes[0], spill: bytes[1], pause: bytes[2] });
+        } else if name == "heartbeat" {
+            heartbeat = number(value);
         } else {
             resources.insert(name.to_owned(), value.parse().expect("a number"));
         }
     }
-    StateConfig { memory, ..config(nthreads, resources) }
+    let heartbeat = Duration::from_nanos(heartbeat);
+    StateConfig { heartbeat, memory, ..config(nthreads, resources) }
 }
 
 fn number(text: &str) -> u64 {
@@ -149,12 +155,27 @@ fn event(line: &str) -> Event {
             });
             Event::Put { put: PutId(number(words[1])), values: values.collect() }
         }
+        "logs" => logged(words[1]),
         "measured" => Event::Measured { memory: number(words[1]) },
         "timeout" => Event::Timeout,
         "lost" => Event::SchedulerLost,
         "shutdown" => Event::Shutdown,
         _ => Event::SchedulerSaid(line.split(';').map(|part| said(part.trim())).collect()),
     }
+}
+
+/// `3x100`: lines of so many bytes, and as many dropped before as the number after a `-` says.
+fn logged(text: &str) -> Event {
+    let (text, dropped) = text.split_once('-').unwrap_or((text, "0"));
+    let (count, length) = text.split_once('x').unwrap_or((text, "5"));
+    let record = |unix_ns: u64| LogRecord {
+        unix_ns,
+        level: LogLevel::Print,
+        key: None,
+        message: "x".repeat(length.parse().expect("a length")),
+    };
+    let records = (0..number(count)).map(record).collect();
+    Event::Logged { records, dropped: number(dropped) }
 }
 
 fn ended(text: &str) -> RunEnded {
@@ -311,6 +332,12 @@ fn told(message: &WorkerToScheduler) -> String {
         WorkerToScheduler::LongRunning { task, run } => format!("long-running {task} {run}"),
         WorkerToScheduler::Rejoined { task, run } => format!("rejoined {task} {run}"),
         WorkerToScheduler::Lingering { runs } => format!("lingering {runs}"),
+        WorkerToScheduler::Logged { records } => {
+            let last = records.last().expect("no empty messages");
+            let text = &last.message[..last.message.len().min(60)];
+            let bytes = last.message.len();
+            format!("logged {} lines, the last of {bytes} bytes: {text}", records.len())
+        }
         WorkerToScheduler::Heartbeat(m) => format!(
             "heartbeat memory={} managed={} spilled={} executing={} ready={} in-flight={}",
             m.memory, m.managed, m.spilled, m.executing, m.ready, m.in_flight

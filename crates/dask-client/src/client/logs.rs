@@ -1,0 +1,92 @@
+//! What tasks and workers had to say.
+
+use std::collections::HashMap;
+use std::future::IntoFuture;
+
+use dask_proto::Address;
+use dask_proto::message::{Answer, LogRecord, Request};
+
+use crate::blocking::block_on;
+use crate::error::Kind;
+use crate::{BoxFuture, Client, Result};
+
+/// A question for logs that is asked when it is awaited: [`Client::get_worker_logs`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing is asked until it is awaited"]
+pub struct WorkerLogs {
+    client: Client,
+    workers: Vec<String>,
+    n: Option<u32>,
+}
+
+impl Client {
+    /// What tasks and workers had to say, by worker, oldest first: Dask's `Client.get_worker_logs`.
+    ///
+    /// That is what tasks [`print`](crate::print()) and [`warn`](crate::warn), and, from workers
+    /// that are processes of their own, what they and their tasks say with `tracing` at level
+    /// `INFO` and above. The scheduler remembers the latest 10,000 lines of each worker that is
+    /// connected; a line arrives there within a tenth of a second or so.
+    ///
+    /// ```
+    /// # use dask_client::{Client, Result, task};
+    /// #[task]
+    /// fn halve(x: i64) -> i64 {
+    ///     dask_client::warn(format_args!("{x} may be odd"));
+    ///     x / 2
+    /// }
+    ///
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// client.submit(halve, 7).await?;
+    /// let logs = client.get_worker_logs().n(100).await?;
+    /// for line in logs.values().flatten() {
+    ///     println!("{:?} {:?} {}", line.level, line.key, line.message);
+    /// }
+    /// # client.close().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When a worker that is asked for is not connected, or the scheduler is gone.
+    pub fn get_worker_logs(&self) -> WorkerLogs {
+        WorkerLogs { client: self.clone(), workers: Vec::new(), n: None }
+    }
+}
+
+impl WorkerLogs {
+    /// Only of these workers: addresses, hosts or names.
+    pub fn workers<W: Into<String>>(mut self, workers: impl IntoIterator<Item = W>) -> Self {
+        self.workers = workers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// At most the latest so many lines of each worker.
+    pub fn n(mut self, n: u32) -> Self {
+        self.n = Some(n);
+        self
+    }
+
+    /// Waits for the answer on this thread.
+    ///
+    /// # Errors
+    /// As [`Client::get_worker_logs`].
+    pub fn block(self) -> Result<HashMap<Address, Vec<LogRecord>>> {
+        block_on(self.into_future())
+    }
+}
+
+impl IntoFuture for WorkerLogs {
+    type Output = Result<HashMap<Address, Vec<LogRecord>>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { client, workers, n } = self;
+            match client.link().ask(Request::WorkerLogs { workers, n }).await? {
+                Answer::Logs(logs) => Ok(logs.into_iter().collect()),
+                _ => Err(Kind::Answer.into()),
+            }
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! What tasks and workers had to say: the latest lines of each worker that is connected.
+
+use std::collections::VecDeque;
+
+use dask_proto::Address;
+use dask_proto::id::WorkerId;
+use dask_proto::limits::{MAX_HEADER_BYTES, MAX_LOG_TEXT_BYTES};
+use dask_proto::message::{Answer, LogRecord, Refusal};
+
+use super::SchedulerState;
+
+/// Bytes of lines that are remembered for one worker, however few lines they are.
+const LOG_BYTES: usize = 4 << 20;
+
+/// Bytes of lines in one answer, all workers together.
+const ANSWER_BYTES: usize = MAX_HEADER_BYTES / 2;
+
+/// The latest lines of one worker, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct WorkerLog {
+    records: VecDeque<LogRecord>,
+    bytes: usize,
+}
+
+impl WorkerLog {
+    /// Remembers a line, and forgets the oldest where there are more than `most`.
+    fn add(&mut self, record: LogRecord, most: usize) {
+        self.bytes += bytes(&record);
+        self.records.push_back(record);
+        while self.records.len() > most || self.bytes > LOG_BYTES {
+            let Some(oldest) = self.records.pop_front() else {
+                return;
+            };
+            self.bytes -= bytes(&oldest);
+        }
+    }
+
+    /// The latest lines, oldest first: at most so many, of at most so many bytes.
+    fn latest(&self, n: usize, mut room: usize) -> Vec<LogRecord> {
+        let fits = |record: &&LogRecord| {
+            let rest = room.checked_sub(bytes(record));
+            room = rest.unwrap_or(0);
+            rest.is_some()
+        };
+        let latest = self.records.iter().rev().take(n).take_while(fits);
+        let mut latest: Vec<_> = latest.cloned().collect();
+        latest.reverse();
+        latest
+    }
+}
+
+impl SchedulerState {
+    /// A worker passes on what was said there.
+    pub(super) fn logged(&mut self, worker: WorkerId, records: Vec<LogRecord>) {
+        let most = self.config.log_length;
+        if let Some(entry) = self.workers.get_mut(worker) {
+            for record in records {
+                // Workers cut their lines a little above the limit; nobody sends longer ones.
+                if record.message.len() <= 2 * MAX_LOG_TEXT_BYTES {
+                    entry.log.add(record, most);
+                }
+            }
+        }
+    }
+
+    /// The latest lines of these workers, or of all.
+    pub(super) fn worker_logs(&self, names: &[String], n: Option<u32>) -> Answer {
+        let workers = match self.asked_for(names) {
+            Ok(workers) => workers,
+            Err(refusal) => return Answer::Refused(refusal),
+        };
+        let room = ANSWER_BYTES / workers.len().max(1);
+        let n = n.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let entries = workers.into_iter().filter_map(|worker| self.workers.get(worker));
+        let logs = entries.map(|entry| (entry.join.address.clone(), entry.log.latest(n, room)));
+        Answer::Logs(logs.collect::<Vec<(Address, _)>>())
+    }
+
+    /// The workers that a client names; all when it names none.
+    pub(super) fn asked_for(&self, names: &[String]) -> Result<Vec<WorkerId>, Refusal> {
+        let mut workers: Vec<WorkerId> = Vec::new();
+        for name in names {
+            let named = self.workers.named(name);
+            if named.is_empty() {
+                return Err(Refusal::UnknownWorker(name.clone()));
+            }
+            workers.extend(named);
+        }
+        if names.is_empty() {
+            workers.extend(self.workers.ids());
+        }
+        Ok(workers)
+    }
+}
+
+/// What a line takes, roughly.
+fn bytes(record: &LogRecord) -> usize {
+    let key = record.key.as_ref().map_or(0, |key| key.as_str().len());
+    64 + key + record.message.len()
+}

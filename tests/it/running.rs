@@ -1,0 +1,168 @@
+//! What a running task can do, and what it holds while it runs.
+
+use dask_client::blocking;
+use dask_client::{Client, LocalCluster, LocalClusterBuilder, LogLevel, rejoin, secede};
+use support::cluster::{Cluster, ONE_THREAD, Over, connect, eventually, run, within};
+use support::running_tasks::{count_aloud, fibonacci, step_aside};
+use support::stage::{Stage, perform};
+use support::tasks::inc;
+
+on_every_transport! {
+    ONE_THREAD:
+    a_task_that_secedes_makes_room_and_rejoins,
+    what_tasks_say_is_found_with_their_keys,
+}
+
+async fn a_task_that_secedes_makes_room_and_rejoins(cluster: &Cluster) {
+    let client = &cluster.client;
+    let stage = Stage::new().await;
+    let aside = client.submit(step_aside, (stage.address(), "aside"));
+    let waiting = stage.entrance().await;
+    assert_eq!(client.submit(inc, 1).await.unwrap(), 2);
+
+    let busy = client.submit(perform, (stage.address(), "busy"));
+    let performer = stage.entrance().await;
+    let next = client.submit(perform, (stage.address(), "next"));
+    waiting.give(7).await;
+    performer.give(8).await;
+    assert_eq!(busy.await.unwrap(), 8);
+    stage.entrance().await.give(9).await;
+    assert_eq!((aside.await.unwrap(), next.await.unwrap()), (7, 9));
+}
+
+/// In processes of their own, where the worker's cluster is the default.
+#[tokio::test]
+async fn tasks_that_wait_for_their_own_tasks_do_not_fill_the_only_thread() {
+    let fixture = Over::Processes(env!("CARGO_BIN_EXE_fixture"));
+    run(fixture, ONE_THREAD, async |cluster| {
+        assert_eq!(cluster.client.submit(fibonacci, 9).await.unwrap(), 34);
+    })
+    .await;
+}
+
+async fn what_tasks_say_is_found_with_their_keys(cluster: &Cluster) {
+    let client = &cluster.client;
+    let future = client.submit(count_aloud, 3);
+    future.wait().await;
+    let of_task = |logs: std::collections::HashMap<_, Vec<dask_client::LogRecord>>| {
+        let lines = logs.into_values().flatten();
+        let lines = lines.filter(|line| line.key.as_ref() == Some(future.key()));
+        lines.map(|line| (line.level, line.message)).collect::<Vec<_>>()
+    };
+    let lines = of_task(client.get_worker_logs().await.unwrap());
+    let printed = (0..3).map(|i| (LogLevel::Print, format!("{i} of 3")));
+    let warned = (LogLevel::Warn, "that was all".to_owned());
+    assert_eq!(lines, printed.chain([warned.clone()]).collect::<Vec<_>>());
+
+    assert_eq!(of_task(client.get_worker_logs().workers(["0"]).n(1).await.unwrap()), [warned]);
+    let error = client.get_worker_logs().workers(["nobody"]).await.unwrap_err();
+    assert!(error.to_string().contains("nobody"), "{error}");
+}
+
+#[test]
+fn only_tasks_secede_and_rejoin() {
+    assert!(secede().unwrap_err().to_string().contains("only a running task"));
+    assert!(rejoin().unwrap_err().to_string().contains("only a running task"));
+}
+
+#[test]
+fn logs_are_read_without_async_too() {
+    let client = blocking::Client::local().unwrap();
+    client.submit(count_aloud, 1).result().unwrap();
+    let logs = client.get_worker_logs().n(1).block().unwrap();
+    let lines: Vec<_> = logs.into_values().flatten().collect();
+    assert_eq!(lines[0].message, "that was all");
+    client.close().unwrap();
+}
+
+async fn with_resources(
+    builder: LocalClusterBuilder,
+    resources: &[(&str, f64)],
+    body: impl AsyncFnOnce(&Client),
+) {
+    let builder = builder.workers(1).threads_per_worker(4).resources(resources.iter().copied());
+    let cluster = within("the start of a cluster", builder.build()).await.unwrap();
+    let client = connect(cluster.address()).await;
+    within("the end of the test", body(&client)).await;
+    client.close().await.unwrap();
+    cluster.close().await;
+}
+
+fn processes() -> LocalClusterBuilder {
+    LocalCluster::builder().program(env!("CARGO_BIN_EXE_fixture"))
+}
+
+async fn two_that_need_the_same_do_not_overlap(client: &Client) {
+    let stage = Stage::new().await;
+    let gpu = client.options().resources([("GPU", 1.0)]);
+    let first = gpu.submit(perform, (stage.address(), "first"));
+    let one = stage.entrance().await;
+    let second = gpu.submit(perform, (stage.address(), "second"));
+    let other = client.submit(perform, (stage.address(), "other"));
+    let two = stage.entrance().await;
+    assert_eq!((one.name.as_str(), two.name.as_str()), ("first", "other"));
+    one.give(1).await;
+    let three = stage.entrance().await;
+    assert_eq!(three.name, "second");
+    two.give(2).await;
+    three.give(3).await;
+    assert_eq!(client.gather((&first, &other, &second)).await.unwrap(), (1, 2, 3));
+}
+
+#[tokio::test]
+async fn two_that_need_the_same_do_not_overlap_in_one_process() {
+    let builder = LocalCluster::builder();
+    with_resources(builder, &[("GPU", 1.0)], two_that_need_the_same_do_not_overlap).await;
+}
+
+#[tokio::test]
+async fn two_that_need_the_same_do_not_overlap_in_worker_processes() {
+    with_resources(processes(), &[("GPU", 1.0)], two_that_need_the_same_do_not_overlap).await;
+}
+
+#[tokio::test]
+async fn a_task_waits_until_all_its_resources_are_free() {
+    with_resources(processes(), &[("GPU", 2.0), ("MEMORY", 10.0)], async |client| {
+        let stage = Stage::new().await;
+        let needing = |gpu, memory| client.options().resources([("GPU", gpu), ("MEMORY", memory)]);
+        let large = needing(1.0, 8.0).submit(perform, (stage.address(), "large"));
+        let one = stage.entrance().await;
+        let too = needing(1.0, 8.0).submit(perform, (stage.address(), "large too"));
+        let small = needing(1.0, 2.0).submit(perform, (stage.address(), "small"));
+        let two = stage.entrance().await;
+        assert_eq!((one.name.as_str(), two.name.as_str()), ("large", "small"));
+        one.give(1).await;
+        let three = stage.entrance().await;
+        assert_eq!(three.name, "large too");
+        two.give(2).await;
+        three.give(3).await;
+        assert_eq!(client.gather((&large, &small, &too)).await.unwrap(), (1, 2, 3));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_asks_for_more_than_any_worker_has_waits_for_one() {
+    with_resources(processes(), &[("GPU", 1.0)], async |client| {
+        let greedy = client.options().resources([("GPU", 2.0)]).submit(inc, 1);
+        // Twice one is more than one, too.
+        let twice = client.options().resources([("GPU", 0.6), ("GPU", 0.6)]).submit(inc, 2);
+        eventually("tasks without a worker", async || {
+            let info = client.scheduler_info().await.unwrap();
+            (info.tasks.get("no-worker") == Some(&2)).then_some(())
+        })
+        .await;
+        assert_eq!(client.submit(inc, 3).await.unwrap(), 4);
+        drop((greedy, twice));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn resources_that_make_no_sense_are_refused() {
+    for (name, amount) in [("GPU", -1.0), ("GPU", f64::NAN), ("a b", 1.0), ("", 1.0)] {
+        let built = LocalCluster::builder().resources([(name, amount)]).build().await;
+        let error = built.unwrap_err().to_string();
+        assert!(error.contains("resource"), "{error}");
+    }
+}
