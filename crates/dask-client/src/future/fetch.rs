@@ -68,43 +68,60 @@ async fn settled(
     errors: Errors,
     payloads: &mut [Option<Payload>],
 ) -> Result<Vec<usize>> {
-    let mut remote = Vec::new();
-    for (position, &index) in wanted.iter().enumerate() {
-        let outcome = match holds[index].outcome() {
-            Some(outcome) => outcome,
-            None => done(link, holds, &wanted[position..], errors).await?,
-        };
-        match outcome {
-            Outcome::Finished(Some(value)) => payloads[index] = Some(value),
-            Outcome::Finished(None) => remote.push(index),
-            outcome if errors == Errors::Skip && is_skipped(&outcome) => {}
-            outcome => return Err(holds[index].error(&outcome).unwrap_or(Kind::Answer.into())),
+    loop {
+        all_done(link, holds, wanted, errors).await?;
+        let mut remote = Vec::new();
+        let mut is_complete = true;
+        for &index in wanted {
+            match holds[index].outcome() {
+                Some(Outcome::Finished(Some(value))) => payloads[index] = Some(value),
+                Some(Outcome::Finished(None)) => remote.push(index),
+                Some(outcome) if errors == Errors::Skip && is_skipped(&outcome) => {}
+                Some(outcome) => {
+                    return Err(holds[index].error(&outcome).unwrap_or(Kind::Answer.into()));
+                }
+                // It was done, and its result was lost meanwhile.
+                None => is_complete = false,
+            }
+        }
+        if is_complete {
+            return Ok(remote);
         }
     }
-    Ok(remote)
 }
 
-/// Waits until the first of these futures is done, or any has failed where that is to be raised.
-async fn done(
+/// Waits until these futures are done, or any has failed where that is to be raised.
+///
+/// The last is waited for first: results come about in the order in which they were submitted, and
+/// waiting for the first would mean to be woken for each of them.
+async fn all_done(
     link: &Link,
     holds: &[Arc<Hold>],
     wanted: &[usize],
     errors: Errors,
-) -> Result<Outcome> {
-    let first = &holds[wanted[0]];
-    loop {
-        // In place before the look around, so that nothing is missed in between.
-        let mut trouble = pin!(link.trouble());
-        trouble.as_mut().enable();
-        if errors == Errors::Raise {
-            first_failure(wanted.iter().map(|&index| &holds[index]))?;
-        }
-        tokio::select! {
-            biased;
-            outcome = first.done() => return Ok(outcome),
-            () = trouble => {}
+) -> Result<()> {
+    let look_around = || match errors {
+        Errors::Raise => first_failure(wanted.iter().map(|&index| &holds[index])),
+        Errors::Skip => Ok(()),
+    };
+    // In place before each look around, so that nothing is missed in between.
+    let mut trouble = pin!(link.trouble());
+    trouble.as_mut().enable();
+    look_around()?;
+    for &index in wanted.iter().rev() {
+        loop {
+            tokio::select! {
+                biased;
+                _ = holds[index].done() => break,
+                () = trouble.as_mut() => {
+                    trouble.set(link.trouble());
+                    trouble.as_mut().enable();
+                    look_around()?;
+                }
+            }
         }
     }
+    Ok(())
 }
 
 fn first_failure<'a>(mut holds: impl Iterator<Item = &'a Arc<Hold>>) -> Result<()> {
