@@ -158,7 +158,8 @@ impl SchedulerState {
     /// What happened to a key: one line per transition, oldest first, as far as it is remembered.
     #[must_use]
     pub fn story(&self, key: &str) -> Vec<String> {
-        self.story.story(key)
+        let current = self.tasks.find(key).map(|row| self.tasks.id(row));
+        self.story.story(key, current)
     }
 
     /// The name of the state of a task, such as `processing`; `None` if it is not known.

@@ -3,7 +3,7 @@
 use dask_proto::id::{RunId, TaskId, WorkerId};
 
 use crate::state::SchedulerState;
-use crate::state::story::Steal;
+use crate::state::story::Step;
 use crate::state::task::{Row, TaskState};
 use crate::state::transition::Goal;
 use crate::state::worker::WorkerEntry;
@@ -19,7 +19,7 @@ impl SchedulerState {
             let Some(row) = self.attempt(worker, *task, *run) else {
                 continue;
             };
-            self.record_steal(row, Steal::Given { victim: worker });
+            self.record_step(row, Step::Given { victim: worker });
             let theft = self.call_off_steal(row);
             let thief = theft.and_then(|theft| theft.thief);
             let goal = match thief.and_then(|thief| self.receiver(row, thief, worker)) {
@@ -41,7 +41,7 @@ impl SchedulerState {
                 continue;
             };
             if self.call_off_steal(row).is_some() {
-                self.record_steal(row, Steal::Kept { victim: worker });
+                self.record_step(row, Step::Kept { victim: worker });
                 if let TaskState::Processing { kept, .. } = &mut self.tasks[row].state {
                     *kept = true;
                 }

@@ -15,7 +15,7 @@ use dask_proto::id::WorkerId;
 
 use super::SchedulerState;
 use super::function::FunctionRow;
-use super::story::Steal;
+use super::story::Step;
 use super::task::{Row, Spec, TaskState};
 use super::worker::WorkerEntry;
 pub(super) use index::{Place, Restriction, Standing, Stealable, Stealing, Theft};
@@ -164,7 +164,7 @@ impl SchedulerState {
     fn ask(&mut self, row: Row, theft: Theft) {
         let task = &self.tasks[row];
         let (priority, id) = (task.priority, (self.tasks.id(row), task.run));
-        self.record_steal(row, Steal::Asked { victim: theft.victim, thief: theft.thief });
+        self.record_step(row, Step::Asked { victim: theft.victim, thief: theft.thief });
         self.stealing.begin(row, theft);
         if let Some(entry) = self.workers.get_mut(theft.victim) {
             entry.not_stealable(priority, row);

@@ -20,7 +20,7 @@ use dask_proto::id::WorkerId;
 use dask_proto::{Payload, TaskError, TaskErrorKind};
 
 use super::SchedulerState;
-use super::story::{Record, Steal};
+use super::story::{Occasion, Step};
 use super::task::{Row, StateName, TaskState};
 
 /// Where a task shall go.
@@ -149,7 +149,7 @@ impl SchedulerState {
     fn impossible(&mut self, row: Row, from: StateName, goal: &Goal) {
         debug_assert!(false, "no transition from {} to {goal:?}", from.as_str());
         let key = self.tasks[row].key.clone();
-        let story = self.story.story(key.as_str()).join("; ");
+        let story = self.story(key.as_str()).join("; ");
         let message = format!(
             "the scheduler knows no transition from {} to {goal:?}; the story of the task: {story}",
             from.as_str()
@@ -297,36 +297,14 @@ impl SchedulerState {
             (TaskState::Memory { holders, .. }, _) => holders.iter().next(),
             _ => None,
         };
-        self.story.push(Record {
-            key: task.key.clone(),
-            from: old.name(),
-            to,
-            worker,
-            at: self.now,
-            stimulus: self.stimulus,
-            cause: self.cause,
-            steal: None,
-        });
+        let step = Step::Moved { from: old.name(), to, worker };
+        self.record_step(row, step);
     }
 
-    /// Notes a step of work stealing in the story of a task.
-    pub(super) fn record_steal(&mut self, row: Row, steal: Steal) {
-        let task = &self.tasks[row];
-        let state = task.state.name();
-        let worker = match task.state {
-            TaskState::Processing { worker, .. } => Some(worker),
-            _ => None,
-        };
-        self.story.push(Record {
-            key: task.key.clone(),
-            from: state,
-            to: state,
-            worker,
-            at: self.now,
-            stimulus: self.stimulus,
-            cause: self.cause,
-            steal: Some(steal),
-        });
+    /// Notes in the story of a task what happened to it.
+    pub(super) fn record_step(&mut self, row: Row, step: Step) {
+        let (at, stimulus, cause) = (self.now, self.stimulus, self.cause);
+        self.story.push(self.tasks.id(row), step, Occasion { at, stimulus, cause });
     }
 
     /// The end of every edge to waiting: counts what is missing and has it computed.
@@ -407,7 +385,9 @@ impl SchedulerState {
         let state = std::mem::replace(&mut self.tasks[row].state, TaskState::Released);
         self.counts[state.name() as usize] -= 1;
         self.record(row, &state, StateName::Forgotten);
+        let id = self.tasks.id(row);
         if let Some(entry) = self.tasks.remove(row) {
+            self.story.end(id, entry.key);
             for dependency in entry.dependencies {
                 self.tasks.forget_dependent(dependency);
                 self.reconsider(dependency);
