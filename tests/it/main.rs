@@ -23,6 +23,7 @@ mod purity;
 mod running;
 mod scatter;
 mod session;
+mod stealing;
 mod submit;
 mod transport;
 mod wait;

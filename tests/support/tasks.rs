@@ -94,3 +94,10 @@ pub async fn later(x: i64) -> i64 {
 pub fn process(_who: &str) -> u32 {
     std::process::id()
 }
+
+/// Adds up many bytes and a number, which takes it so many milliseconds.
+#[task]
+pub fn labour(bytes: &[u8], millis: u64, x: u64) -> u64 {
+    std::thread::sleep(std::time::Duration::from_millis(millis));
+    bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>() + x
+}
