@@ -6,6 +6,7 @@ pub mod counting;
 pub mod fault_tasks;
 pub mod flights;
 pub mod gate;
+pub mod memory_tasks;
 pub mod running_tasks;
 pub mod stage;
 pub mod tasks;

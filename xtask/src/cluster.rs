@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// How many tasks each worker runs at once.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
+    /// The memory that each worker may use, such as 512MiB; results that do not fit go to disk.
+    #[arg(long, value_name = "BYTES")]
+    memory_limit: Option<String>,
     /// The scheduler's port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 8786)]
     port: u16,
@@ -46,6 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         app: &app,
         workers: args.workers,
         threads: args.threads,
+        memory_limit: args.memory_limit.as_deref(),
         port: args.port,
     };
     let mut group = layout.group();
@@ -73,6 +77,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) workers: u16,
     /// Per worker.
     pub(crate) threads: u16,
+    /// Per worker; none unless given.
+    pub(crate) memory_limit: Option<&'a str>,
     /// Of the scheduler; 0 takes a free one.
     pub(crate) port: u16,
 }
@@ -99,6 +105,7 @@ impl Layout<'_> {
             .env("DASK_ROLE", "worker")
             .env("DASK_SCHEDULER_ADDRESS", scheduler)
             .env("DASK_WORKER_NTHREADS", self.threads.to_string())
+            .env("DASK_WORKER_MEMORY_LIMIT", self.memory_limit.unwrap_or("0"))
             .env("DASK_WORKER_NAME", name)
             .env("DASK_EXIT_ON_STDIN_CLOSE", "1");
         command
@@ -179,6 +186,7 @@ mod tests {
             app: Path::new("/t/app"),
             workers: 1,
             threads: 3,
+            memory_limit: None,
             port: 0,
         };
         let command = layout.worker("worker-0", "tcp://127.0.0.1:1");

@@ -67,6 +67,7 @@ fn start_for(example: &str, group: &mut Group, built: &Executables) -> Result<(O
         app: built.get(example)?,
         workers: 2,
         threads: 2,
+        memory_limit: None,
         port: 0,
     };
     let address = cluster::start(group, &layout)?;

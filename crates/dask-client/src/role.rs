@@ -10,6 +10,8 @@
 //! | `DASK_WORKER_NTHREADS` | how many tasks it runs at once; the number of cores unless set |
 //! | `DASK_WORKER_NAME` | its name; its address unless set |
 //! | `DASK_WORKER_RESOURCES` | its abstract resources: `GPU=1 MEMORY=16e9`; none unless set |
+//! | `DASK_WORKER_MEMORY_LIMIT` | the memory it may use, such as `512MiB`; no limit unless set |
+//! | `DASK_WORKER_LOCAL_DIRECTORY` | where results go that do not fit; a temporary one unless set |
 //! | `DASK_WORKER_LISTEN` | the address it listens on; a free port unless set |
 //! | `DASK_EXIT_ON_STDIN_CLOSE` | `1`: end when standard input ends, that is with the parent |
 
@@ -25,6 +27,8 @@ pub(crate) const ROLE: &str = "DASK_ROLE";
 pub(crate) mod variable {
     pub(crate) const SCHEDULER_ADDRESS: &str = "DASK_SCHEDULER_ADDRESS";
     pub(crate) const NTHREADS: &str = "DASK_WORKER_NTHREADS";
+    pub(crate) const MEMORY_LIMIT: &str = "DASK_WORKER_MEMORY_LIMIT";
+    pub(crate) const LOCAL_DIRECTORY: &str = "DASK_WORKER_LOCAL_DIRECTORY";
     pub(crate) const NAME: &str = "DASK_WORKER_NAME";
     pub(crate) const RESOURCES: &str = "DASK_WORKER_RESOURCES";
     pub(crate) const LISTEN: &str = "DASK_WORKER_LISTEN";
@@ -76,11 +80,12 @@ mod worker {
 
     use dask_proto::Address;
     use dask_transport::Transports;
-    use dask_worker::{Config, Worker};
+    use dask_worker::{ByteSize, Config, Worker};
 
     use super::ROLE;
     use super::variable::{
-        EXIT_ON_STDIN_CLOSE, LISTEN, NAME, NTHREADS, RESOURCES, SCHEDULER_ADDRESS,
+        EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT, NAME, NTHREADS, RESOURCES,
+        SCHEDULER_ADDRESS,
     };
     use crate::client::builder::program;
     use crate::driver::describe;
@@ -106,6 +111,9 @@ mod worker {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
         config.nthreads = optional(NTHREADS)?.unwrap_or(cores).max(1);
+        let memory_limit = optional::<ByteSize>(MEMORY_LIMIT)?.map(|ByteSize(bytes)| bytes);
+        config.memory_limit = memory_limit.filter(|bytes| *bytes > 0);
+        config.local_directory = optional(LOCAL_DIRECTORY)?;
         let ends_with_input = take(EXIT_ON_STDIN_CLOSE).as_deref() == Some("1");
         let parent = ends_with_input.then(std::io::stdin);
         take(ROLE);

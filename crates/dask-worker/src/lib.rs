@@ -9,6 +9,7 @@
 
 pub mod state;
 
+mod byte_size;
 mod config;
 mod driver;
 mod error;
@@ -22,6 +23,7 @@ mod spill;
 mod store;
 mod worker;
 
+pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use config::Config;
 pub use error::Error;
 pub use log::Log;

@@ -41,11 +41,11 @@ pub(crate) async fn retry(link: &Arc<Link>, holds: &[Arc<Hold>]) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn ids(holds: &[Arc<Hold>]) -> Vec<FutureId> {
+fn ids(holds: &[Arc<Hold>]) -> Vec<FutureId> {
     holds.iter().map(|hold| hold.id).collect()
 }
 
-pub(super) fn done(answer: Answer) -> Result<()> {
+fn done(answer: Answer) -> Result<()> {
     if answer == Answer::Done { Ok(()) } else { Err(Kind::Answer.into()) }
 }
 

@@ -71,6 +71,8 @@ pub struct LocalClusterBuilder {
     workers: u32,
     threads_per_worker: Option<u32>,
     resources: BTreeMap<String, f64>,
+    memory_limit: Option<u64>,
+    local_directory: Option<PathBuf>,
     processes: bool,
     program: Option<PathBuf>,
     scheduler_address: Option<String>,
@@ -84,6 +86,8 @@ impl LocalCluster {
             workers: 1,
             threads_per_worker: None,
             resources: BTreeMap::new(),
+            memory_limit: None,
+            local_directory: None,
             processes: false,
             program: None,
             scheduler_address: None,
@@ -201,6 +205,21 @@ impl LocalClusterBuilder {
         self
     }
 
+    /// Bytes of memory that each worker may use; unless set, or for 0, there is no limit. Beyond
+    /// 60 % of it a worker's results go to disk, and at 80 % it starts nothing. Workers that are
+    /// threads of one process each count the memory of all of it.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = (bytes > 0).then_some(bytes);
+        self
+    }
+
+    /// Where results go that do not fit in memory: unless set, below the system's directory for
+    /// temporary files.
+    pub fn local_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.local_directory = Some(directory.into());
+        self
+    }
+
     /// Whether workers are processes of their own. They run this program, whose main function must
     /// be marked `#[dask_client::main]`.
     pub fn processes(mut self, processes: bool) -> Self {
@@ -302,6 +321,8 @@ impl LocalClusterBuilder {
             config.name = Some(name);
             config.nthreads = self.threads();
             config.resources = self.resources.clone();
+            config.memory_limit = self.memory_limit;
+            config.local_directory = self.local_directory.clone();
             config.program = program();
             let worker = Worker::connect(config, self.transports.clone()).await?;
             let stopped = until(stopped.clone());
@@ -319,9 +340,15 @@ impl LocalClusterBuilder {
             Some(program) => program.clone(),
             None => std::env::current_exe()?,
         };
-        let (scheduler, threads) = (scheduler.clone(), self.threads());
-        let resources = self.resources.clone();
-        Ok(WorkerProcess { program, scheduler, name, threads, resources })
+        Ok(WorkerProcess {
+            program,
+            scheduler: scheduler.clone(),
+            name,
+            threads: self.threads(),
+            resources: self.resources.clone(),
+            memory_limit: self.memory_limit,
+            local_directory: self.local_directory.clone(),
+        })
     }
 }
 

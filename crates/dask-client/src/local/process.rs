@@ -35,6 +35,8 @@ pub(super) struct WorkerProcess {
     pub(super) name: String,
     pub(super) threads: u32,
     pub(super) resources: BTreeMap<String, f64>,
+    pub(super) memory_limit: Option<u64>,
+    pub(super) local_directory: Option<PathBuf>,
 }
 
 type Output = BufReader<ChildStdout>;
@@ -62,7 +64,14 @@ pub(super) async fn start(
 
 impl WorkerProcess {
     fn spawn(&self) -> Result<(Child, Output)> {
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        // Without a limit here there is none, whatever this process was told.
+        command.env(role::variable::MEMORY_LIMIT, self.memory_limit.unwrap_or(0).to_string());
+        match &self.local_directory {
+            Some(directory) => command.env(role::variable::LOCAL_DIRECTORY, directory),
+            None => command.env_remove(role::variable::LOCAL_DIRECTORY),
+        };
+        let mut child = command
             .env(role::ROLE, "worker")
             .env(role::variable::SCHEDULER_ADDRESS, self.scheduler.as_str())
             .env(role::variable::NTHREADS, self.threads.to_string())

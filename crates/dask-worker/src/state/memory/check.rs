@@ -42,7 +42,7 @@ impl Memory {
         self.check_recent(limits);
         // Memory admission: whatever starts leaves the worker within the pause limit and running,
         // unless it is the one thing that goes on.
-        let is_within = self.committed(flying) <= limits.pause && !self.is_paused;
+        let is_within = self.committed(flying) <= self.available() && !self.is_paused;
         let is_alone = self.started == 1 && started.under_way == 1;
         assert!(self.started == 0 || is_within || is_alone, "more starts than memory admits");
     }

@@ -38,14 +38,14 @@ const WRITES: usize = 8;
 /// Bytes that are under way to disk, unless it is one result alone.
 const WRITE_BYTES: u64 = 64 << 20;
 
-/// Results below this stay in memory: on disk, what is kept about them would take as much.
+/// Results below this stay in memory: what is kept about a file takes as much.
 const SMALLEST: u64 = 1024;
 
 /// How long nothing is written after a disk failed: doubled from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Measurements after which a paused worker with nothing to do and nothing to write goes on, one
-/// step at a time: what fills its memory will not go away by waiting.
+/// step at a time: what fills its memory does not go away by itself.
 const STUCK: u32 = 10;
 
 /// Memory, by task and in all.
@@ -54,6 +54,9 @@ pub(super) struct Memory {
     limits: Option<MemoryLimits>,
     /// Bytes of memory of the process.
     resident: u64,
+    /// Bytes of the process, when it was measured last, that are neither results nor what runs and
+    /// fetches take: code, what tasks allocate, what was freed and kept (Dask's unmanaged memory).
+    unmanaged: u64,
     /// Bytes of results in memory.
     in_memory: u64,
     /// Bytes of results on disk only.
@@ -146,6 +149,7 @@ impl Memory {
         Self {
             limits,
             resident: 0,
+            unmanaged: 0,
             in_memory: 0,
             spilled: 0,
             places: Map::default(),
@@ -327,6 +331,7 @@ impl Memory {
         self.resident = resident;
         self.next_measure = None;
         let limits = self.limits?;
+        self.unmanaged = resident.saturating_sub(self.committed(under_way.flying));
         let is_shrinking = self.excess > 0 && resident > limits.low();
         self.excess = if resident > limits.spill || is_shrinking {
             resident.saturating_sub(limits.low())
@@ -375,9 +380,9 @@ impl Memory {
     /// Whether a task or a fetch that adds so much may start. One that is too large for the worker
     /// may when nothing else goes on and nothing more can go to disk.
     pub(super) fn admits(&mut self, need: u64, under_way: UnderWay, now: Moment) -> bool {
-        let Some(limits) = self.limits else {
+        if !self.is_limited() {
             return true;
-        };
+        }
         let is_failing = self.retry.is_some_and(|retry| retry.at > now);
         let is_alone =
             under_way.is_idle && self.writes == 0 && (self.recent.is_empty() || is_failing);
@@ -389,7 +394,7 @@ impl Memory {
             return goes_on;
         }
         let total = self.committed(under_way.flying).saturating_add(need);
-        let is_admitted = total <= limits.pause || is_alone;
+        let is_admitted = total <= self.available() || is_alone;
         if !is_admitted {
             self.wanted = Some(need);
         }
@@ -412,10 +417,9 @@ impl Memory {
         self.started += 1;
     }
 
-    /// Bytes that fetches may bring in.
+    /// Bytes that tasks and fetches may add.
     pub(super) fn room(&self, flying: u64) -> u64 {
-        let limits = self.limits.map(|limits| limits.pause);
-        limits.map_or(u64::MAX, |pause| pause.saturating_sub(self.committed(flying)))
+        self.available().saturating_sub(self.committed(flying))
     }
 
     /// The next result that is to go to disk.
@@ -432,7 +436,7 @@ impl Memory {
         }
         let goal = self.wanted.map_or(limits.target, |need| {
             let others = self.claimed.saturating_add(flying).saturating_add(need);
-            limits.target.min(limits.pause.saturating_sub(others))
+            limits.target.min(self.available().saturating_sub(others))
         });
         let staying = self.in_memory.saturating_sub(self.write_bytes);
         if staying <= goal && self.excess <= self.write_bytes {
@@ -444,6 +448,12 @@ impl Memory {
         self.writes += 1;
         self.write_bytes += place.nbytes;
         Some(task)
+    }
+
+    /// What there is for results and for what uses them.
+    fn available(&self) -> u64 {
+        let pause = self.limits.map_or(MemoryLimits::NEVER, |limits| limits.pause);
+        if pause == MemoryLimits::NEVER { pause } else { pause.saturating_sub(self.unmanaged) }
     }
 
     /// What is in memory or comes to be there by what has started.
