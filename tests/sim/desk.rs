@@ -6,7 +6,7 @@ use std::time::Duration;
 use dask_proto::Moment;
 use dask_proto::id::{ClientId, FutureId, RequestId, WorkerId};
 use dask_proto::message::{
-    ClientToScheduler, Request, SchedulerToClient, SchedulerToWorker, Welcome,
+    ClientToScheduler, Request, SchedulerToClient, SchedulerToWorker, Welcome, WorkerToScheduler,
 };
 use dask_proto::{Key, TaskErrorKind};
 use dask_scheduler::Config;
@@ -32,6 +32,8 @@ pub(crate) struct Desk {
     pub(crate) state: SchedulerState,
     pub(crate) out: Instructions,
     pub(crate) allowed_failures: u32,
+    /// How many tasks workers gave back for others.
+    pub(crate) given: usize,
     timer: Option<Moment>,
     /// Those that are connected, as far as the scheduler knows.
     pub(crate) peers: BTreeSet<PeerId>,
@@ -58,6 +60,7 @@ impl Desk {
             state: SchedulerState::new(config, address),
             out: Instructions::new(),
             allowed_failures,
+            given: 0,
             timer: None,
             peers: BTreeSet::new(),
             holds: BTreeMap::new(),
@@ -90,7 +93,14 @@ impl Sim {
                 }
                 Event::ClientSaid { client, messages }
             }
-            Up::Worker(messages) => Event::WorkerSaid { worker, messages },
+            Up::Worker(messages) => {
+                let given = messages.iter().map(|message| match message {
+                    WorkerToScheduler::Given { tasks } => tasks.len(),
+                    _ => 0,
+                });
+                self.desk.given += given.sum::<usize>();
+                Event::WorkerSaid { worker, messages }
+            }
             Up::End => {
                 self.forget_peer(peer);
                 if is_client {

@@ -191,6 +191,19 @@ fn run_aloud(seed: u64) {
     }
 }
 
+/// The seeds draw clusters in which some are idle and others have too much to do.
+#[test]
+fn tasks_are_stolen() {
+    let given = |seed| {
+        let mut sim = Sim::new(seed, Trace::Off);
+        sim.run();
+        sim.desk.given
+    };
+    let given: Vec<usize> = (0..40).map(given).collect();
+    let seeds = given.iter().filter(|given| **given > 0).count();
+    assert!(seeds >= 10, "only {seeds} seeds of 40 steal: {given:?}");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     let digest = |seed| match run_seed(seed, Trace::Digest(0)) {

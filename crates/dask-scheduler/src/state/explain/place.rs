@@ -84,8 +84,17 @@ impl SchedulerState {
         } else {
             lines.push(self.ahead(row, on));
         }
+        lines.extend(self.theft(row));
         lines.extend(self.data_there(row, on));
         self.describe_worker(row, on, lines);
+    }
+
+    /// Who is about to take it over.
+    fn theft(&self, row: Row) -> Option<String> {
+        let theft = self.stealing.in_flight().get(&row)?;
+        let thief = theft.thief.map(|thief| self.worker_name(thief));
+        let thief = thief.unwrap_or_else(|| "a worker that is gone by now".to_owned());
+        Some(format!("its worker was asked to give it back for {thief}, and has not answered"))
     }
 
     /// How many tasks its worker takes up first.
