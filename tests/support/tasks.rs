@@ -98,6 +98,7 @@ pub fn process(_who: &str) -> u32 {
 /// Adds up many bytes and a number, which takes it so many milliseconds.
 #[task]
 pub fn labour(bytes: &[u8], millis: u64, x: u64) -> u64 {
+    // sleep: it stands for work that takes this long, and nothing waits for it.
     std::thread::sleep(std::time::Duration::from_millis(millis));
     bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>() + x
 }
