@@ -20,7 +20,7 @@ use serde::de::{DeserializeOwned, SeqAccess};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::{BLOB_PAYLOAD_BYTES, MAX_FRAMES, MAX_HEADER_BYTES, MAX_MESSAGES};
-use crate::payload::{Object, ValueError};
+use crate::payload::{Object, Split, ValueError};
 use crate::{Frames, Payload};
 
 /// Whether live objects may travel in a batch.
@@ -255,9 +255,11 @@ impl Attachments {
                 self.objects.push(object.clone());
                 return Ok(OBJECT);
             }
-            (Payload::Split { head, tail }, _)
-                if head.len() <= Payload::MAX_HEAD_BYTES && tail.len() > BLOB_PAYLOAD_BYTES =>
+            (Payload::Split(split), _)
+                if split.head.len() <= Split::MAX_HEAD_BYTES
+                    && split.tail.len() > BLOB_PAYLOAD_BYTES =>
             {
+                let Split { head, tail } = &**split;
                 self.blob.put_u8(u8::try_from(head.len()).unwrap_or(u8::MAX));
                 self.blob.extend_from_slice(head);
                 self.frames.push(tail.clone());
@@ -286,12 +288,12 @@ impl Attachments {
             OWN_FRAME => self.take_frame(length).map(Payload::Bytes),
             SPLIT => {
                 let head = usize::from(*self.rest.first().ok_or(Absent { length })?);
-                if head > Payload::MAX_HEAD_BYTES || head >= self.rest.len() {
+                if head > Split::MAX_HEAD_BYTES || head >= self.rest.len() {
                     return Err(absent);
                 }
                 self.rest.advance(1);
                 let head = self.rest.split_to(head);
-                Ok(Payload::Split { head, tail: self.take_frame(length)? })
+                Ok(Split { head, tail: self.take_frame(length)? }.into())
             }
             OBJECT => {
                 let object = self.objects.get(self.next_object).ok_or(absent)?;

@@ -31,4 +31,4 @@ pub use failure::{TaskError, TaskErrorKind};
 pub use frames::Frames;
 pub use key::{Key, KeyTooLong};
 pub use moment::Moment;
-pub use payload::{Object, Payload, ValueError};
+pub use payload::{Object, Payload, Split, ValueError};

@@ -15,16 +15,31 @@ use crate::codec;
 pub enum Payload {
     /// The encoded value.
     Bytes(Bytes),
-    /// The encoded value in two pieces, one behind the other: a short head, and elements that lie
-    /// in memory as they are encoded. Neither end of a link copies them.
-    Split {
-        /// At most [`MAX_HEAD_BYTES`](Self::MAX_HEAD_BYTES).
-        head: Bytes,
-        /// The rest.
-        tail: Bytes,
-    },
+    /// The encoded value in two pieces. Boxed: only large values are.
+    Split(Box<Split>),
     /// The value itself, by reference.
     Object(Arc<dyn Object>),
+}
+
+/// An encoded value in two pieces, one behind the other: a short head, and elements that lie in
+/// memory as they are encoded. Neither end of a link copies them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// At most [`MAX_HEAD_BYTES`](Self::MAX_HEAD_BYTES).
+    pub head: Bytes,
+    /// The rest.
+    pub tail: Bytes,
+}
+
+impl Split {
+    /// The longest head, in bytes.
+    pub const MAX_HEAD_BYTES: usize = 64;
+
+    /// Both pieces in one.
+    #[must_use]
+    pub fn joined(&self) -> Bytes {
+        [&self.head[..], &self.tail[..]].concat().into()
+    }
 }
 
 /// A live value that can be encoded when it must leave the process.
@@ -85,9 +100,6 @@ pub enum ValueError {
 }
 
 impl Payload {
-    /// The longest head of a payload in two pieces, in bytes.
-    pub const MAX_HEAD_BYTES: usize = 64;
-
     /// The payload in a form that can leave the process: no object.
     ///
     /// # Errors
@@ -106,7 +118,7 @@ impl Payload {
     pub fn to_bytes(&self) -> Result<Bytes, ValueError> {
         match self {
             Self::Bytes(bytes) => Ok(bytes.clone()),
-            Self::Split { head, tail } => Ok([&head[..], &tail[..]].concat().into()),
+            Self::Split(split) => Ok(split.joined()),
             Self::Object(object) => object.clone().encode()?.to_bytes(),
         }
     }
@@ -122,7 +134,7 @@ impl Payload {
     pub fn nbytes(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Split { head, tail } => (head.len() + tail.len()) as u64,
+            Self::Split(split) => (split.head.len() + split.tail.len()) as u64,
             Self::Object(object) => object.nbytes(),
         }
     }
@@ -131,6 +143,12 @@ impl Payload {
 impl From<Bytes> for Payload {
     fn from(bytes: Bytes) -> Self {
         Self::Bytes(bytes)
+    }
+}
+
+impl From<Split> for Payload {
+    fn from(split: Split) -> Self {
+        Self::Split(Box::new(split))
     }
 }
 
@@ -146,9 +164,7 @@ impl PartialEq for Payload {
         match (self, other) {
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
             (Self::Object(a), Self::Object(b)) => Arc::ptr_eq(a, b),
-            (Self::Split { head, tail }, Self::Split { head: other_head, tail: other_tail }) => {
-                head == other_head && tail == other_tail
-            }
+            (Self::Split(a), Self::Split(b)) => a == b,
             _ => false,
         }
     }
@@ -157,7 +173,7 @@ impl PartialEq for Payload {
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bytes(_) | Self::Split { .. } => write!(f, "<{} bytes>", self.nbytes()),
+            Self::Bytes(_) | Self::Split(_) => write!(f, "<{} bytes>", self.nbytes()),
             Self::Object(object) => write!(f, "<object: {}>", object.type_name()),
         }
     }

@@ -77,7 +77,7 @@ kinds! { u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 }
 #[cfg(test)]
 mod tests {
     use bincode::Options;
-    use dask_proto::Payload;
+    use dask_proto::{Payload, Split};
 
     use super::*;
     use crate::value::take;
@@ -93,7 +93,7 @@ mod tests {
         assert!(decode::<Vec<T>>(&[bytes.as_ref(), &[0]].concat()).is_err());
         let (head, tail) = (bytes.slice(..8), bytes.slice(8..));
         let split = |head: &Bytes, tail: &Bytes| {
-            take::<Vec<T>>(Payload::Split { head: head.clone(), tail: tail.clone() })
+            take::<Vec<T>>(Split { head: head.clone(), tail: tail.clone() }.into())
         };
         assert_eq!(split(&head, &tail), decode::<Vec<T>>(&bytes));
         assert!(split(&head.slice(1..), &tail).is_err());
@@ -128,13 +128,14 @@ mod tests {
         let place = list.as_ptr();
         let encoded = live(list.clone()).encoded().expect("it encodes");
         assert_eq!(take::<Vec<u8>>(encoded), Ok(list.clone()));
-        let Ok(Payload::Split { head, tail }) = live(list).encoded() else {
+        let Ok(Payload::Split(split)) = live(list).encoded() else {
             panic!("a long list is lent, not copied")
         };
-        assert_eq!(tail.as_ptr(), place);
-        let arrived = Bytes::from(tail.to_vec());
+        assert_eq!(split.tail.as_ptr(), place);
+        let arrived = Bytes::from(split.tail.to_vec());
         let place = arrived.as_ptr();
-        let taken = take::<Vec<u8>>(Payload::Split { head, tail: arrived }).expect("a list");
+        let taken =
+            take::<Vec<u8>>(Split { head: split.head, tail: arrived }.into()).expect("a list");
         assert_eq!(taken.as_ptr(), place);
     }
 }

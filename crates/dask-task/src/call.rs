@@ -168,9 +168,7 @@ impl Call {
 /// The arguments of a call, with the dependencies put in.
 pub(crate) fn inputs(body: &Payload, results: &[Payload]) -> Result<Vec<Input>, MalformedCall> {
     let mut flat = match body {
-        Payload::Bytes(_) | Payload::Split { .. } => {
-            read(body.to_bytes().map_err(|_| MalformedCall)?)?
-        }
+        Payload::Bytes(_) | Payload::Split(_) => read(body.to_bytes().map_err(|_| MalformedCall)?)?,
         Payload::Object(object) => {
             let call: Arc<Call> =
                 object.clone().into_any().downcast().map_err(|_| MalformedCall)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bincode::Options;
 use bytes::{BufMut, Bytes, BytesMut};
-use dask_proto::{Object, Payload, ValueError};
+use dask_proto::{Object, Payload, Split, ValueError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -32,7 +32,7 @@ impl<T: Value> Object for Live<T> {
         match elements(&self.0) {
             Some(Elements { length, bytes }) if bytes.len() >= SPLIT_BYTES => {
                 let head = Bytes::copy_from_slice(&length.to_le_bytes());
-                Ok(Payload::Split { head, tail: Bytes::from_owner(Lent(self)) })
+                Ok(Split { head, tail: Bytes::from_owner(Lent(self)) }.into())
             }
             _ => encode(&self.0).map(Payload::Bytes),
         }
@@ -127,16 +127,15 @@ pub fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, ValueErr
 }
 
 /// The value in bytes in two pieces. Elements that nobody else holds become the value in place.
-fn decode_split<T: DeserializeOwned + 'static>(head: &[u8], tail: Bytes) -> Result<T, ValueError> {
+fn decode_split<T: DeserializeOwned + 'static>(mut split: Split) -> Result<T, ValueError> {
     if may_be_bulk::<T>() {
         let mut slot: Option<T> = None;
-        let tail = bulk::decode_split_into(head, tail, &mut slot);
-        return match slot {
-            Some(value) => Ok(value),
-            None => decode(&[head, &tail].concat()),
-        };
+        split.tail = bulk::decode_split_into(&split.head, split.tail, &mut slot);
+        if let Some(value) = slot {
+            return Ok(value);
+        }
     }
-    decode(&[head, &tail].concat())
+    decode(&split.joined())
 }
 
 /// The size of the value in bytes: its encoded size, which is close to its size in memory because
@@ -164,7 +163,7 @@ const fn may_be_bulk<T>() -> bool {
 pub fn shared<T: Value>(payload: &Payload) -> Result<Arc<Live<T>>, ValueError> {
     match payload {
         Payload::Bytes(bytes) => Ok(Arc::new(Live(decode(bytes)?))),
-        Payload::Split { head, tail } => Ok(Arc::new(Live(decode_split(head, tail.clone())?))),
+        Payload::Split(split) => Ok(Arc::new(Live(decode_split(Split::clone(split))?))),
         Payload::Object(object) => {
             let found = object.type_name();
             object.clone().into_any().downcast().map_err(|_| ValueError::Type {
@@ -180,8 +179,8 @@ pub fn shared<T: Value>(payload: &Payload) -> Result<Arc<Live<T>>, ValueError> {
 /// # Errors
 /// When the payload is no value of this type.
 pub fn take<T: Value>(payload: Payload) -> Result<T, ValueError> {
-    if let Payload::Split { head, tail } = payload {
-        return decode_split(&head, tail);
+    if let Payload::Split(split) = payload {
+        return decode_split(*split);
     }
     let shared = shared::<T>(&payload)?;
     drop(payload);

@@ -12,7 +12,7 @@ use dask_proto::limits::{
 use dask_proto::message::{
     ClientToScheduler, VersionRange, decode_hello, decode_welcome, encode_hello, encode_welcome,
 };
-use dask_proto::{Frames, Object, Payload, ValueError};
+use dask_proto::{Frames, Object, Payload, Split, ValueError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -68,8 +68,8 @@ fn a_large_payload_is_not_copied() {
 fn a_payload_in_two_pieces_arrives_as_it_was_and_its_tail_is_not_copied() {
     let head = Bytes::from_static(b"the head");
     let tail = Bytes::from(vec![7; 1 << 20]);
-    let split = Payload::Split { head: head.clone(), tail: tail.clone() };
-    let small = Payload::Split { head, tail: tail.slice(..3) };
+    let split = Payload::from(Split { head: head.clone(), tail: tail.clone() });
+    let small = Payload::from(Split { head, tail: tail.slice(..3) });
     let frames = codec::encode(&[split.clone(), small.clone()], Carriage::Bytes).unwrap();
     assert_eq!(frames.bytes[2].as_ptr(), tail.as_ptr());
     let decoded: Vec<Payload> = codec::decode(frames).unwrap();
@@ -80,7 +80,7 @@ fn a_payload_in_two_pieces_arrives_as_it_was_and_its_tail_is_not_copied() {
 #[test]
 fn a_payload_whose_head_or_tail_is_missing_is_refused() {
     let head = Bytes::from_static(b"the head");
-    let split = Payload::Split { head, tail: vec![7; 1 << 20].into() };
+    let split = Payload::from(Split { head, tail: vec![7; 1 << 20].into() });
     let frames = codec::encode(&[split], Carriage::Bytes).unwrap();
     let without = |index: usize, bytes: Bytes| {
         let mut frames = frames.clone();

@@ -355,7 +355,7 @@ mod tests {
     /// top of this.
     #[test]
     fn a_task_keeps_to_its_budget_of_bytes() {
-        assert!(size_of::<Slot>() <= 272, "{} bytes", size_of::<Slot>());
+        assert!(size_of::<Slot>() <= 232, "{} bytes", size_of::<Slot>());
     }
 
     #[test]

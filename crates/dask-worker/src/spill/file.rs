@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 
 use bytes::Bytes;
-use dask_proto::{Payload, ValueError};
+use dask_proto::{Payload, Split, ValueError};
 use lz4_flex::frame::{BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
 use super::Work;
@@ -121,7 +121,8 @@ fn write_to(file: File, value: &Payload) -> Result<(usize, u64), WriteError> {
     let mut sink = Sink { encoder, error: None, nbytes: 0 };
     let encoded = match value {
         Payload::Bytes(bytes) => sink.write_all(bytes).map_err(WriteError::Disk),
-        Payload::Split { head, tail } => {
+        Payload::Split(split) => {
+            let Split { head, tail } = &**split;
             let written = sink.write_all(head).and_then(|()| sink.write_all(tail));
             written.map_err(WriteError::Disk)
         }
