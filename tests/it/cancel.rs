@@ -15,6 +15,7 @@ on_every_transport! {
     TWO_WORKERS:
     a_task_that_runs_hears_that_it_is_cancelled,
     the_result_of_a_cancelled_task_is_dropped,
+    nothing_waits_for_a_cancelled_task_that_does_not_listen,
     a_cancelled_task_can_be_submitted_again,
     what_another_client_holds_goes_on,
     by_force_it_is_cancelled_for_everybody,
@@ -88,6 +89,17 @@ async fn the_result_of_a_cancelled_task_is_dropped(cluster: &Cluster) {
         (processing == 0).then_some(())
     };
     eventually("workers without tasks", idle).await;
+}
+
+async fn nothing_waits_for_a_cancelled_task_that_does_not_listen(cluster: &Cluster) {
+    let client = &cluster.client;
+    let stage = Stage::new().await;
+    let deaf = client.submit(perform, (stage.address(), "deaf"));
+    let performer = stage.entrance().await;
+    deaf.cancel().await.unwrap();
+    let futures = client.map(inc, 0..50);
+    assert_eq!(client.gather(&futures).await.unwrap(), (1..51).collect::<Vec<i64>>());
+    performer.give(1).await;
 }
 
 async fn a_cancelled_task_can_be_submitted_again(cluster: &Cluster) {

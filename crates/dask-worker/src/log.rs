@@ -1,6 +1,7 @@
 //! What tasks and the worker have to say, on its way to the loop.
 
 use std::fmt::{self, Write as _};
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -134,7 +135,8 @@ impl Subscriber for Recorder {
         event.record(&mut text);
         let message = format!("{}: {}{}", metadata.target(), text.message, text.fields);
         if level <= LogLevel::Warn {
-            eprintln!("{} {message}", metadata.level());
+            // Nobody may listen.
+            let _ = writeln!(std::io::stderr(), "{} {message}", metadata.level());
         }
         self.log.record(level, Context::current().map(|context| context.key), message);
     }
