@@ -237,6 +237,16 @@ impl WorkerState {
         for task in self.gather.line(peer) {
             self.refused(task, peer);
         }
+        // What others are being asked for is not asked of it next, should they not have it.
+        let under_way = self.gather.flights().values().flat_map(|flight| &flight.tasks);
+        for task in under_way {
+            if let Some(entry) = self.tasks.get_mut(task)
+                && matches!(entry.state, TaskState::Flight(_))
+                && entry.holders.remove(&peer)
+            {
+                entry.failed.insert(peer);
+            }
+        }
     }
 
     fn is_on(&self, task: TaskId, flight: FlightId) -> bool {
