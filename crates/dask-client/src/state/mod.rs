@@ -44,6 +44,9 @@ enum Link {
 enum Hold {
     Pending,
     Settled,
+    /// It is over, and kept until the program lets go of it: what is submitted on it until then is
+    /// cancelled too, so the scheduler keeps it in mind as long.
+    Cancelled,
 }
 
 impl ClientState {
@@ -135,21 +138,20 @@ impl ClientState {
     fn said(&mut self, message: SchedulerToClient, out: &mut Instructions) {
         match message {
             SchedulerToClient::InMemory { future, value, .. } => {
-                let known = self.settle(future);
+                let known = self.change(future, Hold::Settled);
                 out.extend(known.then_some(Instruction::Finish { future, value }));
             }
             SchedulerToClient::Erred { futures, error } => {
                 let error: Arc<TaskError> = Arc::from(error);
                 for future in futures {
-                    if self.settle(future) {
+                    if self.change(future, Hold::Settled) {
                         out.push(Instruction::Fail { future, error: error.clone() });
                     }
                 }
             }
             SchedulerToClient::Pending { futures, lost } => {
                 for future in futures {
-                    if let Some(hold) = self.futures.get_mut(future.0) {
-                        *hold = Hold::Pending;
+                    if self.change(future, Hold::Pending) {
                         out.push(Instruction::Reopen { future, lost });
                     }
                 }
@@ -157,7 +159,7 @@ impl ClientState {
             SchedulerToClient::Cancelled { futures, reason } => {
                 let why = Unanswered::Cancelled(reason.into());
                 for future in futures {
-                    if self.futures.remove(future.0).is_some() {
+                    if self.change(future, Hold::Cancelled) {
                         out.push(Instruction::Abandon { future, why: why.clone() });
                     }
                 }
@@ -174,9 +176,10 @@ impl ClientState {
         }
     }
 
-    fn settle(&mut self, future: FutureId) -> bool {
-        let hold = self.futures.get_mut(future.0);
-        hold.map(|hold| *hold = Hold::Settled).is_some()
+    /// Notes what the scheduler said of a future; false if it is over.
+    fn change(&mut self, future: FutureId, to: Hold) -> bool {
+        let hold = self.futures.get_mut(future.0).filter(|hold| **hold != Hold::Cancelled);
+        hold.map(|hold| *hold = to).is_some()
     }
 
     /// The link is gone: nothing that waits for the scheduler waits on. The first end counts.
@@ -186,8 +189,10 @@ impl ClientState {
         }
         self.link = link;
         let Some(why) = self.over() else { return };
-        for (future, _) in self.futures.drain() {
-            out.push(Instruction::Abandon { future: FutureId(future), why: why.clone() });
+        for (future, hold) in self.futures.drain() {
+            if hold != Hold::Cancelled {
+                out.push(Instruction::Abandon { future: FutureId(future), why: why.clone() });
+            }
         }
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_unstable();

@@ -165,6 +165,19 @@ fn a_cancelled_future_is_over() {
     let said = Event::Said(SchedulerToClient::Cancelled { futures, reason });
     assert_eq!(client.on(said), &[abandon(1, Unanswered::Cancelled("by its client".into()))]);
     assert!(client.on(in_memory(1)).is_empty());
+    // The scheduler keeps it in mind until then, for what is submitted on it.
+    let release = ClientToScheduler::Release { futures: vec![FutureId(1)] };
+    assert_eq!(client.on(Event::Released(FutureId(1))), &[Instruction::Send(release)]);
+    assert!(client.on(Event::Released(FutureId(1))).is_empty());
+}
+
+#[test]
+fn a_cancelled_future_does_not_end_again_with_the_connection() {
+    let mut client = Client::default();
+    client.submit([1, 2]);
+    let (futures, reason) = (vec![FutureId(1)], "by its client".to_owned());
+    client.on(Event::Said(SchedulerToClient::Cancelled { futures, reason }));
+    assert_eq!(client.lose(), &[abandon(2, cut())]);
 }
 
 #[test]
