@@ -1,6 +1,6 @@
 //! What there is to compute: every task that any client can ask for, and what it must come to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dask_proto::Key;
@@ -37,6 +37,8 @@ pub(crate) struct Options {
     /// The slots of the only workers that may run it.
     pub(crate) slots: Vec<usize>,
     pub(crate) is_loose: bool,
+    /// Whether it names the hosts of its slots, and so all that are there.
+    pub(crate) by_host: bool,
     pub(crate) needs_gpu: bool,
 }
 
@@ -60,14 +62,22 @@ pub(crate) enum Mishap {
 pub(crate) struct Book {
     pub(crate) specs: Vec<Spec>,
     values: Vec<u64>,
+    /// How many tasks have a key; more than one only by collision.
+    keys: BTreeMap<Key, usize>,
 }
 
 impl Book {
     pub(crate) fn add(&mut self, spec: Spec) -> Page {
         let inputs = spec.dependencies.iter().map(|page| self.values[*page]);
         self.values.push(value(spec.content, inputs));
+        *self.keys.entry(spec.key.clone()).or_default() += 1;
         self.specs.push(spec);
         self.specs.len() - 1
+    }
+
+    /// Whether another task has the same key and is not the same.
+    pub(crate) fn has_twin(&self, page: Page) -> bool {
+        self.keys.get(&self.specs[page].key).is_some_and(|count| *count > 1)
     }
 
     /// What the task comes to: the sequential evaluation of the graph.
@@ -107,6 +117,10 @@ pub(crate) struct Taste {
     pub(crate) odd: usize,
     pub(crate) longest_us: u64,
     pub(crate) largest: usize,
+    /// In percent: tasks with the key of another.
+    pub(crate) twins: usize,
+    /// Whether clients say what is behind a key.
+    pub(crate) digests: bool,
 }
 
 impl Book {
@@ -114,7 +128,7 @@ impl Book {
     pub(crate) fn draw_graph(&mut self, dice: &mut Dice, taste: &Taste) -> Vec<Page> {
         let n = 1 + dice.below(taste.max_tasks);
         let start = self.specs.len();
-        let shape = dice.below(8);
+        let shape = dice.below(10);
         for i in 0..n {
             let new = start..start + i;
             let dependencies = match shape {
@@ -136,6 +150,15 @@ impl Book {
                 3..=5 => Vec::new(),
                 // Chains side by side.
                 6 => i.checked_sub(4).map(|i| start + i).into_iter().collect(),
+                // Layers: each task needs some of the layer below.
+                7 => {
+                    let below = (start + i / 6 * 6).checked_sub(6).filter(|below| *below >= start);
+                    let below = below.map_or(0..0, |first| first..first + 6);
+                    below.filter(|_| dice.chance(40)).collect()
+                }
+                // Few roots that are shared by all others.
+                8 if i >= 3 => (start..start + 3).filter(|_| dice.chance(60)).collect(),
+                8 => Vec::new(),
                 // Anything, the same dependency twice and older graphs included.
                 _ => {
                     let count = dice.below(4);
@@ -179,10 +202,13 @@ impl Book {
             retries: if dice.chance(30) { 2 } else { 0 },
             slots: if dice.chance(odd) { some_slots(dice) } else { Vec::new() },
             is_loose: dice.chance(50),
+            by_host: dice.chance(30),
             needs_gpu: dice.chance(odd),
         };
+        let own = key(if function == 0 { "inc" } else { "other" }, page);
+        let twin = dice.pick(&self.specs).filter(|_| dice.chance(taste.twins));
         Spec {
-            key: key(if function == 0 { "inc" } else { "other" }, page),
+            key: twin.map_or(own, |twin| twin.key.clone()),
             content: mix(page as u64, 1),
             function,
             dependencies,

@@ -1,13 +1,12 @@
-//! What holds between two events for the cluster as a whole, and how a run is judged.
+//! How a run goes and how it is judged.
 
 use std::time::Duration;
 
 use dask_proto::{TaskError, TaskErrorKind};
-use dask_worker::state::Stage;
+use dask_worker::state::WorkerState;
 
 use crate::book::Page;
 use crate::client::Status;
-use crate::desk::Told;
 use crate::sim::{PeerId, Sim};
 
 /// How long the wild part may take, if programs act for so long.
@@ -64,78 +63,39 @@ impl Sim {
         }
     }
 
+    /// Whether nothing is left over: no task, no copy, no future, no thread or resource in use.
     fn is_empty(&self) -> bool {
         let at_work = |process: &crate::process::Process| {
-            let idle = process.state.as_ref().is_some_and(|state| {
-                state.stages().is_empty() && state.cancelled().next().is_none()
-            });
-            !idle || !process.store.is_empty() || !process.active.is_empty()
+            let is_idle = process.state.as_ref().is_some_and(WorkerState::is_idle);
+            !is_idle || !process.store.is_empty() || !process.active.is_empty()
         };
-        !self.processes.values().any(at_work) && self.desk.state.summary().is_empty()
-    }
-
-    /// What the scheduler knows agrees with itself, and with what its clients were told.
-    pub(crate) fn check_scheduler(&self) {
-        if let Err(violation) = self.desk.state.check_invariants() {
-            panic!("{violation}");
-        }
-        if self.events.is_multiple_of(16) {
-            self.check_replicas();
-        }
-        for ((client, future), (key, told)) in &self.desk.holds {
-            let state = self.desk.state.task_state(key.as_str());
-            let agrees = match told {
-                Told::Refused => true,
-                Told::InMemory => state == Some("memory"),
-                Told::Erred => state == Some("erred"),
-                Told::Pending => state.is_some_and(|state| {
-                    let is_data = key.as_str().starts_with("data");
-                    state != "memory" && state != "erred" && (state != "released" || is_data)
-                }),
-            };
-            assert!(
-                agrees,
-                "{client} holds {key} as {future}, heard that it is {told:?}, and it is {state:?}"
-            );
-        }
-    }
-
-    /// A copy that the scheduler counts on is there, unless its worker is out of reach.
-    fn check_replicas(&self) {
-        for (task, worker) in self.desk.state.replicas() {
-            let link = &self.links[&worker.0];
-            let process = self.processes.get(&worker.0);
-            let Some(state) = process.and_then(|process| process.state.as_ref()) else {
-                continue;
-            };
-            let is_reached = !link.up.is_closed() && !link.down.is_closed();
-            assert!(
-                !is_reached || state.stage(task) == Stage::Memory,
-                "the scheduler counts on {task} at {worker}, where it is {}",
-                state.stage(task)
-            );
-        }
+        let is_forgotten = self.desk.state.tasks() == 0 && self.desk.state.futures() == 0;
+        is_forgotten && !self.processes.values().any(at_work)
     }
 
     /// Every failure has a cause among the faults that were drawn.
     pub(crate) fn explain_error(&self, page: Page, error: &TaskError) {
         let closure = self.book.closure(page);
-        let mut causes = closure.iter().copied();
-        let cause = causes.find(|page| self.book.specs[*page].key == error.key);
-        let Some(cause) = cause else {
-            panic!("{} failed because of a stranger: {error}", self.book.specs[page].key);
-        };
+        let is_meant = |page: &&Page| self.book.specs[**page].key == error.key;
+        let causes: Vec<Page> = closure.iter().filter(is_meant).copied().collect();
+        let key = &self.book.specs[page].key;
+        assert!(!causes.is_empty(), "{key} failed because of a stranger: {error}");
+        let is_explained = causes.iter().any(|cause| self.is_explained(*cause, error));
+        assert!(is_explained, "nothing explains this: {error}");
+    }
+
+    fn is_explained(&self, cause: Page, error: &TaskError) -> bool {
         let spec = &self.book.specs[cause];
-        let is_explained = match error.kind {
+        match error.kind {
             TaskErrorKind::Returned => self.failed.contains(&cause),
             TaskErrorKind::KilledWorker => {
                 self.killers.contains(&cause) || self.losses > self.desk.allowed_failures
             }
             TaskErrorKind::NoFunction => spec.function != 0,
             TaskErrorKind::LostData => spec.is_data,
+            TaskErrorKind::KeyCollision => self.book.has_twin(cause),
             _ => false,
-        };
-        assert!(is_explained, "nothing explains this: {error}");
+        }
     }
 
     /// What is stuck, and why, as far as the states can tell.

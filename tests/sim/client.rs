@@ -25,6 +25,7 @@ pub(crate) enum Status {
     /// In memory, and the value was right.
     Checked,
     Failed,
+    Cancelled,
 }
 
 /// A future of a program.
@@ -85,7 +86,8 @@ impl Program {
     /// Whether nothing is left to come.
     pub(crate) fn is_settled(&self) -> bool {
         let mut tickets = self.tickets.values();
-        let settled = |t: &Ticket| matches!(t.status, Status::Checked | Status::Failed);
+        let settled =
+            |t: &Ticket| matches!(t.status, Status::Checked | Status::Failed | Status::Cancelled);
         self.is_welcome && self.todo.is_empty() && self.asked.is_empty() && tickets.all(settled)
     }
 }
@@ -353,15 +355,19 @@ impl Sim {
     }
 
     fn abandon(&mut self, peer: PeerId, future: FutureId, why: &Unanswered) {
-        let program = self.programs.get_mut(&peer);
-        let Some(ticket) = program.and_then(|program| program.forget(future)) else {
+        let Some(page) = self.set_status(peer, future, Status::Cancelled) else {
             return;
         };
-        if let Unanswered::Cancelled(reason) = why {
-            let closure: BTreeSet<Page> = self.book.closure(ticket.page);
-            let is_explained = !closure.is_disjoint(&self.cancelled);
-            let key = &self.book.specs[ticket.page].key;
-            assert!(is_explained, "nobody cancelled {key}: {reason}");
+        let Unanswered::Cancelled(reason) = why else {
+            return;
+        };
+        let closure: BTreeSet<Page> = self.book.closure(page);
+        let is_explained = !closure.is_disjoint(&self.cancelled);
+        let key = &self.book.specs[page].key;
+        assert!(is_explained, "nobody cancelled {key}: {reason}");
+        // Some programs keep it for a while, and submit on it.
+        if self.dice.chance(70) {
+            self.release(peer, future);
         }
     }
 }

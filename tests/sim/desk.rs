@@ -6,13 +6,15 @@ use std::time::Duration;
 use dask_proto::Moment;
 use dask_proto::id::{ClientId, FutureId, RequestId, WorkerId};
 use dask_proto::message::{
-    ClientToScheduler, Request, SchedulerToClient, SchedulerToWorker, Welcome, WorkerToScheduler,
+    ClientToScheduler, Request, SchedulerToClient, SchedulerToWorker, Welcome, WorkerJoin,
+    WorkerToScheduler,
 };
 use dask_proto::{Key, TaskErrorKind};
 use dask_scheduler::Config;
 use dask_scheduler::state::{Event, Instruction, Instructions, Peer, SchedulerState};
 
 use crate::dice::Dice;
+use crate::ledger::Ledger;
 use crate::link::{Down, Up};
 use crate::sim::{Happening, PeerId, Sim};
 
@@ -34,6 +36,13 @@ pub(crate) struct Desk {
     pub(crate) allowed_failures: u32,
     /// How many tasks workers gave back for others.
     pub(crate) given: usize,
+    pub(crate) worker_ttl: Duration,
+    /// The workers that were admitted, and what they offer.
+    pub(crate) workers: BTreeMap<PeerId, WorkerJoin>,
+    /// Workers that said hello and were not answered.
+    joining: BTreeMap<PeerId, WorkerJoin>,
+    /// Futures that their clients let go of.
+    released: BTreeSet<(ClientId, FutureId)>,
     timer: Option<Moment>,
     /// Those that are connected, as far as the scheduler knows.
     pub(crate) peers: BTreeSet<PeerId>,
@@ -61,6 +70,10 @@ impl Desk {
             out: Instructions::new(),
             allowed_failures,
             given: 0,
+            worker_ttl: Duration::from_secs(ttl),
+            workers: BTreeMap::new(),
+            joining: BTreeMap::new(),
+            released: BTreeSet::new(),
             timer: None,
             peers: BTreeSet::new(),
             holds: BTreeMap::new(),
@@ -85,6 +98,7 @@ impl Sim {
             }
             Up::HelloWorker(join) => {
                 self.desk.peers.insert(peer);
+                self.desk.joining.insert(peer, (*join).clone());
                 Event::WorkerJoined { worker, join }
             }
             Up::Client(messages) => {
@@ -93,14 +107,7 @@ impl Sim {
                 }
                 Event::ClientSaid { client, messages }
             }
-            Up::Worker(messages) => {
-                let given = messages.iter().map(|message| match message {
-                    WorkerToScheduler::Given { tasks } => tasks.len(),
-                    _ => 0,
-                });
-                self.desk.given += given.sum::<usize>();
-                Event::WorkerSaid { worker, messages }
-            }
+            Up::Worker(messages) => return self.worker_said(peer, messages),
             Up::End => {
                 self.forget_peer(peer);
                 if is_client {
@@ -115,6 +122,19 @@ impl Sim {
         self.scheduler_handles(event);
     }
 
+    fn worker_said(&mut self, peer: PeerId, messages: Vec<WorkerToScheduler>) {
+        let news = Ledger::news(peer, &messages, &self.desk.state);
+        for message in &messages {
+            self.ledger.hears(peer, message);
+            if let WorkerToScheduler::Given { tasks } = message {
+                self.desk.given += tasks.len();
+            }
+        }
+        let worker = WorkerId(peer);
+        self.scheduler_handles(Event::WorkerSaid { worker, messages });
+        self.ledger.at_most_one_live_run_is_accepted(peer, news, &self.desk.state);
+    }
+
     /// Clients and workers share their numbers.
     fn is_client(&self, peer: PeerId, item: &Up) -> bool {
         matches!(item, Up::HelloClient(_) | Up::Client(_)) || self.clients.contains(&peer)
@@ -122,6 +142,7 @@ impl Sim {
 
     fn forget_peer(&mut self, peer: PeerId) {
         self.desk.peers.remove(&peer);
+        self.lose_worker(peer);
         self.cut_down(peer, self.now);
         self.desk.holds.retain(|(client, _), _| client.0 != peer);
     }
@@ -160,6 +181,9 @@ impl Sim {
                 }
                 Instruction::ToWorker { worker, messages } => {
                     assert!(self.desk.peers.contains(&worker.0), "{worker} is not there");
+                    for message in &messages {
+                        self.ledger.told(worker.0, message);
+                    }
                     self.send_down(worker.0, Down::Worker(messages));
                 }
                 Instruction::Disconnect { peer, reason } => {
@@ -169,11 +193,19 @@ impl Sim {
             }
         }
         self.set_scheduler_timer();
-        self.check_scheduler();
+        self.check_cluster();
+    }
+
+    fn lose_worker(&mut self, peer: PeerId) {
+        self.desk.workers.remove(&peer);
+        self.ledger.lost(peer);
     }
 
     fn welcome(&mut self, peer: PeerId, welcome: Welcome) {
         let is_rejected = matches!(welcome, Welcome::Rejected(_));
+        if let Some(join) = self.desk.joining.remove(&peer).filter(|_| !is_rejected) {
+            self.desk.workers.insert(peer, join);
+        }
         self.send_down(peer, Down::Welcome(welcome));
         if is_rejected {
             self.finish_down(peer);
@@ -183,6 +215,10 @@ impl Sim {
 
     fn disconnect(&mut self, peer: Peer, reason: String) {
         let id = number(peer);
+        if let Peer::Worker(worker) = peer {
+            self.a_worker_in_good_order_is_not_given_up(worker, &reason);
+        }
+        self.lose_worker(id);
         self.losses += 1;
         let close = match peer {
             Peer::Client(_) => Down::Client(vec![SchedulerToClient::Close { reason }]),
@@ -220,6 +256,8 @@ impl Sim {
             ClientToScheduler::Release { futures } => {
                 for future in futures {
                     holds.remove(&(client, *future));
+                    let is_first = self.desk.released.insert((client, *future));
+                    assert!(is_first, "{client} lets go of {future} twice");
                 }
             }
             _ => {}

@@ -101,6 +101,11 @@ impl<T> Lane<T> {
         self.under_way.pop_front().map(|(_, item)| item)
     }
 
+    /// What has been sent and has not arrived.
+    pub(crate) fn under_way(&self) -> impl Iterator<Item = &T> {
+        self.under_way.iter().map(|(_, item)| item)
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }

@@ -6,11 +6,14 @@ use dask_proto::graph::{Function, Priority};
 use dask_proto::id::{FunctionId, RunId, TaskId, WorkerId};
 use dask_proto::message::{Compute, SchedulerToWorker, ValueAt, WorkerJoin, WorkerToScheduler};
 use dask_proto::{Moment, Payload};
-use dask_worker::state::{Event, FlightId, Instructions, PutId, RunEnded, WorkerState};
+use dask_worker::state::{
+    Event, FlightId, Instruction, Instructions, PutId, RunEnded, WorkerState,
+};
 
 use crate::book::{self, Page};
 use crate::call::CallId;
 use crate::link::{Link, Up};
+use crate::memo::Memo;
 use crate::sim::{Happening, PeerId, Sim};
 
 /// One run of one task.
@@ -46,12 +49,38 @@ pub(crate) struct Slot {
     pub(crate) slowest_us: u64,
 }
 
+/// What a state asked for in one round of its worker's loop, in the order in which the shell
+/// carries it out.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    actions: Vec<Instruction>,
+    batch: Vec<WorkerToScheduler>,
+    stored: Vec<PutId>,
+    close: Option<String>,
+}
+
+impl Pending {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Instruction> + use<> {
+        let taken = std::mem::take(self);
+        let batch = Some(taken.batch).filter(|batch| !batch.is_empty());
+        let stored = taken.stored.into_iter();
+        taken
+            .actions
+            .into_iter()
+            .chain(batch.map(Instruction::ToScheduler))
+            .chain(stored.map(|put| Instruction::Stored { put }))
+            .chain(taken.close.map(|reason| Instruction::Close { reason }))
+    }
+}
+
 /// One process.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) slot: usize,
     pub(crate) state: Option<WorkerState>,
-    pub(crate) out: Instructions,
+    out: Instructions,
+    pub(crate) pending: Pending,
+    pub(crate) memo: Memo,
     pub(crate) started: Moment,
     pub(crate) store: BTreeMap<TaskId, u64>,
     pub(crate) functions: BTreeMap<FunctionId, Function>,
@@ -71,6 +100,8 @@ pub(crate) struct Process {
     /// Questions that arrived while it could not answer.
     pub(crate) unanswered: Vec<CallId>,
     pub(crate) is_frozen: bool,
+    /// When it last went on after a freeze.
+    pub(crate) thawed: Moment,
     /// Runs that would have ended while it was frozen.
     pub(crate) late_runs: Vec<RunKey>,
     pub(crate) wake: Option<Moment>,
@@ -85,6 +116,8 @@ impl Process {
             slot,
             state: None,
             out: Instructions::new(),
+            pending: Pending::default(),
+            memo: Memo::default(),
             started: Moment::default(),
             store: BTreeMap::new(),
             functions: BTreeMap::new(),
@@ -100,6 +133,7 @@ impl Process {
             next_put: 0,
             unanswered: Vec::new(),
             is_frozen: false,
+            thawed: Moment::default(),
             late_runs: Vec::new(),
             wake: None,
             timer: None,
@@ -115,8 +149,36 @@ impl Process {
 
     pub(crate) fn handle(&mut self, now: Moment, event: Event) {
         let now = self.clock(now);
-        if let Some(state) = &mut self.state {
-            state.handle(now, event, &mut self.out);
+        let Some(state) = &mut self.state else {
+            return;
+        };
+        self.memo.begin();
+        match &event {
+            Event::SchedulerSaid(messages) => messages.iter().for_each(|m| self.memo.said(m)),
+            Event::FetchFailed { flight } => self.memo.failed(*flight),
+            _ => {}
+        }
+        state.handle(now, event, &mut self.out);
+        for instruction in self.out.drain() {
+            self.take_down(instruction);
+        }
+    }
+
+    fn take_down(&mut self, instruction: Instruction) {
+        match instruction {
+            Instruction::ToScheduler(messages) => self.pending.batch.extend(messages),
+            Instruction::Stored { put } => self.pending.stored.push(put),
+            Instruction::Close { reason } => drop(self.pending.close.get_or_insert(reason)),
+            action => {
+                match &action {
+                    Instruction::Fetch { flight, address, tasks } => {
+                        self.memo.asks(*flight, address, tasks);
+                    }
+                    Instruction::Disconnect { address } => self.memo.gave_up(address),
+                    _ => {}
+                }
+                self.pending.actions.push(action);
+            }
         }
     }
 
@@ -331,6 +393,7 @@ impl Sim {
             return;
         }
         process.wake = None;
+        process.thawed = self.now;
         for run in std::mem::take(&mut process.late_runs) {
             self.schedule(self.now, Happening::RunOver(peer, run));
         }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::sim::Sim;
@@ -16,8 +16,8 @@ const SEEDS: u64 = 60;
 /// How many failures are told of before a run gives up.
 const FAILURES: u64 = 5;
 
-/// The longest seeds take a second or two: one that takes this long never ends.
-const LONGEST: Duration = Duration::from_secs(120);
+/// An event takes far less than a millisecond: one that takes this long never ends.
+const LONGEST: Duration = Duration::from_secs(60);
 
 thread_local! {
     /// What the last panic of this thread said, and where.
@@ -54,7 +54,10 @@ struct Failure {
 
 /// Runs one seed; its trace, or what went wrong.
 fn run_seed(seed: u64, trace: Trace) -> Result<Trace, Failure> {
-    let mut sim = Sim::new(seed, trace);
+    run_sim(Sim::new(seed, trace))
+}
+
+fn run_sim(mut sim: Sim) -> Result<Trace, Failure> {
     let outcome = catch_unwind(AssertUnwindSafe(|| sim.run()));
     outcome.map_err(|_| Failure { check: PANIC.take(), report: sim.report() })?;
     Ok(sim.trace)
@@ -71,6 +74,14 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
+/// A seed that a thread is at, and how far it has come.
+struct Current {
+    seed: u64,
+    pulse: Arc<AtomicU64>,
+    /// What the pulse was when it was last seen to change.
+    seen: (u64, Instant),
+}
+
 /// Some seeds, which threads take one by one.
 struct Seeds {
     first: u64,
@@ -80,8 +91,8 @@ struct Seeds {
     /// After so many failures no more seeds are begun.
     enough: u64,
     failed: Mutex<Vec<u64>>,
-    /// What each thread is at, and since when.
-    current: Vec<Mutex<Option<(u64, Instant)>>>,
+    /// What each thread is at.
+    current: Vec<Mutex<Option<Current>>>,
     started: Instant,
 }
 
@@ -110,8 +121,10 @@ impl Seeds {
                 *locked(&self.current[thread]) = None;
                 return;
             }
-            *locked(&self.current[thread]) = Some((seed, Instant::now()));
-            if let Err(failure) = run_seed(seed, Trace::Off) {
+            let sim = Sim::new(seed, Trace::Off);
+            let (pulse, seen) = (sim.pulse.clone(), (0, Instant::now()));
+            *locked(&self.current[thread]) = Some(Current { seed, pulse, seen });
+            if let Err(failure) = run_sim(sim) {
                 let mut failed = locked(&self.failed);
                 println!("\nseed {seed} failed: {}", failure.check);
                 failure.report.iter().for_each(|line| println!("{line}"));
@@ -150,11 +163,16 @@ impl Seeds {
     fn watch(&self) {
         let longest = number("SIM_LONGEST_S").map_or(LONGEST, Duration::from_secs);
         for current in &self.current {
-            let Some((seed, since)) = *locked(current) else {
+            let mut current = locked(current);
+            let Some(current) = &mut *current else {
                 continue;
             };
-            if since.elapsed() > longest {
-                println!("\nseed {seed} failed: it does not end ({longest:?})");
+            let pulse = current.pulse.load(Ordering::Relaxed);
+            if current.seen.0 != pulse {
+                current.seen = (pulse, Instant::now());
+            }
+            if current.seen.1.elapsed() > longest {
+                println!("\nseed {} failed: an event does not end ({longest:?})", current.seed);
                 std::process::exit(1);
             }
         }

@@ -1,6 +1,8 @@
 //! The whole cluster in one thread: an agenda of things that happen, and who they happen to.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dask_proto::Moment;
@@ -12,6 +14,7 @@ use crate::call::{Call, CallId, Reply};
 use crate::client::Program;
 use crate::desk::Desk;
 use crate::dice::Dice;
+use crate::ledger::Ledger;
 use crate::link::{Down, Link, Up};
 use crate::process::{Process, RunKey, Slot};
 use crate::trace::Trace;
@@ -41,6 +44,7 @@ pub(crate) enum Happening {
     Thaw(PeerId),
     Restart(usize),
     NewClient,
+    Acquire,
 }
 
 /// The cluster.
@@ -70,9 +74,13 @@ pub(crate) struct Sim {
     pub(crate) killers: BTreeSet<Page>,
     /// Tasks that somebody cancelled.
     pub(crate) cancelled: BTreeSet<Page>,
+    /// Who was given what, and what came of it.
+    pub(crate) ledger: Ledger,
     /// Workers that the scheduler lost.
     pub(crate) losses: u32,
     pub(crate) events: u64,
+    /// The same, for those who watch.
+    pub(crate) pulse: Arc<AtomicU64>,
     pub(crate) trace: Trace,
 }
 
@@ -82,8 +90,11 @@ impl Sim {
         let mut dice = Dice::new(seed);
         let weather = Weather::draw(&mut dice);
         let slots = draw_slots(&mut dice, &weather);
+        let twins = if dice.chance(25) { 5 } else { 0 };
         let taste = Taste {
             slots: slots.len(),
+            twins,
+            digests: twins > 0 || dice.chance(50),
             max_tasks: if dice.chance(10) { 120 } else { 4 << dice.below(4) },
             odd: if dice.chance(50) { 0 } else { 10 },
             longest_us: 100 << dice.below(15),
@@ -111,8 +122,10 @@ impl Sim {
             failed: BTreeSet::new(),
             killers: BTreeSet::new(),
             cancelled: BTreeSet::new(),
+            ledger: Ledger::default(),
             losses: 0,
             events: 0,
+            pulse: Arc::default(),
             trace,
         };
         sim.open();
@@ -131,6 +144,9 @@ impl Sim {
         }
         if self.weather.faults > 0 {
             self.schedule_fault();
+        }
+        if self.weather.acquires {
+            self.schedule(self.now, Happening::Acquire);
         }
     }
 
@@ -152,6 +168,7 @@ impl Sim {
         };
         self.now = at;
         self.events += 1;
+        self.pulse.store(self.events, Ordering::Relaxed);
         match happening {
             Happening::ArriveDown(peer) => self.arrive_down(peer),
             Happening::ArriveUp(peer) => self.arrive_up(peer),
@@ -171,6 +188,7 @@ impl Sim {
             Happening::Thaw(peer) => self.thaw(peer),
             Happening::Restart(slot) => self.start_process(slot),
             Happening::NewClient => self.start_program(),
+            Happening::Acquire => self.acquire(),
         }
         true
     }
@@ -278,7 +296,7 @@ impl Sim {
 }
 
 fn draw_slots(dice: &mut Dice, weather: &Weather) -> Vec<Slot> {
-    let n = if dice.chance(5) { 50 } else { 1 + dice.below(6) };
+    let n = if dice.chance(5) { 7 + dice.below(44) } else { 1 + dice.below(6) };
     (0..n)
         .map(|i| {
             let has_all = i == 0 || dice.chance(70);

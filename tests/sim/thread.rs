@@ -15,7 +15,7 @@ use crate::sim::{Happening, PeerId, Sim};
 impl Sim {
     /// Carries out all that a worker's state asked for.
     pub(crate) fn carry_out(&mut self, peer: PeerId, process: &mut Process) {
-        for instruction in process.out.drain() {
+        for instruction in process.pending.drain() {
             self.note(|| format!("{peer} shall {instruction:?}"));
             match instruction {
                 Instruction::Store { task, value } => {
@@ -60,11 +60,7 @@ impl Sim {
         let defined = process.functions.get(&compute.function);
         let expected = book::function(spec.function);
         assert_eq!(defined, Some(&expected), "{peer} calls something else");
-        assert!(
-            self.has_function(process.slot, spec.function),
-            "{} went to a worker without its function",
-            spec.key
-        );
+        self.restrictions_are_kept(job.page, process.slot);
         let run = (compute.task, compute.run);
         process.running.insert(run, false);
         let place = (compute.priority, compute.task, compute.run);
@@ -176,6 +172,9 @@ impl Sim {
             duration_ns: u64::try_from(duration).unwrap_or(u64::MAX).max(1),
             outcome,
         };
+        if matches!(ended.outcome, Outcome::Done { .. }) {
+            self.ledger.completed(peer, run);
+        }
         if let Some(process) = self.processes.get_mut(&peer) {
             process.ended.push(ended);
         }

@@ -136,19 +136,26 @@ impl Sim {
             future: program.new_future(page),
             key: spec.key.clone(),
             function: FunctionId(spec.function),
-            content: None,
+            content: self.taste.digests.then(|| u128::from(spec.content).to_le_bytes()),
             dependencies,
             body: Payload::Bytes((page as u64).to_le_bytes().to_vec().into()),
         })
     }
 
     fn task_options(&self, options: &Options) -> TaskOptions {
-        let names = options.slots.iter().map(|slot| &self.slots[*slot].join);
+        let names = options.slots.iter().map(|slot| {
+            let join = &self.slots[*slot].join;
+            match options.by_host {
+                true => join.address.host().to_owned(),
+                false if slot % 2 == 0 => join.address.to_string(),
+                false => join.name.clone(),
+            }
+        });
         let gpu = options.needs_gpu.then(|| ("GPU".to_owned(), 1.0));
         TaskOptions {
             priority: options.priority,
             retries: options.retries,
-            workers: names.map(|join| join.name.clone()).collect(),
+            workers: names.collect(),
             allow_other_workers: options.is_loose,
             resources: gpu.into_iter().collect(),
             actor: false,
@@ -211,6 +218,10 @@ impl Sim {
 
     fn subscribe(&mut self, peer: PeerId) {
         let page = self.dice.below(self.book.specs.len());
+        // Whoever asks by key gets whatever has it.
+        if self.book.has_twin(page) {
+            return;
+        }
         let Some(program) = self.programs.get_mut(&peer) else {
             return;
         };

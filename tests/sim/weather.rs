@@ -1,6 +1,6 @@
 //! What goes wrong around the cluster.
 
-use dask_proto::message::Welcome;
+use dask_proto::message::{Dependency, SchedulerToWorker, Welcome};
 
 use crate::book::{self, FUNCTIONS};
 use crate::dice::Dice;
@@ -24,6 +24,8 @@ pub(crate) struct Weather {
     /// Clients at the start, at most, and how often each acts.
     pub(crate) clients: usize,
     pub(crate) acts: usize,
+    /// Whether workers are told to copy results that they do not need.
+    pub(crate) acquires: bool,
     /// The longest pause between two acts.
     pub(crate) pause_us: u64,
 }
@@ -41,6 +43,7 @@ impl Weather {
             slow_links: if dice.chance(30) { 30 } else { 0 },
             clients: 1 + dice.below(4),
             acts: 12,
+            acquires: dice.chance(30),
             pause_us: 1_000 << dice.below(12),
         }
     }
@@ -77,6 +80,28 @@ impl Sim {
             (94..=96, ..) => self.schedule(self.now, Happening::NewClient),
             _ => {}
         }
+    }
+
+    /// Some worker is told to copy some result, as if its scheduler wanted more copies.
+    pub(crate) fn acquire(&mut self) {
+        if !self.is_wild {
+            return;
+        }
+        let at = self.now + self.dice.micros(1_000, 4 * self.weather.longest_calm_us);
+        self.schedule(at, Happening::Acquire);
+        let copies: Vec<_> = self.desk.state.replicas().collect();
+        let workers: Vec<PeerId> = self.desk.workers.keys().copied().collect();
+        let copy = self.dice.pick(&copies).copied();
+        let (Some((task, holder)), Some(worker)) = (copy, self.dice.pick(&workers)) else {
+            return;
+        };
+        let Some(join) = self.desk.workers.get(&holder.0) else {
+            return;
+        };
+        let peer = SchedulerToWorker::Peer { id: holder, address: join.address.clone() };
+        let dependency = Dependency { task, nbytes: 1, holders: vec![holder] };
+        let acquire = SchedulerToWorker::Acquire { dependencies: vec![dependency] };
+        self.send_down(*worker, Down::Worker(vec![peer, acquire]));
     }
 
     /// One direction of a link goes dead, and nobody hears of it for a while.

@@ -67,6 +67,7 @@ impl SchedulerState {
             self.waiters_are_counted(task)?;
             self.dependents_are_counted(row, task)?;
             self.waiting_tasks_miss_something(task)?;
+            self.what_is_waited_for_is_under_way(task)?;
             self.running_tasks_have_their_dependencies(task)?;
             self.states_and_indexes_agree(row, task)?;
             self.holds_are_mutual(row, task)?;
@@ -130,6 +131,16 @@ impl SchedulerState {
         let absent = dependencies.filter(|state| !state.is_memory()).count();
         let rule = "a waiting task counts its dependencies that are not in memory";
         ensure!(absent == *missing as usize && absent > 0, rule, task)
+    }
+
+    fn what_is_waited_for_is_under_way(&self, task: &TaskEntry) -> Check {
+        let is_under_way = |row: &Row| {
+            let state = &self.tasks[*row].state;
+            state.is_memory() || state.is_active() || self.is_announced(*row)
+        };
+        let waits = task.state.name() == StateName::Waiting;
+        let rule = "what a task waits for is on its way";
+        ensure!(!waits || task.dependencies.iter().all(is_under_way), rule, task)
     }
 
     fn running_tasks_have_their_dependencies(&self, task: &TaskEntry) -> Check {

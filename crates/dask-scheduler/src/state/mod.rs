@@ -43,7 +43,7 @@ mod workload;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use dask_proto::graph::Priority;
-use dask_proto::id::{ClientId, StimulusId, TaskId, WorkerId};
+use dask_proto::id::{ClientId, RunId, StimulusId, TaskId, WorkerId};
 use dask_proto::message::{Rejection, Welcome};
 use dask_proto::{Address, Moment};
 
@@ -176,6 +176,41 @@ impl SchedulerState {
             let holders = task.holders().into_iter().flat_map(|holders| holders.iter());
             holders.map(move |worker| (self.tasks.id(row), worker))
         })
+    }
+
+    /// How many tasks it knows. For tests and simulations.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.tasks.iter().count()
+    }
+
+    /// Whether it counts on a worker's copy of a result. For tests and simulations.
+    #[must_use]
+    pub fn has_copy(&self, task: TaskId, worker: WorkerId) -> bool {
+        let holders = self.tasks.row(task).and_then(|row| self.tasks[row].holders());
+        holders.is_some_and(|holders| holders.contains(worker))
+    }
+
+    /// Every task that a worker is to compute, with the attempt that counts. For tests and
+    /// simulations.
+    pub fn assignments(&self) -> impl Iterator<Item = (TaskId, RunId, WorkerId)> + '_ {
+        self.tasks.iter().filter_map(|(row, task)| match task.state {
+            TaskState::Processing { worker, .. } => Some((self.tasks.id(row), task.run, worker)),
+            _ => None,
+        })
+    }
+
+    /// Whether a worker is given tasks. For tests and simulations.
+    #[must_use]
+    pub fn takes_tasks(&self, worker: WorkerId) -> bool {
+        self.workers.get(worker).is_some_and(worker::WorkerEntry::takes_tasks)
+    }
+
+    /// How many futures of clients have a meaning, those that stand for nothing included. For
+    /// tests and simulations.
+    #[must_use]
+    pub fn futures(&self) -> usize {
+        self.clients.values().map(|client| client.futures.len()).sum()
     }
 
     /// One line for every task, in the order of their keys: its key, its state and where it is.

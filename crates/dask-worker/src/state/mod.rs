@@ -121,6 +121,24 @@ impl WorkerState {
         entry.map_or(Stage::Released, |entry| entry.state.stage())
     }
 
+    /// The attempt at a task that is to be made here or is under way, and counts.
+    #[must_use]
+    pub fn run(&self, task: TaskId) -> Option<RunId> {
+        self.tasks.get(&task).and_then(|entry| entry.state.run())
+    }
+
+    /// The fetches that are under way.
+    pub fn flights(&self) -> impl Iterator<Item = FlightId> + '_ {
+        self.gather.flights().keys().copied()
+    }
+
+    /// Whether nothing is held, asked for, run or kept for anything.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let is_empty = self.tasks.is_empty() && self.cancelled.is_empty();
+        is_empty && self.memory.in_memory() == 0 && self.resources.are_free()
+    }
+
     /// Every task that the worker knows, by id.
     #[must_use]
     pub fn stages(&self) -> BTreeMap<TaskId, Stage> {

@@ -191,6 +191,13 @@ impl Resources {
         })
     }
 
+    /// Whether nothing runs and no resource is in use.
+    pub(super) fn are_free(&self) -> bool {
+        // Sums of fractions are a little off.
+        let is_free = |used: &f64| used.abs() < 1e-6;
+        self.handed == 0 && self.handed_ns == 0 && self.used.values().all(is_free)
+    }
+
     /// Runs on the threads or handed to them.
     pub(super) fn handed(&self) -> usize {
         self.handed
