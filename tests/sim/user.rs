@@ -34,7 +34,8 @@ impl Sim {
             0..=34 => self.draw_work(peer),
             35..=54 => self.release_some(peer),
             55..=69 => self.submit_part(peer),
-            70..=76 => self.ask_about_some(peer),
+            70..=73 => self.ask_about_some(peer),
+            74..=76 => self.ask_for_copies(peer),
             77..=83 => self.subscribe(peer),
             84..=91 => self.scatter(peer),
             92..=95 => self.fire_and_forget(peer),
@@ -200,6 +201,28 @@ impl Sim {
             7 => Request::WaitForWorkers { n: 1 },
             8 => Request::SchedulerInfo,
             _ => Request::WhoHas { keys: Vec::new() },
+        };
+        self.ask_scheduler(peer, request);
+    }
+
+    /// Has results copied or moved, or workers leave.
+    fn ask_for_copies(&mut self, peer: PeerId) {
+        let futures = self.some_futures(peer, 4);
+        let some = |dice: &mut crate::dice::Dice| {
+            dice.chance(70).then(|| u32::try_from(1 + dice.below(3)).expect("small"))
+        };
+        let workers = if self.dice.chance(70) {
+            Vec::new()
+        } else {
+            vec![format!("worker-{}", self.dice.below(self.slots.len()))]
+        };
+        let request = match self.dice.below(10) {
+            0..=4 => Request::Replicate { futures, n: some(&mut self.dice), workers },
+            5..=7 => {
+                let futures = if self.dice.chance(50) { futures } else { Vec::new() };
+                Request::Rebalance { futures, workers }
+            }
+            _ => Request::RetireWorkers { workers, n: some(&mut self.dice) },
         };
         self.ask_scheduler(peer, request);
     }

@@ -16,6 +16,8 @@
 //! client inside async code, and everything that takes futures takes blocking ones too. Called on
 //! a thread that drives an async runtime, a verb that blocks panics, as it would stop the runtime.
 
+mod copies;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::future::IntoFuture;

@@ -54,6 +54,7 @@ mod submit;
 pub use client::Client;
 pub use client::builder::ClientBuilder;
 pub use client::control::fire_and_forget;
+pub use client::copies::{Rebalance, Replicate, RetireWorkers};
 pub use client::explanation::Explanation;
 pub use client::logs::WorkerLogs;
 pub use client::options::Options;

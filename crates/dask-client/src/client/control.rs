@@ -41,11 +41,11 @@ pub(crate) async fn retry(link: &Arc<Link>, holds: &[Arc<Hold>]) -> Result<()> {
     Ok(())
 }
 
-fn ids(holds: &[Arc<Hold>]) -> Vec<FutureId> {
+pub(super) fn ids(holds: &[Arc<Hold>]) -> Vec<FutureId> {
     holds.iter().map(|hold| hold.id).collect()
 }
 
-fn done(answer: Answer) -> Result<()> {
+pub(super) fn done(answer: Answer) -> Result<()> {
     if answer == Answer::Done { Ok(()) } else { Err(Kind::Answer.into()) }
 }
 

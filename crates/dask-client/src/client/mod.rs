@@ -3,6 +3,7 @@
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod builder;
 pub(crate) mod control;
+pub(crate) mod copies;
 pub(crate) mod explanation;
 pub(crate) mod logs;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
