@@ -261,6 +261,8 @@ fn tiny_tasks_are_fed_to_workers_ever_further_ahead() {
         computes.filter(|(w, _)| *w == WorkerId(worker)).count()
     };
     assert_eq!((given(2), given(3)), (10_000, 10_000));
+    large.work();
+    assert!(large.steals.is_empty(), "tiny tasks are not worth a word: {:?}", large.steals.len());
 }
 
 #[test]
