@@ -281,10 +281,17 @@ impl SchedulerState {
     /// nothing is left to do. Then what is unevenly spread is evened out.
     fn settle(&mut self) {
         self.settle_agenda();
-        while self.hand_out_queued() || self.run_errands() {
+        loop {
+            while self.hand_out_queued() || self.run_errands() {
+                self.settle_agenda();
+            }
+            self.balance();
+            // What is to be taken from a worker can leave it with room for more.
+            if !self.hand_out_queued() {
+                return;
+            }
             self.settle_agenda();
         }
-        self.balance();
     }
 
     fn client_joined(&mut self, client: ClientId, name: String) {
