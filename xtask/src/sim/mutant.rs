@@ -1,5 +1,6 @@
 //! Runs the simulation with states that are broken on purpose.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -75,14 +76,38 @@ impl std::fmt::Display for Row<'_> {
 fn copy_workspace() -> Result<PathBuf> {
     let from = root();
     let to = target_dir().join("mutants");
-    for path in files(&from)? {
-        let is_needed = !path.contains('/') || FOLDERS.iter().any(|f| path.starts_with(f));
-        if is_needed && from.join(&path).is_file() {
-            let content = read(&from.join(&path))?;
-            write_if_new(&to.join(&path), &content)?;
-        }
+    let is_needed = |path: &String| {
+        let is_inside = !path.contains('/') || FOLDERS.iter().any(|f| path.starts_with(f));
+        is_inside && from.join(path).is_file()
+    };
+    let needed: BTreeSet<String> = files(&from)?.into_iter().filter(is_needed).collect();
+    for folder in FOLDERS {
+        remove_others(&to, Path::new(folder), &needed)?;
+    }
+    for path in needed {
+        let content = read(&from.join(&path))?;
+        write_if_new(&to.join(&path), &content)?;
     }
     Ok(to)
+}
+
+/// Removes what an earlier copy had and this one has not: a module that moved is not there twice.
+fn remove_others(root: &Path, folder: &Path, needed: &BTreeSet<String>) -> Result<()> {
+    let full = root.join(folder);
+    let Ok(entries) = std::fs::read_dir(&full) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let path = folder.join(entry.file_name());
+        let full = root.join(&path);
+        if full.is_dir() {
+            remove_others(root, &path, needed)?;
+        } else if !needed.contains(&*path.to_string_lossy()) {
+            let removed = std::fs::remove_file(&full);
+            removed.map_err(|source| Error::Write { path: full, source })?;
+        }
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
