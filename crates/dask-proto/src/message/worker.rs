@@ -190,6 +190,11 @@ pub enum WorkerToScheduler {
         /// The results.
         tasks: Vec<TaskId>,
     },
+    /// Results that were here cannot be read back from disk: no copies of them are here any more.
+    Lost {
+        /// The results.
+        tasks: Vec<TaskId>,
+    },
 }
 
 /// What a worker measures about itself.

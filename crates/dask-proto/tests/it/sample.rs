@@ -335,6 +335,7 @@ pub(crate) fn worker_to_scheduler() -> Vec<WorkerToScheduler> {
         WorkerToScheduler::Rejoined { task, run },
         WorkerToScheduler::Lingering { runs: 3 },
         WorkerToScheduler::Removed { tasks: vec![TaskId(9), TaskId(10)] },
+        WorkerToScheduler::Lost { tasks: vec![TaskId(9)] },
     ]
 }
 

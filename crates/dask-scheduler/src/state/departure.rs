@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use dask_proto::id::WorkerId;
+use dask_proto::id::{TaskId, WorkerId};
 use dask_proto::{Address, TaskError, TaskErrorKind};
 
 use super::SchedulerState;
@@ -45,6 +45,15 @@ impl SchedulerState {
             self.recommend(row, Goal::Waiting);
         }
         self.rejudge_queued();
+    }
+
+    /// A worker cannot read back from its disk what it had.
+    pub(super) fn copies_lost(&mut self, worker: WorkerId, tasks: &[TaskId]) {
+        for task in tasks {
+            if let Some(row) = self.tasks.row(*task) {
+                self.lose_copy(row, worker);
+            }
+        }
     }
 
     /// Notes that a worker has no copy of a result: the last copy gone means that it is lost.

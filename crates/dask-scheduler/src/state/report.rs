@@ -109,6 +109,7 @@ impl SchedulerState {
                 }
             }
             WorkerToScheduler::Removed { tasks } => self.removed(worker, &tasks),
+            WorkerToScheduler::Lost { tasks } => self.copies_lost(worker, &tasks),
             WorkerToScheduler::Status(status) => self.status_changed(worker, status),
             WorkerToScheduler::Given { tasks } => self.given(worker, &tasks),
             WorkerToScheduler::Kept { tasks } => self.kept(worker, &tasks),

@@ -289,6 +289,9 @@ impl Script {
             ["removed", names @ ..] => {
                 WorkerToScheduler::Removed { tasks: names.iter().map(|n| task(n)).collect() }
             }
+            ["lost", names @ ..] => {
+                WorkerToScheduler::Lost { tasks: names.iter().map(|n| task(n)).collect() }
+            }
             ["runs"] => WorkerToScheduler::Status(WorkerStatus::Running),
             ["pauses"] => WorkerToScheduler::Status(WorkerStatus::Paused),
             ["retires"] => WorkerToScheduler::Status(WorkerStatus::Retiring),

@@ -34,8 +34,9 @@ impl WorkerState {
     }
 
     /// A result cannot be read back from disk.
-    pub(super) fn lost(&mut self, task: TaskId) {
+    pub(super) fn lost(&mut self, task: TaskId, out: &mut Instructions) {
         if self.stage(task) == super::Stage::Memory {
+            out.tell(WorkerToScheduler::Lost { tasks: vec![task] });
             self.work.push_back((task, Next::Released));
         }
     }

@@ -45,7 +45,7 @@ impl WorkerState {
                 self.memory.spill_failed(self.now, task, failure);
             }
             Event::Unspilled { task } => self.memory.unspilled(task),
-            Event::Lost { task } => self.lost(task),
+            Event::Lost { task } => self.lost(task, out),
             Event::Timeout => self.timed_out(out),
             Event::Shutdown => {
                 self.tell_last_lines(out);
@@ -153,7 +153,7 @@ impl WorkerState {
         let RunEnded { task, run: id, .. } = ended;
         self.memory.unclaim(task, id);
         if let Outcome::InputsLost(lost) = &ended.outcome {
-            lost.iter().for_each(|input| self.lost(*input));
+            lost.iter().for_each(|input| self.lost(*input, out));
         }
         if self.lingered(task, id) {
             if self.stage(task) == Stage::Resumed {

@@ -329,6 +329,7 @@ fn told(message: &WorkerToScheduler) -> String {
         WorkerToScheduler::Kept { tasks } => format!("kept {}", attempts(tasks)),
         WorkerToScheduler::NotAcquired { tasks } => format!("not-acquired {}", join(tasks)),
         WorkerToScheduler::Removed { tasks } => format!("removed {}", join(tasks)),
+        WorkerToScheduler::Lost { tasks } => format!("lost {tasks:?}"),
         WorkerToScheduler::LongRunning { task, run } => format!("long-running {task} {run}"),
         WorkerToScheduler::Rejoined { task, run } => format!("rejoined {task} {run}"),
         WorkerToScheduler::Lingering { runs } => format!("lingering {runs}"),
