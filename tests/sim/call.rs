@@ -84,12 +84,21 @@ impl Sim {
         }
         match call.question.clone() {
             Question::Get(tasks) => {
-                let values = tasks.into_iter().map(|task| {
-                    let value = process.store.get(&task);
-                    let found = value.map(|value| ValueAt::Found(payload(*value)));
-                    (task, found.unwrap_or(ValueAt::Missing))
-                });
-                let reply = Reply::Values(values.collect());
+                let mut values = Vec::new();
+                for task in tasks {
+                    let process = self.processes.get(&peer);
+                    let found = process.and_then(|process| {
+                        let value = process.store.get(&task)?;
+                        Some((*value, process.disk.holds.contains(&task)))
+                    });
+                    let value = match found {
+                        Some((_, true)) if !self.read_from_disk(peer, task) => ValueAt::Missing,
+                        Some((value, _)) => ValueAt::Found(payload(value)),
+                        None => ValueAt::Missing,
+                    };
+                    values.push((task, value));
+                }
+                let reply = Reply::Values(values);
                 self.reply(id, reply);
             }
             Question::Put(task, value, nbytes) => {

@@ -60,12 +60,14 @@ impl Sim {
         }
     }
 
-    /// A copy that the scheduler counts on is there, unless its worker is out of reach.
+    /// A copy that the scheduler counts on is there, unless its worker is out of reach or has said
+    /// that it cannot read it back from disk.
     fn copies_are_where_the_scheduler_counts_on_them(&self) {
         for (task, worker) in self.desk.state.replicas() {
             if let Some((_, state)) = self.in_reach(worker) {
+                let link = &self.links[&worker.0];
                 assert!(
-                    is_here(state, task),
+                    is_here(state, task) || is_reported(link, |m| is_lost(m, task)),
                     "the scheduler counts on {task} at {worker}, where it is {}",
                     state.stage(task)
                 );
@@ -277,11 +279,17 @@ fn reports_run(message: &WorkerToScheduler, of: RunKey) -> bool {
     }
 }
 
+fn is_lost(message: &WorkerToScheduler, copy: TaskId) -> bool {
+    matches!(message, WorkerToScheduler::Lost { tasks } if tasks.contains(&copy))
+}
+
 fn reports_copy(message: &WorkerToScheduler, of: TaskId) -> bool {
     match message {
         WorkerToScheduler::Finished { task, .. } => *task == of,
         WorkerToScheduler::Added { tasks } => tasks.iter().any(|(task, _)| *task == of),
-        WorkerToScheduler::Removed { tasks } => tasks.contains(&of),
+        WorkerToScheduler::Removed { tasks } | WorkerToScheduler::Lost { tasks } => {
+            tasks.contains(&of)
+        }
         _ => false,
     }
 }

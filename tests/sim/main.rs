@@ -17,6 +17,7 @@ mod invariant;
 mod ledger;
 mod link;
 mod memo;
+mod memory;
 mod process;
 mod sim;
 mod thread;

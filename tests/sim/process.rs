@@ -7,13 +7,14 @@ use dask_proto::id::{FunctionId, RunId, TaskId, WorkerId};
 use dask_proto::message::{Compute, SchedulerToWorker, ValueAt, WorkerJoin, WorkerToScheduler};
 use dask_proto::{Moment, Payload};
 use dask_worker::state::{
-    Event, FlightId, Instruction, Instructions, PutId, RunEnded, WorkerState,
+    Event, FlightId, Instruction, Instructions, MemoryLimits, PutId, RunEnded, WorkerState,
 };
 
 use crate::book::{self, Page};
 use crate::call::CallId;
 use crate::link::{Link, Up};
 use crate::memo::Memo;
+use crate::memory::Disk;
 use crate::sim::{Happening, PeerId, Sim};
 
 /// One run of one task.
@@ -29,6 +30,8 @@ pub(crate) enum News {
     Seceded(RunKey),
     Rejoining(RunKey),
     Timer,
+    /// What came of a write, or of reading it back.
+    Disk(Event),
     Shutdown,
 }
 
@@ -38,6 +41,8 @@ pub(crate) struct Job {
     pub(crate) page: Page,
     /// The results of its dependencies; none where the store did not have one.
     pub(crate) inputs: Vec<Option<u64>>,
+    /// Those of its dependencies that were on disk.
+    pub(crate) on_disk: Vec<TaskId>,
 }
 
 /// A place where worker processes run, one after the other, under one name and address.
@@ -47,6 +52,7 @@ pub(crate) struct Slot {
     pub(crate) process: Option<PeerId>,
     /// How slow its link can be.
     pub(crate) slowest_us: u64,
+    pub(crate) memory: Option<MemoryLimits>,
 }
 
 /// What a state asked for in one round of its worker's loop, in the order in which the shell
@@ -83,6 +89,7 @@ pub(crate) struct Process {
     pub(crate) memo: Memo,
     pub(crate) started: Moment,
     pub(crate) store: BTreeMap<TaskId, u64>,
+    pub(crate) disk: Disk,
     pub(crate) functions: BTreeMap<FunctionId, Function>,
     /// Every run that has not ended, and whether it was cancelled.
     pub(crate) running: BTreeMap<RunKey, bool>,
@@ -120,6 +127,7 @@ impl Process {
             memo: Memo::default(),
             started: Moment::default(),
             store: BTreeMap::new(),
+            disk: Disk::default(),
             functions: BTreeMap::new(),
             running: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -194,8 +202,10 @@ impl Process {
             _ => panic!("bodies are bytes here"),
         };
         let held = compute.dependencies.iter();
+        let on_disk = held.clone().map(|d| d.task).filter(|d| self.disk.holds.contains(d));
         Job {
             page: usize::try_from(u64::from_le_bytes(page)).expect("a page"),
+            on_disk: on_disk.collect(),
             inputs: held.map(|d| self.store.get(&d.task).copied()).collect(),
         }
     }
@@ -345,10 +355,11 @@ impl Sim {
                 process.handle(self.now, Event::Rejoining { task, run });
             }
             News::Timer => {
-                let memory = process.store.len() as u64;
+                let memory = self.measure(process);
                 process.handle(self.now, Event::Measured { memory });
                 process.handle(self.now, Event::Timeout);
             }
+            News::Disk(event) => process.handle(self.now, event),
             News::Shutdown => {
                 process.handle(self.now, Event::Shutdown);
                 process.has_ended = true;
@@ -370,7 +381,7 @@ impl Sim {
             nthreads: join.nthreads,
             resources: join.resources.clone(),
             heartbeat: std::time::Duration::from_millis(heartbeat_ms.max(10)),
-            memory: None,
+            memory: self.slots[process.slot].memory,
         }));
         self.answer_late(peer);
         self.wake_soon(peer);

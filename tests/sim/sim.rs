@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dask_proto::Moment;
-use dask_proto::id::FutureId;
+use dask_proto::id::{FutureId, TaskId};
 use dask_proto::message::WorkerJoin;
 
 use crate::book::{self, Book, FUNCTIONS, Page, Taste};
@@ -16,6 +16,7 @@ use crate::desk::Desk;
 use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::link::{Down, Link, Up};
+use crate::memory;
 use crate::process::{Process, RunKey, Slot};
 use crate::trace::Trace;
 use crate::weather::Weather;
@@ -34,6 +35,7 @@ pub(crate) enum Happening {
     RunOver(PeerId, RunKey),
     Secede(PeerId, RunKey),
     Rejoin(PeerId, RunKey),
+    Written(PeerId, TaskId, u64),
     Ask(CallId),
     Reply(CallId, Reply),
     Act(PeerId),
@@ -178,6 +180,7 @@ impl Sim {
             Happening::RunOver(peer, run) => self.run_over(peer, run),
             Happening::Secede(peer, run) => self.secede(peer, run),
             Happening::Rejoin(peer, run) => self.rejoin(peer, run),
+            Happening::Written(peer, task, write) => self.written(peer, task, write),
             Happening::Ask(call) => self.ask(call),
             Happening::Reply(call, reply) => self.hear_reply(call, reply),
             Happening::Act(peer) => self.act(peer),
@@ -318,7 +321,8 @@ fn draw_slots(dice: &mut Dice, weather: &Weather) -> Vec<Slot> {
             };
             let is_slow = dice.chance(weather.slow_links);
             let slowest_us = if is_slow { 2_000_000 } else { 1_000 };
-            Slot { join, process: None, slowest_us }
+            let memory = memory::draw_limits(dice);
+            Slot { join, process: None, slowest_us, memory }
         })
         .collect()
 }

@@ -23,7 +23,10 @@ impl Sim {
                 }
                 Instruction::Drop { task } => {
                     process.store.remove(&task);
+                    process.disk.remove(task);
                 }
+                Instruction::Spill { task } => self.write_to_disk(peer, process, task),
+                Instruction::Trim => {}
                 Instruction::Execute(compute) => self.queue_job(peer, process, &compute),
                 Instruction::Cancel { task, run } => {
                     if let Some(cancelled) = process.running.get_mut(&(task, run)) {
@@ -164,7 +167,14 @@ impl Sim {
             }
             _ => {}
         }
-        let outcome = if is_cancelled { Outcome::Skipped } else { self.outcome(&job, run.1) };
+        let lost = self.read_inputs(peer, &job.on_disk);
+        let outcome = if is_cancelled {
+            Outcome::Skipped
+        } else if !lost.is_empty() {
+            Outcome::InputsLost(lost)
+        } else {
+            self.outcome(&job, run.1)
+        };
         let duration = self.book.specs[job.page].duration.as_nanos();
         let ended = RunEnded {
             task: run.0,
