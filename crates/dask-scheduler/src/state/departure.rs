@@ -33,15 +33,15 @@ impl SchedulerState {
         self.replicas.forget_worker(worker);
         self.target_lost(worker);
         self.end_retirement(worker);
-        for row in &entry.has {
-            self.lose_copy(*row, worker);
+        for row in entry.has.iter() {
+            self.lose_copy(row, worker);
         }
         if let Departure::Lost(reason) = departure {
             for row in self.suspects(&entry) {
                 self.suspect(row, &entry.join.address, reason);
             }
         }
-        for row in self.in_order(&entry.processing) {
+        for row in self.in_order(entry.processing.iter()) {
             self.recommend(row, Goal::Waiting);
         }
         self.rejudge_queued();
@@ -120,14 +120,14 @@ impl SchedulerState {
     /// first ones, as many as it has threads, and those that had left the pool of threads.
     fn suspects(&self, entry: &WorkerEntry) -> Vec<Row> {
         let nthreads = usize::try_from(entry.join.nthreads).unwrap_or(usize::MAX);
-        let in_pool = entry.processing.difference(&entry.seceded).copied().collect();
-        let executing = self.in_order(&in_pool).into_iter().take(nthreads);
-        entry.seceded.iter().copied().chain(executing).collect()
+        let in_pool = entry.processing.difference(&entry.seceded);
+        let executing = self.in_order(in_pool).into_iter().take(nthreads);
+        entry.seceded.iter().chain(executing).collect()
     }
 
     /// Tasks in the order of their priority.
-    fn in_order(&self, rows: &std::collections::BTreeSet<Row>) -> Vec<Row> {
-        let mut rows: Vec<Row> = rows.iter().copied().collect();
+    fn in_order(&self, rows: impl Iterator<Item = Row>) -> Vec<Row> {
+        let mut rows: Vec<Row> = rows.collect();
         rows.sort_by_key(|row| (self.tasks[*row].priority, *row));
         rows
     }

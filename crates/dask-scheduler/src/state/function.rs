@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
-use dask_proto::graph::{Function, Priority};
+use dask_proto::graph::Function;
 use dask_proto::id::{FunctionId, WorkerId};
 use dask_proto::map::Map;
 
-use super::task::Row;
+use super::queue::{Place, Queue};
 
 /// A task function that a client or a worker named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +24,7 @@ pub(super) struct FunctionEntry {
     /// The groups of workers that have it.
     pub(super) groups: Vec<GroupRow>,
     /// Its tasks in state queued, the first to run first.
-    pub(super) queue: BTreeSet<(Priority, Row)>,
+    pub(super) queue: Queue,
     /// How long it runs, in nanoseconds: a moving average that gives the latest half the weight.
     pub(super) duration: Option<u64>,
 }
@@ -78,7 +78,7 @@ impl FunctionTable {
         self.entries.push(FunctionEntry {
             function: function.clone(),
             groups: Vec::new(),
-            queue: BTreeSet::new(),
+            queue: Queue::default(),
             duration: None,
         });
         row
@@ -190,14 +190,14 @@ impl FunctionTable {
         entry.duration = Some(entry.duration.unwrap_or(unknown) / 2 + nanos / 2);
     }
 
-    pub(super) fn enqueue(&mut self, function: FunctionRow, task: (Priority, Row)) {
+    pub(super) fn enqueue(&mut self, function: FunctionRow, task: Place) {
         self.entries[function.0 as usize].queue.insert(task);
         self.queued.insert(function);
     }
 
-    pub(super) fn dequeue(&mut self, function: FunctionRow, task: (Priority, Row)) {
+    pub(super) fn dequeue(&mut self, function: FunctionRow, task: Place) {
         let queue = &mut self.entries[function.0 as usize].queue;
-        queue.remove(&task);
+        queue.remove(task);
         if queue.is_empty() {
             self.queued.remove(&function);
         }

@@ -154,7 +154,7 @@ impl SchedulerState {
     fn states_and_indexes_agree(&self, row: Row, task: &TaskEntry) -> Check {
         let place = (task.priority, row);
         let queue = task.function().map(|f| &self.functions.get(f).queue);
-        let is_queued = queue.is_some_and(|queue| queue.contains(&place));
+        let is_queued = queue.is_some_and(|queue| queue.contains(place));
         let agree = is_queued == (task.state.name() == StateName::Queued);
         ensure!(agree, "the queues hold what is queued", task)?;
         let agree = self.no_worker.contains(&place) == (task.state.name() == StateName::NoWorker);
@@ -162,14 +162,14 @@ impl SchedulerState {
         match &task.state {
             TaskState::Processing { worker, .. } => {
                 let entry = self.workers.get(*worker);
-                let knows = entry.is_some_and(|entry| entry.processing.contains(&row));
+                let knows = entry.is_some_and(|entry| entry.processing.contains(row));
                 ensure!(knows, "a worker knows what it processes", task)
             }
             TaskState::Memory { holders, .. } => {
                 ensure!(!holders.is_empty(), "a result is somewhere", task)?;
                 let knows = holders.iter().all(|worker| {
                     let entry = self.workers.get(worker);
-                    entry.is_some_and(|entry| entry.has.contains(&row))
+                    entry.is_some_and(|entry| entry.has.contains(row))
                 });
                 ensure!(knows, "a worker knows what it holds", task)
             }
@@ -201,8 +201,8 @@ impl SchedulerState {
 
     fn workers_index_nothing_else(&self) -> Check {
         for (worker, entry) in self.workers.iter() {
-            for row in &entry.processing {
-                let state = self.tasks.get(*row).map(|task| &task.state);
+            for row in entry.processing.iter() {
+                let state = self.tasks.get(row).map(|task| &task.state);
                 let Some(TaskState::Processing { worker: on, seceded, .. }) = state else {
                     return ensure!(false, "workers process what is processing");
                 };
@@ -211,7 +211,7 @@ impl SchedulerState {
                 ensure!(agree, "workers know which tasks seceded")?;
             }
             let sizes = entry.has.iter().filter_map(|row| {
-                let task = self.tasks.get(*row)?;
+                let task = self.tasks.get(row)?;
                 let is_holder = task.holders()?.contains(worker);
                 is_holder.then_some(task.nbytes()?)
             });
@@ -240,7 +240,7 @@ impl SchedulerState {
             ensure!(entry.work.adds_up(), "occupancy is the sum of its parts")?;
             let mut tasks = BTreeMap::new();
             for row in entry.processing.difference(&entry.seceded) {
-                if let Some(function) = self.tasks[*row].function() {
+                if let Some(function) = self.tasks[row].function() {
                     *tasks.entry(function).or_default() += 1;
                 }
             }
@@ -297,7 +297,7 @@ impl SchedulerState {
             ensure!(standing == entry.standing && self.stealing.has(worker, entry), rule)?;
             let Some(list) = &entry.stealable else { continue };
             ensure!(list.agrees(), "what can be stolen is listed by cost and by row")?;
-            let open = entry.processing.iter().copied();
+            let open = entry.processing.iter();
             let open = open.filter(|row| self.stealable_place(*row).is_some());
             ensure!(list.rows().eq(open), "what has not started can be stolen")?;
         }

@@ -44,7 +44,7 @@ impl SchedulerState {
         let worker = *worker;
         let expected = function.map(|f| (f, self.expected_duration(f)));
         if let Some(entry) = self.workers.get_mut(worker) {
-            entry.seceded.remove(&row);
+            entry.seceded.remove(row);
             expected.into_iter().for_each(|(f, each)| entry.work.add(f, each));
             self.rerank(worker);
         }

@@ -45,7 +45,7 @@ impl SchedulerState {
 
     fn next_queued(&self) -> Option<(Row, WorkerId)> {
         let heads = self.functions.queued().filter_map(|function| {
-            let head = *self.functions.get(function).queue.first()?;
+            let head = self.functions.get(function).queue.first()?;
             let worker = self.functions.idlest_open(function)?;
             Some((head, worker))
         });

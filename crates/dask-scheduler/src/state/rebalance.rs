@@ -97,9 +97,9 @@ impl SchedulerState {
         worker: WorkerId,
         selected: Option<&BTreeSet<Row>>,
     ) -> Vec<(Reverse<u64>, Row)> {
-        let rows = self.workers.get(worker).into_iter().flat_map(|entry| &entry.has);
+        let rows = self.workers.get(worker).into_iter().flat_map(|entry| entry.has.iter());
         let rows = rows.filter(|row| selected.is_none_or(|selected| selected.contains(row)));
-        let sized = rows.filter_map(|row| Some((Reverse(self.tasks[*row].nbytes()?), *row)));
+        let sized = rows.filter_map(|row| Some((Reverse(self.tasks[row].nbytes()?), row)));
         let mut movable: Vec<_> = sized
             .filter(|(nbytes, row)| nbytes.0 > 0 && !self.is_needed_at(*row, worker))
             .collect();

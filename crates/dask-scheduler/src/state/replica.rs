@@ -101,7 +101,7 @@ impl SchedulerState {
             return false;
         }
         if let Some(entry) = self.workers.get_mut(worker) {
-            entry.has.remove(&row);
+            entry.has.remove(row);
             entry.nbytes = entry.nbytes.wrapping_sub(*nbytes);
         }
         if holders.len() < 2 {
@@ -147,9 +147,9 @@ impl SchedulerState {
         };
         if entry.processing.len() < task.dependents.len() {
             let mut given = entry.processing.iter();
-            return given.any(|given| self.tasks[*given].dependencies.contains(&row));
+            return given.any(|given| self.tasks[given].dependencies.contains(&row));
         }
         let mut dependents = task.dependents.iter().filter_map(|id| self.tasks.row(*id));
-        dependents.any(|dependent| entry.processing.contains(&dependent))
+        dependents.any(|dependent| entry.processing.contains(dependent))
     }
 }

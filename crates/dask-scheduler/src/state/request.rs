@@ -48,10 +48,10 @@ impl SchedulerState {
             Request::Locate { futures } => self.locate(client, &futures),
             Request::WhoHas { keys } => Answer::WhoHas(self.who_has(keys)),
             Request::HasWhat { workers } => self.keys(&workers, |state, entry| {
-                entry.has.iter().map(|row| state.key(*row)).collect()
+                entry.has.iter().map(|row| state.key(row)).collect()
             }),
             Request::Processing { workers } => self.keys(&workers, |state, entry| {
-                entry.processing.iter().map(|row| state.key(*row)).collect()
+                entry.processing.iter().map(|row| state.key(row)).collect()
             }),
             Request::SchedulerInfo => Answer::Info(Box::new(self.info())),
             Request::Counts => Answer::Counts(self.finished_counts()),

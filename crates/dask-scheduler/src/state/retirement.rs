@@ -106,7 +106,7 @@ impl SchedulerState {
             return;
         };
         let status = std::mem::replace(&mut entry.status, WorkerStatus::Retiring);
-        let held: Vec<Row> = entry.has.iter().copied().collect();
+        let held: Vec<Row> = entry.has.iter().collect();
         self.rerank(worker);
         let targets = self.as_targets(self.workers.ids());
         let errand = self.errands.open(Aim::Retire { worker }, targets);
@@ -232,10 +232,10 @@ impl SchedulerState {
     /// What nobody would have who stays, if a worker left.
     fn held_by_it_alone(&self, worker: WorkerId) -> NotMoved {
         let mut alone = NotMoved::default();
-        for row in self.workers.get(worker).into_iter().flat_map(|entry| &entry.has) {
-            let mut holders = self.tasks[*row].holders().into_iter().flat_map(|h| h.iter());
+        for row in self.workers.get(worker).into_iter().flat_map(|entry| entry.has.iter()) {
+            let mut holders = self.tasks[row].holders().into_iter().flat_map(|h| h.iter());
             if holders.all(|holder| self.retirements.workers.contains_key(&holder)) {
-                alone.note(&self.tasks[*row].key);
+                alone.note(&self.tasks[row].key);
             }
         }
         alone

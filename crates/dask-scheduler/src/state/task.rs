@@ -244,6 +244,11 @@ impl TaskEntry {
 pub(super) struct Row(u32);
 
 impl Row {
+    /// The place with this number, which may be vacant.
+    pub(super) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The place as a number, to spread choices by.
     pub(super) fn number(self) -> u32 {
         self.0

@@ -7,6 +7,7 @@ use dask_proto::{Address, Moment};
 
 use super::function::{FunctionRow, GroupRow, Rank};
 use super::log::WorkerLog;
+use super::row_set::RowSet;
 use super::stealing::{Standing, Stealable};
 use super::task::Row;
 use super::workload::Workload;
@@ -26,7 +27,7 @@ const LINGERING: u64 = 500_000_000;
 /// Tasks that are to move from one worker to another.
 #[derive(Debug, Default)]
 pub(super) struct Moving {
-    rows: BTreeSet<Row>,
+    rows: RowSet,
     /// What they will cost, in nanoseconds.
     nanos: u64,
 }
@@ -38,7 +39,7 @@ impl Moving {
     }
 
     pub(super) fn remove(&mut self, row: Row, nanos: u64) {
-        self.rows.remove(&row);
+        self.rows.remove(row);
         self.nanos = self.nanos.wrapping_sub(nanos);
     }
 
@@ -47,7 +48,7 @@ impl Moving {
     }
 
     pub(super) fn contains(&self, row: Row) -> bool {
-        self.rows.contains(&row)
+        self.rows.contains(row)
     }
 
     pub(super) fn nanos(&self) -> u64 {
@@ -55,7 +56,7 @@ impl Moving {
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = Row> + '_ {
-        self.rows.iter().copied()
+        self.rows.iter()
     }
 }
 
@@ -67,9 +68,9 @@ pub(super) struct WorkerEntry {
     /// The position by which it is chosen, as last computed.
     pub(super) rank: Option<Rank>,
     /// The tasks that it was given and has not finished.
-    pub(super) processing: BTreeSet<Row>,
+    pub(super) processing: RowSet,
     /// Those of `processing` that left its pool of threads.
-    pub(super) seceded: BTreeSet<Row>,
+    pub(super) seceded: RowSet,
     /// How long those of `processing` that did not secede will keep one thread busy.
     pub(super) work: Workload,
     /// Threads that are busy with cancelled tasks.
@@ -88,7 +89,7 @@ pub(super) struct WorkerEntry {
     /// now: its tasks are longer than expected, and whatever waits will wait as long again.
     pub(super) lag: u64,
     /// The results that it holds.
-    pub(super) has: BTreeSet<Row>,
+    pub(super) has: RowSet,
     /// Their sizes in bytes.
     pub(super) nbytes: u64,
     /// The functions it was told of.
@@ -109,8 +110,8 @@ impl WorkerEntry {
             join,
             group,
             rank: None,
-            processing: BTreeSet::new(),
-            seceded: BTreeSet::new(),
+            processing: RowSet::default(),
+            seceded: RowSet::default(),
             work: Workload::default(),
             lingering: 0,
             outgoing: Moving::default(),
@@ -119,7 +120,7 @@ impl WorkerEntry {
             stealable: None,
             progress: now,
             lag: 0,
-            has: BTreeSet::new(),
+            has: RowSet::default(),
             nbytes: 0,
             functions: BTreeSet::new(),
             peers: BTreeSet::new(),
@@ -185,7 +186,7 @@ impl WorkerEntry {
     pub(super) fn rank_now(&self, worker: WorkerId, saturation: f64) -> Option<Rank> {
         self.takes_tasks().then(|| Rank {
             full: !self.has_room(saturation),
-            load: self.load(),
+            load: coarse(self.load()),
             worker,
         })
     }
@@ -239,6 +240,16 @@ impl WorkerEntry {
             metrics: self.metrics,
         }
     }
+}
+
+/// A load in nanoseconds, cut to its leading bits: a worker moves among the others when its load
+/// changes by some per cent, and not with every short task.
+fn coarse(nanos: u64) -> u64 {
+    const FINEST: u32 = 14;
+    const LEADING: u32 = 5;
+    let bits = u64::BITS - nanos.leading_zeros();
+    let cut = bits.saturating_sub(LEADING).max(FINEST);
+    nanos >> cut << cut
 }
 
 /// All workers, by id, name, address and host. Ids grow, so their order is that of joining.

@@ -22,7 +22,7 @@ impl SchedulerState {
         let Some(spec) = task.spec() else { return };
         let place = (task.priority, row);
         let queue = &self.functions.get(spec.function).queue;
-        let before = queue.range(..place).take(COUNTED).count();
+        let before = queue.before(place).take(COUNTED).count();
         let more = if before == COUNTED { "at least " } else { "" };
         lines.push(format!(
             "{more}{before} of {} of its function come before it",
@@ -54,7 +54,7 @@ impl SchedulerState {
             return name;
         };
         let keys = entry.processing.iter().take(NAMED);
-        let keys: Vec<&str> = keys.map(|row| self.tasks[*row].key.as_str()).collect();
+        let keys: Vec<&str> = keys.map(|row| self.tasks[row].key.as_str()).collect();
         let threads = counted(entry.join.nthreads as usize, "thread");
         let tasks = counted(entry.processing.len(), "task");
         let keys = and_more(&keys, entry.processing.len());
@@ -105,9 +105,9 @@ impl SchedulerState {
         };
         let looked_at = entry.processing.iter().take(AHEAD);
         let first = looked_at
-            .filter(|other| !entry.seceded.contains(other))
-            .filter(|other| (self.tasks[**other].priority, **other) < place);
-        let first: Vec<Row> = first.copied().collect();
+            .filter(|other| !entry.seceded.contains(*other))
+            .filter(|other| (self.tasks[*other].priority, *other) < place);
+        let first: Vec<Row> = first.collect();
         let threads = counted(entry.join.nthreads as usize, "thread");
         match first.len() {
             0 => format!("nothing is ahead of it there, for {threads}"),

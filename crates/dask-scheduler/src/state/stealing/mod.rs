@@ -204,8 +204,8 @@ impl SchedulerState {
             return;
         }
         let mut list = Stealable::default();
-        for row in &entry.processing {
-            if let Some((place, restriction)) = self.stealable_place(*row) {
+        for row in entry.processing.iter() {
+            if let Some((place, restriction)) = self.stealable_place(row) {
                 list.insert(place, restriction);
             }
         }

@@ -39,11 +39,11 @@ impl SchedulerState {
 
     fn free_at_holders(&mut self, row: Row) {
         debug_assert_eq!(self.tasks[row].state.name(), StateName::Memory);
-        let id = self.tasks.id(row);
-        let holders = self.tasks[row].holders().into_iter();
-        let holders: Vec<_> = holders.flat_map(|holders| holders.iter()).collect();
-        for worker in holders {
-            self.free(worker, id);
+        let Self { tasks, workers, out, .. } = self;
+        for worker in tasks[row].holders().into_iter().flat_map(|holders| holders.iter()) {
+            if workers.get(worker).is_some() {
+                out.free(worker, tasks.id(row));
+            }
         }
     }
 }

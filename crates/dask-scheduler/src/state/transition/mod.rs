@@ -197,9 +197,9 @@ impl SchedulerState {
                 let (priority, function) = (task.priority, task.function());
                 self.call_off_steal(row);
                 if let Some(entry) = self.workers.get_mut(worker) {
-                    entry.processing.remove(&row);
+                    entry.processing.remove(row);
                     entry.not_stealable(priority, row);
-                    if !entry.seceded.remove(&row) {
+                    if !entry.seceded.remove(row) {
                         function.into_iter().for_each(|f| entry.work.remove(f));
                     }
                     self.rerank(worker);
@@ -209,7 +209,7 @@ impl SchedulerState {
             TaskState::Memory { nbytes, holders } => {
                 for worker in holders.iter() {
                     if let Some(entry) = self.workers.get_mut(worker) {
-                        entry.has.remove(&row);
+                        entry.has.remove(row);
                         entry.nbytes = entry.nbytes.wrapping_sub(*nbytes);
                     }
                 }
