@@ -56,6 +56,9 @@ impl WorkerState {
     pub(super) fn assign(&mut self, compute: Box<Compute>, out: &mut Instructions) {
         if let Some(entry) = self.tasks.get_mut(&compute.task) {
             entry.state = TaskState::Released;
+            // Who had it does not count any more. Should it be taken back, nobody is asked who may
+            // be found out of reach until then.
+            entry.holders.clear();
         }
         if self.is_running(compute.task) {
             self.released_to_resumed(compute);
