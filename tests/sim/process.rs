@@ -160,12 +160,7 @@ impl Process {
         let Some(state) = &mut self.state else {
             return;
         };
-        self.memo.begin();
-        match &event {
-            Event::SchedulerSaid(messages) => messages.iter().for_each(|m| self.memo.said(m)),
-            Event::FetchFailed { flight } => self.memo.failed(*flight),
-            _ => {}
-        }
+        self.memo.begin(&event, state);
         state.handle(now, event, &mut self.out);
         for instruction in self.out.drain() {
             self.take_down(instruction);

@@ -168,7 +168,8 @@ impl Sim {
             _ => {}
         }
         let lost = self.read_inputs(peer, &job.on_disk);
-        let outcome = if is_cancelled {
+        // One that was cancelled was not begun, or goes on without noticing.
+        let outcome = if is_cancelled && self.dice.chance(50) {
             Outcome::Skipped
         } else if !lost.is_empty() {
             Outcome::InputsLost(lost)
@@ -182,7 +183,7 @@ impl Sim {
             duration_ns: u64::try_from(duration).unwrap_or(u64::MAX).max(1),
             outcome,
         };
-        if matches!(ended.outcome, Outcome::Done { .. }) {
+        if !is_cancelled && matches!(ended.outcome, Outcome::Done { .. }) {
             self.ledger.completed(peer, run);
         }
         if let Some(process) = self.processes.get_mut(&peer) {
