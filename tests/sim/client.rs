@@ -196,7 +196,9 @@ impl Sim {
             return self.perform(peer);
         }
         if again.is_some_and(|program| program.state.over().is_some() || program.is_over) {
-            self.programs.remove(&peer);
+            let program = self.programs.remove(&peer);
+            let is_through = program.is_none_or(|program| program.asked.is_empty());
+            assert!(is_through, "client {peer} is at its end, and a question is still open");
             self.finish_up(peer);
         }
     }
