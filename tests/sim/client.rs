@@ -120,13 +120,26 @@ impl Sim {
                 self.schedule(self.now, Happening::Act(peer));
             }
             Down::Client(messages) => {
+                let mut lost = BTreeSet::new();
                 for message in messages {
-                    if let SchedulerToClient::Close { reason } = &message {
-                        panic!("the scheduler closed client {peer}: {reason}");
+                    match &message {
+                        SchedulerToClient::Close { reason } => {
+                            panic!("the scheduler closed client {peer}: {reason}");
+                        }
+                        SchedulerToClient::Pending { futures, .. } => lost.extend(futures.clone()),
+                        SchedulerToClient::InMemory { future, .. } => {
+                            lost.remove(future);
+                        }
+                        SchedulerToClient::Erred { futures, .. }
+                        | SchedulerToClient::Cancelled { futures, .. } => {
+                            lost.retain(|future| !futures.contains(future));
+                        }
+                        _ => {}
                     }
                     self.tell_client(peer, Event::Said(message));
                 }
                 self.perform(peer);
+                self.what_is_lost_is_pending(peer, &lost);
             }
             Down::End => {
                 let reason: Arc<str> = "the connection ended".into();
@@ -134,6 +147,15 @@ impl Sim {
                 self.perform(peer);
             }
             other => panic!("client {peer} hears {other:?}"),
+        }
+    }
+
+    fn what_is_lost_is_pending(&self, peer: PeerId, lost: &BTreeSet<FutureId>) {
+        let tickets = self.programs.get(&peer).map(|program| &program.tickets);
+        for future in lost {
+            let status = tickets.and_then(|tickets| tickets.get(future)).map(|t| t.status);
+            let agrees = matches!(status, None | Some(Status::Pending | Status::Cancelled));
+            assert!(agrees, "{future} of client {peer} was lost, and it is {status:?}");
         }
     }
 
