@@ -8,6 +8,7 @@ use dask_proto::id::{RunId, TaskId};
 use dask_proto::message::{SchedulerToWorker, WorkerToScheduler};
 use dask_task::context::{is_cancelled, rejoin, secede};
 use dask_task::{Failure, Inputs, TaskDef, failure, live};
+use tokio::sync::Notify;
 
 use crate::fake::{FakeScheduler, Fleet, call, within};
 use crate::{erred, finished};
@@ -22,7 +23,7 @@ macro_rules! tasks {
     )*};
 }
 
-tasks!(occupy, occupy_loudly, leave, leave_and_return, dance);
+tasks!(occupy_loudly, leave, leave_and_return, dance);
 
 /// Gates that are open.
 static OPEN: Mutex<BTreeSet<i64>> = Mutex::new(BTreeSet::new());
@@ -40,18 +41,18 @@ fn pass(gate: i64) {
     }
 }
 
-/// Keeps its thread until the gate opens.
-fn occupy(inputs: &mut Inputs) -> Outcome {
-    pass(inputs.owned::<i64>(0)?);
+/// Keeps its thread until the gate opens, and says that it has it.
+fn occupy_loudly(inputs: &mut Inputs) -> Outcome {
+    let gate = inputs.owned::<i64>(0)?;
+    occupied(gate).notify_one();
+    pass(gate);
     Ok(live(()))
 }
 
-static OCCUPIED: tokio::sync::Notify = tokio::sync::Notify::const_new();
-
-/// The same, and says that it has it.
-fn occupy_loudly(inputs: &mut Inputs) -> Outcome {
-    OCCUPIED.notify_one();
-    occupy(inputs)
+/// Tells when a thread waits before a gate: each test has its own.
+fn occupied(gate: i64) -> &'static Notify {
+    static OCCUPIED: [Notify; 2] = [Notify::const_new(), Notify::const_new()];
+    &OCCUPIED[usize::from(gate > 10)]
 }
 
 /// Waits before the gate outside of the pool.
@@ -74,7 +75,7 @@ fn leave_and_return(inputs: &mut Inputs) -> Outcome {
     Ok(live(()))
 }
 
-static CANCELLED: tokio::sync::Notify = tokio::sync::Notify::const_new();
+static CANCELLED: Notify = Notify::const_new();
 
 /// Comes and goes; how many were in the pool at once at most.
 fn dance(_: &mut Inputs) -> Outcome {
@@ -116,7 +117,8 @@ async fn a_task_that_leaves_makes_room_and_comes_back_when_there_is_some() {
     worker.compute(2, "shell::inc", call(&[1]), &[]);
     assert_eq!(finished(&worker.hear().await), Some((TaskId(2), RunId(0))));
 
-    worker.compute(3, "pool::occupy", call(&[3]), &[]);
+    worker.compute(3, "pool::occupy_loudly", call(&[3]), &[]);
+    within(occupied(3).notified()).await;
     worker.compute(4, "shell::inc", call(&[1]), &[]);
     open(1);
     open(3);
@@ -156,7 +158,7 @@ async fn a_task_that_is_cancelled_outside_need_not_come_back() {
     worker.compute(21, "pool::leave_and_return", call(&[21]), &[]);
     assert_eq!(long_running(&worker.hear().await), Some(TaskId(21)));
     worker.compute(22, "pool::occupy_loudly", call(&[22]), &[]);
-    within(OCCUPIED.notified()).await;
+    within(occupied(22).notified()).await;
     open(21);
     worker.say(SchedulerToWorker::Free { tasks: vec![TaskId(21)] });
     within(CANCELLED.notified()).await;
