@@ -1,60 +1,46 @@
-//! A scheduler and workers as processes: this program in other roles.
+//! A scheduler and workers as processes.
 
-use std::process::Stdio;
+use std::process::Command;
 
-use dask_client::{Address, Result};
-use dask_scheduler::{Config, Scheduler};
-use dask_transport::Transports;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use dask_client::{Client, Result};
+use rig::process::{Process, beside};
 
-/// Processes that end with this.
+use crate::inc;
+
+/// What `dask scheduler` prints before its address.
+const SCHEDULER_READY: &str = "Scheduler at: ";
+
+/// A cluster whose processes end with this, and its client.
 pub(crate) struct Cluster {
-    pub(crate) address: String,
-    _processes: Vec<Child>,
+    pub(crate) client: Client,
+    // Dropped before the scheduler, whose end they would remark on.
+    pub(crate) workers: Vec<Process>,
+    pub(crate) scheduler: Process,
 }
 
 impl Cluster {
-    pub(crate) async fn start(workers: u32) -> Result<Self> {
-        let program = std::env::current_exe()?;
-        let mut scheduler = Command::new(&program)
-            .arg("scheduler")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let output = scheduler.stdout.take().expect("standard output is piped");
-        let mut lines = BufReader::new(output).lines();
-        let address = lines.next_line().await?.unwrap_or_default();
-        let mut processes = vec![scheduler];
-        for index in 0..workers {
-            let worker = Command::new(&program)
-                .env("DASK_ROLE", "worker")
-                .env("DASK_SCHEDULER_ADDRESS", &address)
-                .env("DASK_WORKER_NTHREADS", "1")
-                .env("DASK_WORKER_NAME", index.to_string())
-                .env("DASK_EXIT_ON_STDIN_CLOSE", "1")
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .kill_on_drop(true)
-                .spawn()?;
-            processes.push(worker);
-        }
-        Ok(Self { address, _processes: processes })
+    /// A cluster that has given one result.
+    pub(crate) async fn start() -> Result<Self> {
+        let mut command = Command::new(beside("dask")?);
+        command.args(["--log", "warn", "scheduler", "--port", "0", "--exit-on-stdin-close"]);
+        let (scheduler, line) = Process::start_and_read(&mut command)?;
+        let address = line.trim_start_matches(SCHEDULER_READY);
+        let workers = ["0", "1"].map(|name| worker(name, address));
+        let workers = workers.into_iter().collect::<std::io::Result<_>>()?;
+        let client = Client::connect(address).await?;
+        client.wait_for_workers(2).await?;
+        client.submit(inc, -1).result().await?;
+        Ok(Self { client, workers, scheduler })
     }
 }
 
-/// The role of the scheduler: prints its address and runs until standard input ends.
-pub(crate) async fn scheduler() -> Result<()> {
-    let address: Address = "tcp://127.0.0.1:0".parse()?;
-    let bound = Scheduler::bind(Config::default(), &address, &Transports::default()).await;
-    let scheduler = bound.map_err(std::io::Error::other)?;
-    println!("{}", scheduler.address());
-    let parent_gone = async {
-        let mut rest = Vec::new();
-        // An error ends it as well.
-        let _ = tokio::io::stdin().read_to_end(&mut rest).await;
-    };
-    scheduler.run(parent_gone).await.map_err(std::io::Error::other)?;
-    Ok(())
+fn worker(name: &str, scheduler: &str) -> std::io::Result<Process> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .env("DASK_ROLE", "worker")
+        .env("DASK_SCHEDULER_ADDRESS", scheduler)
+        .env("DASK_WORKER_NTHREADS", "1")
+        .env("DASK_WORKER_NAME", name)
+        .env("DASK_EXIT_ON_STDIN_CLOSE", "1");
+    Process::start(&mut command)
 }

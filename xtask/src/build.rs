@@ -110,6 +110,16 @@ pub(crate) fn test_executable(command: &mut Command, name: &str) -> Result<PathB
     Ok(executables_of(command)?.get(name)?.to_owned())
 }
 
+/// Builds the programs of `benches` and the `dask` command, which they start.
+pub(crate) fn benchmarks(profile: Profile) -> Result<Executables> {
+    let mut args = vec!["build", "--package", "dask-cli", "--package", "benches", "--bins"];
+    if profile == Profile::Release {
+        args.push("--release");
+    }
+    args.push("--message-format=json-render-diagnostics");
+    executables_of(&mut cargo(&args))
+}
+
 fn executables_of(command: &mut Command) -> Result<Executables> {
     let name = describe(command);
     let mut child = command

@@ -64,7 +64,9 @@ fn benches() -> Result<Outcome> {
     if !has_benches(&metadata()?) {
         return Ok(Outcome::Skipped("there are no benchmarks"));
     }
-    passed(&["test", "--package", "benches", "--benches"])
+    passed(&["test", "--package", "benches", "--benches"])?;
+    // A process of its own: it waits for Ctrl-C in its own way.
+    passed(&["run", "--quiet", "--package", "xtask", "--", "bench", "--quick"])
 }
 
 fn has_benches(metadata: &Value) -> bool {

@@ -35,6 +35,14 @@ pub(crate) enum Error {
     Mutation { line: usize },
     #[error("mutations that no seed noticed: {0}")]
     MutantsAtLarge(usize),
+    #[error("no workload has such a name; there are {names}")]
+    NoWorkload { names: String },
+    #[error("`{name}` gave no answer to {question:?}: it ended, or took more than {} s", limit.as_secs())]
+    NoAnswer { name: String, question: String, limit: Duration },
+    #[error("`{name}` could not measure {question:?}: {line}")]
+    Answer { name: String, question: String, line: String },
+    #[error("an answer lacks the figure {figure}")]
+    NoFigure { figure: &'static str },
     #[error("interrupted")]
     Interrupted,
     #[error("cannot listen for Ctrl-C: {0}")]
