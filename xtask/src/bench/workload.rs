@@ -20,12 +20,15 @@ pub(super) struct Workload {
 pub(super) enum Program {
     /// Client, scheduler and two workers.
     Throughput,
+    /// A scheduler, with a client and workers that cost nothing.
+    Zero,
 }
 
 impl Program {
     pub(super) fn executable(self) -> &'static str {
         match self {
             Program::Throughput => "throughput",
+            Program::Zero => "zero",
         }
     }
 }
@@ -100,6 +103,10 @@ const fn less(title: &'static str, figure: &'static str, unit: &'static str) -> 
     Row { title, figure, unit, better: Better::Less, limit: None }
 }
 
+const fn more(title: &'static str, figure: &'static str, unit: &'static str) -> Row {
+    Row { title, figure, unit, better: Better::More, limit: None }
+}
+
 const fn null(row: Row) -> Row {
     Row { limit: Some((row.figure, "null")), ..row }
 }
@@ -119,6 +126,11 @@ const fn sized(full: u64, quick: u64, peer: u64) -> Size {
 const fn cluster(name: &'static str, ask: &'static str, size: Size) -> Workload {
     let (program, state) = (Program::Throughput, State::Kept);
     Workload { name, program, ask, size, state, limit: None, rows: &[] }
+}
+
+const fn alone(name: &'static str, ask: &'static str, full: u64) -> Workload {
+    let size = Size { full, quick: 1000, peer: None };
+    Workload { program: Program::Zero, ..cluster(name, ask, size) }
 }
 
 /// Everything, in the order in which it is measured and shown.
@@ -211,6 +223,29 @@ pub(super) const WORKLOADS: &[Workload] = &[
         state: State::Fresh,
         rows: &[less("scheduler memory a task, results held", "bytes_per_task", "bytes")],
         ..cluster("memory", "memory", sized(100_000, 1000, 10_000))
+    },
+    Workload {
+        rows: &[
+            more("scheduler alone, independent tasks", "tasks_per_s", "tasks/s"),
+            less("its processor time for each", "cpu_us", "us"),
+        ],
+        ..alone("alone", "independent", 100_000)
+    },
+    Workload {
+        rows: &[
+            more("scheduler alone, merge of 20,000", "tasks_per_s", "tasks/s"),
+            less("its processor time for each", "cpu_us", "us"),
+        ],
+        ..alone("alone-merge", "merge", 20_000)
+    },
+    Workload {
+        rows: &[
+            less("scheduler's state, a task with 10 workers", "with_10_ns", "ns"),
+            less("the same with 1,000 workers", "with_1000_ns", "ns"),
+            less("the same with 10,000 workers", "with_10000_ns", "ns"),
+            less("10,000 workers beside 10", "growth", "times"),
+        ],
+        ..alone("growth", "growth", 100_000)
     },
 ];
 

@@ -1,0 +1,104 @@
+//! What a task costs as the workers grow in number: the scheduler's state, without connections.
+
+use std::time::{Duration, Instant};
+
+use dask_proto::Moment;
+use dask_proto::graph::TaskOptions;
+use dask_proto::id::{ClientId, FunctionId, FutureId, WorkerId};
+use dask_proto::limits::SUBMIT_TASKS;
+use dask_proto::message::{ClientToScheduler, Submit};
+use dask_scheduler::Config;
+use dask_scheduler::state::{Event, Instruction, Instructions, SchedulerState};
+use rig::figures::Figures;
+
+use crate::cluster::{done, function, join};
+use crate::session::task;
+
+const CLIENT: ClientId = ClientId(1);
+
+/// Nanoseconds a task with 10, 1,000 and 10,000 workers, and the last as a multiple of the first.
+pub(crate) fn measure(tasks: u64) -> Figures {
+    let [few, many, most] = [10, 1000, 10_000].map(|workers| cost(tasks, workers));
+    Figures::new()
+        .with("with_10_ns", few)
+        .with("with_1000_ns", many)
+        .with("with_10000_ns", most)
+        .with("growth", most / few)
+}
+
+/// Half of the tasks depend on nothing, the others on two of these each.
+fn cost(tasks: u64, workers: u32) -> f64 {
+    let mut cluster = Simulated::new(workers);
+    let half = tasks / 2;
+    let graph: Vec<_> = (0..tasks)
+        .map(|i| match i.checked_sub(half) {
+            None => task(i, Vec::new()),
+            Some(i) => task(half + i, vec![FutureId(i), FutureId((i + 1) % half)]),
+        })
+        .collect();
+    let parts = graph.chunks(SUBMIT_TASKS);
+    let submits: Vec<_> = parts
+        .map(|part| Submit { options: TaskOptions::default(), tasks: part.to_vec() })
+        .map(ClientToScheduler::Submit)
+        .collect();
+    let computed = cluster.run(submits);
+    assert_eq!(computed, graph.len(), "every task runs once");
+    cluster.spent.as_nanos() as f64 / tasks as f64
+}
+
+/// A state with workers that answer at once.
+struct Simulated {
+    state: SchedulerState,
+    out: Instructions,
+    now: u64,
+    spent: Duration,
+}
+
+impl Simulated {
+    fn new(workers: u32) -> Self {
+        let address = "tcp://127.0.0.1:8786".parse().expect("a host and a port are an address");
+        let state = SchedulerState::new(Config::default(), address);
+        let mut cluster =
+            Self { state, out: Instructions::new(), now: 0, spent: Duration::default() };
+        cluster.handle(Event::ClientJoined { client: CLIENT, name: "client".to_owned() });
+        for number in 0..workers {
+            let join = Box::new(join(number));
+            cluster.handle(Event::WorkerJoined { worker: WorkerId(number + 1), join });
+        }
+        let define = ClientToScheduler::Define { id: FunctionId(0), function: function() };
+        cluster.handle(Event::ClientSaid { client: CLIENT, messages: vec![define] });
+        cluster.out.drain().for_each(drop);
+        cluster.spent = Duration::default();
+        cluster
+    }
+
+    /// Only what the state takes is counted, not what the workers take.
+    fn handle(&mut self, event: Event) {
+        self.now += 1000;
+        let start = Instant::now();
+        self.state.handle(Moment::from_nanos(self.now), event, &mut self.out);
+        self.spent += start.elapsed();
+    }
+
+    /// Runs to the end; how many tasks were computed.
+    fn run(&mut self, submits: Vec<ClientToScheduler>) -> usize {
+        self.handle(Event::ClientSaid { client: CLIENT, messages: submits });
+        let mut computed = 0;
+        loop {
+            let instructions: Vec<_> = self.out.drain().collect();
+            let mut is_over = true;
+            for instruction in instructions {
+                let Instruction::ToWorker { worker, messages } = instruction else { continue };
+                let messages: Vec<_> = messages.into_iter().filter_map(done).collect();
+                if !messages.is_empty() {
+                    is_over = false;
+                    computed += messages.len();
+                    self.handle(Event::WorkerSaid { worker, messages });
+                }
+            }
+            if is_over {
+                return computed;
+            }
+        }
+    }
+}
