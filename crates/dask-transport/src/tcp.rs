@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use dask_proto::codec::Carriage;
 use dask_proto::wire::{self, Decoder, Limits};
 use dask_proto::{Address, Frames};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,11 +20,29 @@ use crate::{Connection, FrameReceiver, FrameSender, Listener, Transport, Transpo
 ///
 /// Batches leave in vectored writes and at once (`TCP_NODELAY`); small ones arrive many to a read,
 /// and a large frame is read into the memory that it stays in.
+///
+/// A link whose other host is gone without a word, or cut off from this one, breaks after a minute
+/// on Linux, whether anything is being sent or not, and elsewhere when nothing is. A cut that is
+/// shorter costs nothing but the time. Dask gives up after half of that.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tcp;
 
 /// What is read at once when no large frame is under way.
 const READ_BYTES: usize = 64 << 10;
+
+/// On Linux: how long the system of a peer may leave what is sent without an acknowledgement, or
+/// the question whether it is still there. Also how long a peer may read nothing at all once its
+/// buffers are full, so it is longer than a program of the user's may keep its runtime from
+/// running, or be stopped.
+#[cfg(target_os = "linux")]
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A link on which nothing was heard for so long is asked whether it is still there.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// How long after each question the next follows, and how many of
+/// them make up the rest of the minute.
+const PROBES: (Duration, u32) = (Duration::from_secs(5), 9);
 
 /// How long a listener waits when the process or the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -149,6 +168,7 @@ impl FrameReceiver for TcpReceiver {
 
 fn connection(stream: TcpStream, peer: Address) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
+    notice_silence(&stream)?;
     let (reading, writing) = stream.into_split();
     Ok(Connection {
         sender: Box::new(TcpSender { half: writing, peer: peer.clone() }),
@@ -163,6 +183,18 @@ fn connection(stream: TcpStream, peer: Address) -> io::Result<Connection> {
         peer,
         carriage: Carriage::Bytes,
     })
+}
+
+/// Makes the system break the link when its other end is gone without a word.
+fn notice_silence(stream: &TcpStream) -> io::Result<()> {
+    let (interval, count) = PROBES;
+    let probes = TcpKeepalive::new().with_time(IDLE).with_interval(interval).with_retries(count);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&probes)?;
+    // What is sent silences the probes, and would be repeated for a quarter of an hour.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(SILENCE))?;
+    Ok(())
 }
 
 fn broken(peer: &Address, source: io::Error) -> TransportError {
@@ -189,4 +221,26 @@ fn host_and_port(address: &Address) -> Result<(&str, u16), TransportError> {
             address: address.clone(),
             expected: "TCP: expected tcp://host:port",
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_ends_notice_a_peer_that_is_gone_without_a_word() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connected = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        for stream in [&connected, &accepted] {
+            notice_silence(stream).unwrap();
+            let socket = SockRef::from(stream);
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), IDLE);
+            #[cfg(target_os = "linux")]
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(SILENCE));
+        }
+        let (interval, count) = PROBES;
+        assert_eq!(IDLE + interval * count, Duration::from_secs(60));
+    }
 }
