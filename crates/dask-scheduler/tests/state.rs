@@ -98,6 +98,7 @@ scripts! {
     submit_to_result,
     subscribe,
     time_to_live,
+    unreachable,
     wait_for_workers,
     worker_lost,
 }

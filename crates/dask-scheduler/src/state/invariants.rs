@@ -73,6 +73,7 @@ impl SchedulerState {
             self.holds_are_mutual(row, task)?;
         }
         self.agenda_is_empty()?;
+        self.what_was_not_fetched_is_known()?;
         self.states_are_counted()?;
         self.workers_index_nothing_else()?;
         self.ranks_are_up_to_date()?;
@@ -102,6 +103,11 @@ impl SchedulerState {
             _ => task.is_wanted(),
         };
         ensure!(has_reason, "a task is kept only while it is wanted", task)
+    }
+
+    fn what_was_not_fetched_is_known(&self) -> Check {
+        let is_known = |row| self.tasks.get(row).is_some();
+        ensure!(self.unfetched.rows().all(is_known), "what could not be fetched is known")
     }
 
     fn waiters_are_counted(&self, task: &TaskEntry) -> Check {

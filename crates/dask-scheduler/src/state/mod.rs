@@ -39,6 +39,7 @@ mod story;
 mod task;
 mod transfer;
 mod transition;
+mod unfetched;
 mod worker;
 mod workload;
 
@@ -64,6 +65,7 @@ use story::{Cause, StoryLog};
 use task::{Row, StateName, TaskState, TaskTable};
 use transfer::TransferTable;
 use transition::Goal;
+use unfetched::UnfetchedTable;
 use worker::WorkerTable;
 
 /// Everything that a scheduler knows.
@@ -96,6 +98,7 @@ pub struct SchedulerState {
     transfers: TransferTable,
     errands: ErrandTable,
     retirements: RetirementTable,
+    unfetched: UnfetchedTable,
     /// The worker that was scattered to last.
     scattered_to: WorkerId,
     story: StoryLog,
@@ -130,6 +133,7 @@ impl SchedulerState {
             transfers: TransferTable::default(),
             errands: ErrandTable::default(),
             retirements: RetirementTable::default(),
+            unfetched: UnfetchedTable::default(),
             scattered_to: WorkerId::default(),
             is_closing: false,
             out: Instructions::default(),

@@ -38,6 +38,9 @@ impl SchedulerState {
         if !self.functions.is_offered(spec.function) {
             return Goal::Erred(Arc::new(self.no_function(row, spec)));
         }
+        if let Some(worker) = self.where_it_is_missed(row, spec) {
+            return Goal::Processing(worker);
+        }
         let options = &spec.options;
         let worker = if !options.workers.is_empty() || !options.resources.is_empty() {
             self.choose(row, &self.eligible(spec))

@@ -82,7 +82,7 @@ impl SchedulerState {
             }
             WorkerToScheduler::MissingDependencies { task, run, missing } => {
                 if let Some(row) = self.attempt(worker, task, run) {
-                    self.missing_dependencies(row, &missing);
+                    self.missing_dependencies(worker, row, &missing);
                 }
             }
             WorkerToScheduler::Added { tasks } => {
@@ -212,13 +212,14 @@ impl SchedulerState {
         }
     }
 
-    fn missing_dependencies(&mut self, row: Row, missing: &[(TaskId, WorkerId)]) {
+    fn missing_dependencies(&mut self, worker: WorkerId, row: Row, missing: &[(TaskId, WorkerId)]) {
         let dependencies = self.tasks[row].dependencies.iter();
         let dependencies: BTreeSet<Row> = dependencies.copied().collect();
         for (dependency, holder) in missing {
             let dependency = self.tasks.row(*dependency);
             if let Some(dependency) = dependency.filter(|d| dependencies.contains(d)) {
                 self.lose_copy(dependency, *holder);
+                self.not_fetched(dependency, worker);
             }
         }
         self.recommend(row, Goal::Waiting);

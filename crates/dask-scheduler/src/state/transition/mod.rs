@@ -382,6 +382,7 @@ impl SchedulerState {
     /// The end of every edge to forgotten: the dependencies may be forgotten too.
     fn forget(&mut self, row: Row) {
         self.forget_items(row);
+        self.unfetched.forget(row);
         let state = std::mem::replace(&mut self.tasks[row].state, TaskState::Released);
         self.counts[state.name() as usize] -= 1;
         self.record(row, &state, StateName::Forgotten);
