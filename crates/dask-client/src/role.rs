@@ -80,7 +80,7 @@ mod worker {
 
     use dask_proto::Address;
     use dask_transport::Transports;
-    use dask_worker::{ByteSize, Config, Worker};
+    use dask_worker::{ByteSize, Config, Ended, Worker};
 
     use super::ROLE;
     use super::variable::{
@@ -140,6 +140,7 @@ mod worker {
 
     async fn serve(config: Config, parent: Option<Stdin>) -> Result<(), String> {
         let scheduler = config.scheduler.clone();
+        let is_child = parent.is_some();
         let mut parent_gone = std::pin::pin!(parent_gone(parent));
         let worker = tokio::select! {
             worker = Worker::connect(config, Transports::default()) => worker,
@@ -152,7 +153,15 @@ mod worker {
         // Whoever started the process may not listen.
         let _ = std::io::stdout().write_all(line.as_bytes());
         let ended = worker.run(parent_gone).await;
-        ended.map(drop).map_err(|error| format!("{} ({scheduler})", describe(&error)))
+        match ended {
+            // Whoever started it for a cluster, and ends it, knows.
+            Ok(Ended::Closed { reason }) if !is_child => {
+                eprintln!("worker: {scheduler} closed it: {reason}");
+            }
+            Ok(_) => {}
+            Err(error) => return Err(format!("{} ({scheduler})", describe(&error))),
+        }
+        Ok(())
     }
 
     /// Resolves when this input ends, if there is one.
