@@ -32,8 +32,11 @@ pub(crate) struct Processes {
 impl Program {
     /// Starts it with an argument and the variables of a role.
     pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(FIXTURE)
-            .args(arguments)
+        Self::spawn(Command::new(FIXTURE).args(arguments), variables)
+    }
+
+    fn spawn(command: &mut Command, variables: &[(&str, &str)]) -> Self {
+        let mut child = command
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -52,16 +55,82 @@ impl Program {
         (scheduler, address)
     }
 
+    /// A scheduler that gives up workers which are silent for so long.
+    pub(crate) async fn scheduler_with_ttl(ttl: Duration) -> (Self, String) {
+        let mut scheduler = Self::start(&["scheduler", &ttl.as_millis().to_string()], &[]);
+        let address = scheduler.says("Scheduler at: ").await;
+        (scheduler, address)
+    }
+
+    /// Workers of these names that have joined.
+    pub(crate) async fn workers<const N: usize>(scheduler: &str, names: [&str; N]) -> [Self; N] {
+        let mut workers = names.map(|name| Self::worker(scheduler, name));
+        for worker in &mut workers {
+            worker.says("Worker at: ").await;
+        }
+        workers
+    }
+
     /// A worker that may not have joined yet.
     pub(crate) fn worker(scheduler: &str, name: &str) -> Self {
-        let variables = [
+        let child = [("DASK_EXIT_ON_STDIN_CLOSE", "1")];
+        Self::start(&[], &[&Self::worker_variables(scheduler, name)[..], &child].concat())
+    }
+
+    /// The same, as somebody starts it from a shell.
+    pub(crate) fn worker_of_its_own(scheduler: &str, name: &str) -> Self {
+        Self::start(&[], &Self::worker_variables(scheduler, name))
+    }
+
+    /// A worker with so much memory, whose every write of a file fails.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn worker_with_full_disk(
+        scheduler: &str,
+        name: &str,
+        (memory, directory): (u64, &std::path::Path),
+    ) -> Self {
+        let memory = memory.to_string();
+        let more = [
+            ("DASK_WORKER_MEMORY_LIMIT", memory.as_str()),
+            ("DASK_WORKER_LOCAL_DIRECTORY", directory.to_str().unwrap()),
+            ("DASK_EXIT_ON_STDIN_CLOSE", "1"),
+        ];
+        let variables = [&Self::worker_variables(scheduler, name)[..], &more].concat();
+        let mut command = Command::new(FIXTURE);
+        let limit = || {
+            // SAFETY: both are mere system calls, which a forked process may make.
+            let is_set = unsafe {
+                // The error, and not the signal, is what a full disk looks like.
+                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+                let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
+                libc::setrlimit(libc::RLIMIT_FSIZE, &raw const none) == 0
+            };
+            is_set.then_some(()).ok_or_else(std::io::Error::last_os_error)
+        };
+        // SAFETY: it allocates nothing and takes no lock.
+        unsafe { command.pre_exec(limit) };
+        Self::spawn(&mut command, &variables)
+    }
+
+    /// Lets a worker with a full disk write.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn free_its_disk(&self) {
+        let most = libc::RLIM_INFINITY;
+        let all = libc::rlimit { rlim_cur: most, rlim_max: most };
+        let pid = libc::pid_t::try_from(self.pid()).unwrap();
+        let resource = libc::RLIMIT_FSIZE;
+        // SAFETY: it reads one limit and changes that of a child.
+        let set = unsafe { libc::prlimit(pid, resource, &raw const all, std::ptr::null_mut()) };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    fn worker_variables<'a>(scheduler: &'a str, name: &'a str) -> [(&'static str, &'a str); 4] {
+        [
             ("DASK_ROLE", "worker"),
             ("DASK_SCHEDULER_ADDRESS", scheduler),
             ("DASK_WORKER_NTHREADS", "1"),
             ("DASK_WORKER_NAME", name),
-            ("DASK_EXIT_ON_STDIN_CLOSE", "1"),
-        ];
-        Self::start(&[], &variables)
+        ]
     }
 
     /// The rest of the first line that starts like this.
@@ -101,10 +170,7 @@ impl Program {
 impl Processes {
     pub(crate) async fn start() -> Self {
         let (scheduler, address) = Program::scheduler().await;
-        let mut workers = ["one", "two"].map(|name| Program::worker(&address, name));
-        for worker in &mut workers {
-            worker.says("Worker at: ").await;
-        }
+        let workers = Program::workers(&address, ["one", "two"]).await;
         Self { scheduler, address, workers }
     }
 

@@ -20,7 +20,6 @@ mod memory;
 mod mock;
 mod option;
 mod own_transport;
-mod process;
 mod purity;
 mod running;
 mod scatter;

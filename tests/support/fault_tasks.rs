@@ -88,6 +88,13 @@ pub fn abort() -> i64 {
     std::process::abort()
 }
 
+/// Takes so many bytes at once; where they are not to be had, that ends its process.
+#[task]
+pub fn allocate(bytes: u64) -> u64 {
+    let taken = std::hint::black_box(vec![1_u8; usize::try_from(bytes).unwrap_or(usize::MAX)]);
+    taken.len() as u64
+}
+
 /// Ends its process.
 #[task]
 pub fn exit(code: i32) -> i64 {

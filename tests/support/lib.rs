@@ -7,8 +7,10 @@ pub mod fault_tasks;
 pub mod flights;
 pub mod gate;
 pub mod memory_tasks;
+pub mod network;
 pub mod running_tasks;
 pub mod stage;
+pub mod tally;
 pub mod tasks;
 mod transport;
 

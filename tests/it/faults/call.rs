@@ -65,9 +65,10 @@ async fn a_function_that_no_worker_has_fails_and_names_what_they_offer() {
     bounded(async {
         let (_cluster, client) = cluster().await;
         let error = failure(&client.submit(only_here, 1)).await;
-        let words = ["no worker has the function it::faults::only_here", "they have", "such as"];
+        let words =
+            ["no worker has the function it::faults::call::only_here", "they have", "such as"];
         task_says(&error, TaskErrorKind::NoFunction, &words);
-        assert_eq!(error.function, "it::faults::only_here");
+        assert_eq!(error.function, "it::faults::call::only_here");
 
         let error = failure(&client.submit(OtherDouble, "one".to_owned())).await;
         let words = [
