@@ -7,6 +7,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 
+use dask_client::{Client, task};
+use dask_transport::Transports;
+use dask_worker::{Ended, Worker};
+
 /// A scheduler process that does not outlive its test.
 struct Scheduler {
     child: Child,
@@ -81,6 +85,33 @@ fn signals_end_it_cleanly() {
         scheduler.signal(signal);
         assert_eq!(scheduler.ended(), (true, String::new()), "{signal}");
     }
+}
+
+#[task]
+fn inc(x: i64) -> i64 {
+    x + 1
+}
+
+#[tokio::test]
+async fn a_signal_ends_its_whole_cluster_cleanly() {
+    let mut scheduler = Scheduler::start(&[]);
+    let address = format!("tcp://{}", scheduler.address);
+    let config = dask_worker::Config::new(address.parse().unwrap());
+    let worker = Worker::connect(config, Transports::default()).await.unwrap();
+    let worker = tokio::spawn(worker.run(std::future::pending()));
+    let builder = Client::builder().address(&address).set_as_default(false);
+    let client = builder.connect().await.unwrap();
+    assert_eq!(client.submit(inc, 1).result().await.unwrap(), 2);
+    let pending = client.options().workers(["nobody"]).submit(inc, 1);
+    client.scheduler_info().await.unwrap();
+    scheduler.signal("TERM");
+    let error = pending.result().await.unwrap_err();
+    assert!(error.is_disconnected() && error.to_string().contains(&address), "{error:?}");
+    let Ended::Closed { reason } = worker.await.unwrap().unwrap() else {
+        panic!("it was not told");
+    };
+    assert_eq!(reason, "the scheduler is closing");
+    assert_eq!(scheduler.ended(), (true, String::new()));
 }
 
 #[test]
