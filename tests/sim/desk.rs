@@ -62,6 +62,8 @@ impl Desk {
             worker_saturation: saturations[dice.below(4)],
             worker_ttl: Duration::from_secs(ttl),
             story_len: 20_000,
+            stuck_after: Some(Duration::from_secs(1)),
+            unrunnable_after: Some(Duration::from_millis(100)),
             ..Config::default()
         };
         let address = "tcp://10.0.0.0:8786".parse().expect("an address");
@@ -189,6 +191,8 @@ impl Sim {
                 Instruction::Disconnect { peer, reason } => {
                     self.disconnect(peer, reason);
                 }
+                // A task that nothing keeps from running may be long, and may wait long.
+                Instruction::Warn { key, lines } => assert!(lines.len() > 2, "{key}: {lines:?}"),
                 other => panic!("the simulation does not know {other:?}"),
             }
         }

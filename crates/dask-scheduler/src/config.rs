@@ -14,6 +14,18 @@ pub struct Config {
     pub heartbeat: Duration,
     /// After how long a silent worker counts as lost (`worker-ttl`).
     pub worker_ttl: Duration,
+    /// How long a task may wait for a worker that may run it before it fails
+    /// (`no-workers-timeout`); `None` means for ever.
+    pub no_workers_timeout: Option<Duration>,
+    /// After how long without a task to run and without a word from a client the scheduler ends
+    /// (`idle-timeout`); `None` means never.
+    pub idle_timeout: Option<Duration>,
+    /// How long a wanted task may make no progress before a warning says why: a task that is
+    /// processing also ten times as long as its function usually takes; `None` means for ever.
+    pub stuck_after: Option<Duration>,
+    /// How long a task may have no possible worker before a warning says why; `None` means for
+    /// ever.
+    pub unrunnable_after: Option<Duration>,
     /// How long a new connection may take to say who it is.
     pub handshake_timeout: Duration,
     /// The assumed speed between workers, in bytes per second (`bandwidth`).
@@ -58,6 +70,10 @@ impl Default for Config {
             worker_saturation: 1.1,
             heartbeat: Duration::from_secs(1),
             worker_ttl: Duration::from_secs(300),
+            no_workers_timeout: None,
+            idle_timeout: None,
+            stuck_after: Some(Duration::from_secs(300)),
+            unrunnable_after: Some(Duration::from_secs(10)),
             handshake_timeout: Duration::from_secs(10),
             bandwidth: 100_000_000,
             work_stealing: WorkStealing::On,

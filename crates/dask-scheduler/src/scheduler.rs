@@ -260,6 +260,10 @@ impl Core {
                 }
             }
             Instruction::Disconnect { peer, reason } => self.disconnect(peer, reason),
+            Instruction::Warn { key, lines } => {
+                let why = lines.join("\n  ");
+                tracing::warn!(%key, "a task makes no progress: {why}");
+            }
             Instruction::Shutdown => self.is_over = true,
         }
     }

@@ -48,6 +48,7 @@ scripts! {
     explain_exclusions,
     fire_and_forget,
     groups,
+    idle_timeout,
     invalid_graph,
     joining,
     key_collision,
@@ -59,6 +60,7 @@ scripts! {
     no_function,
     no_worker,
     no_worker_with_dependency,
+    no_workers_timeout,
     placement,
     protocol_errors,
     questions,
@@ -100,6 +102,9 @@ scripts! {
     time_to_live,
     unreachable,
     wait_for_workers,
+    watchdog,
+    watchdog_off,
+    watchdog_others,
     worker_lost,
 }
 

@@ -96,6 +96,7 @@ impl SchedulerState {
         };
         self.out.discard(Peer::Client(client));
         self.forget_requests(|asked_by| asked_by.0 == client);
+        self.announced -= entry.scattering.len() as u64;
         for row in entry.scattering {
             self.abandon_scatter(row);
         }
@@ -206,12 +207,12 @@ impl SchedulerState {
     pub(super) fn set_scatterer(&mut self, row: Row, hold: Option<Hold>) {
         if let Source::Data { by } = &mut self.tasks[row].source {
             if let Some(entry) = self.clients.get_mut(&by.0) {
-                entry.scattering.remove(&row);
+                self.announced -= u64::from(entry.scattering.remove(&row));
             }
             if let Some(hold) = hold {
                 *by = hold;
                 if let Some(entry) = self.clients.get_mut(&hold.0) {
-                    entry.scattering.insert(row);
+                    self.announced += u64::from(entry.scattering.insert(row));
                 }
             }
         }

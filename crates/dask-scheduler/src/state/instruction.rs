@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dask_proto::TaskError;
 use dask_proto::id::{ClientId, FutureId, RunId, StimulusId, TaskId, WorkerId};
 use dask_proto::message::{Dependency, SchedulerToClient, SchedulerToWorker, Welcome};
+use dask_proto::{Key, TaskError};
 
 /// How many futures or tasks one message names: far from the limit for the bytes of a message.
 const NAMED_AT_ONCE: usize = 1 << 16;
@@ -59,6 +59,13 @@ pub enum Instruction {
         /// Why, for people.
         reason: String,
     },
+    /// Log that a task makes no progress.
+    Warn {
+        /// The task.
+        key: Key,
+        /// Why, as far as is known: what [`explain`](super::SchedulerState::explain) says.
+        lines: Vec<String>,
+    },
     /// End once everything is flushed. Every peer was disconnected before.
     Shutdown,
 }
@@ -71,6 +78,7 @@ pub struct Instructions {
     clients: BTreeMap<ClientId, ClientBatch>,
     workers: BTreeMap<WorkerId, Vec<SchedulerToWorker>>,
     disconnects: Vec<(Peer, String)>,
+    warnings: Vec<(Key, Vec<String>)>,
     shutdown: bool,
 }
 
@@ -101,6 +109,7 @@ impl Instructions {
         let clients = taken.clients.into_iter();
         let workers = taken.workers.into_iter();
         let disconnects = taken.disconnects.into_iter();
+        let warnings = taken.warnings.into_iter();
         welcomes
             .map(|(peer, welcome)| Instruction::Welcome { peer, welcome })
             .chain(
@@ -111,6 +120,7 @@ impl Instructions {
             )
             .chain(workers.map(|(worker, messages)| Instruction::ToWorker { worker, messages }))
             .chain(disconnects.map(|(peer, reason)| Instruction::Disconnect { peer, reason }))
+            .chain(warnings.map(|(key, lines)| Instruction::Warn { key, lines }))
             .chain(taken.shutdown.then_some(Instruction::Shutdown))
     }
 
@@ -124,6 +134,10 @@ impl Instructions {
 
     pub(super) fn disconnect(&mut self, peer: Peer, reason: String) {
         self.disconnects.push((peer, reason));
+    }
+
+    pub(super) fn warn(&mut self, key: Key, lines: Vec<String>) {
+        self.warnings.push((key, lines));
     }
 
     pub(super) fn shutdown(&mut self) {

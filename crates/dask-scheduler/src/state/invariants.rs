@@ -74,6 +74,7 @@ impl SchedulerState {
         }
         self.agenda_is_empty()?;
         self.what_was_not_fetched_is_known()?;
+        self.what_is_unfinished_is_watched()?;
         self.states_are_counted()?;
         self.workers_index_nothing_else()?;
         self.ranks_are_up_to_date()?;
@@ -192,6 +193,19 @@ impl SchedulerState {
     fn agenda_is_empty(&self) -> Check {
         let rule = "nothing is left to do between two events";
         ensure!(self.agenda.is_empty(), rule)
+    }
+
+    fn what_is_unfinished_is_watched(&self) -> Check {
+        let announced: usize = self.clients.values().map(|entry| entry.scattering.len()).sum();
+        let agree = announced as u64 == self.announced;
+        ensure!(agree, "the data that is to come is counted")?;
+        ensure!(self.all_patience_ends(), "the time that a task is without a worker is limited")?;
+        let mut tasks = self.tasks.iter();
+        let is_unfinished = announced > 0 || tasks.any(|(_, task)| task.state.is_active());
+        let never = self.config.unrunnable_after.is_none() && self.config.stuck_after.is_none();
+        let is_watched = self.watchdog.next().is_some();
+        let rule = "there is a deadline to look for stuck tasks while any is unfinished";
+        ensure!(is_watched == (is_unfinished && !never), rule)
     }
 
     fn states_are_counted(&self) -> Check {

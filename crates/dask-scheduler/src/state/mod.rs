@@ -37,9 +37,11 @@ mod small_set;
 mod stealing;
 mod story;
 mod task;
+mod timeout;
 mod transfer;
 mod transition;
 mod unfetched;
+mod watchdog;
 mod worker;
 mod workload;
 
@@ -63,9 +65,11 @@ use retirement::RetirementTable;
 use stealing::Stealing;
 use story::{Cause, StoryLog};
 use task::{Row, StateName, TaskState, TaskTable};
+use timeout::{Asked, Patience};
 use transfer::TransferTable;
 use transition::Goal;
 use unfetched::UnfetchedTable;
+use watchdog::Watchdog;
 use worker::WorkerTable;
 
 /// Everything that a scheduler knows.
@@ -101,6 +105,10 @@ pub struct SchedulerState {
     unfetched: UnfetchedTable,
     /// The worker that was scattered to last.
     scattered_to: WorkerId,
+    patience: Patience,
+    watchdog: Watchdog,
+    /// How much data clients are to put on workers and have not.
+    announced: u64,
     story: StoryLog,
     is_closing: bool,
     /// The caller's buffer, for the duration of an event.
@@ -135,6 +143,9 @@ impl SchedulerState {
             retirements: RetirementTable::default(),
             unfetched: UnfetchedTable::default(),
             scattered_to: WorkerId::default(),
+            patience: Patience::default(),
+            watchdog: Watchdog::default(),
+            announced: 0,
             is_closing: false,
             out: Instructions::default(),
         }
@@ -146,8 +157,14 @@ impl SchedulerState {
         self.now = self.now.max(now);
         self.stimulus.0 += 1;
         self.out.begin(self.stimulus);
+        let asked = match &event {
+            Event::ClientJoined { .. } | Event::ClientSaid { .. } => Asked::Something,
+            _ => Asked::Nothing,
+        };
         self.apply(event);
         self.settle();
+        self.note_idleness(asked);
+        self.mind_watchdog();
         if self.config.validate {
             self.assert_invariants();
         }
@@ -157,8 +174,7 @@ impl SchedulerState {
     /// When to call [`handle`](Self::handle) with [`Event::Timeout`], if nothing else happens.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        let silence = self.deadlines.first().map(|(at, _)| *at);
-        [silence, self.replicas.next_round].into_iter().flatten().min()
+        self.next_deadline()
     }
 
     /// What happened to a key: one line per transition, oldest first, as far as it is remembered.
@@ -273,8 +289,7 @@ impl SchedulerState {
             }
             Event::Timeout => {
                 self.cause = Cause::Timeout;
-                self.remove_silent_workers();
-                self.reduce_replicas();
+                self.timed_out();
             }
             Event::Shutdown { reason } => {
                 self.cause = Cause::Shutdown;

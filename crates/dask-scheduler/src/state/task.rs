@@ -1,4 +1,4 @@
-use std::ops::{Index, IndexMut};
+use std::ops::{Index, IndexMut, Range};
 use std::sync::Arc;
 
 use dask_proto::graph::{Priority, TaskOptions};
@@ -296,6 +296,17 @@ impl TaskTable {
 
     pub(super) fn get(&self, row: Row) -> Option<&TaskEntry> {
         self.slots.get(row.0 as usize)?.entry.as_ref()
+    }
+
+    /// How many rows there are, vacant ones too.
+    pub(super) fn rows(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The rows in a range that have a task.
+    pub(super) fn occupied(&self, range: Range<usize>) -> Vec<Row> {
+        let rows = range.filter_map(|row| u32::try_from(row).ok()).map(Row);
+        rows.filter(|row| self.get(*row).is_some()).collect()
     }
 
     /// The id of the task in a row.

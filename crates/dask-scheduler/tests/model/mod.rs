@@ -4,6 +4,7 @@ mod client;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use dask_proto::Moment;
 use dask_proto::graph::Function;
@@ -61,6 +62,8 @@ impl Model {
         let config = Config {
             allowed_failures: 2,
             worker_saturation: [1.1, 2.0, f64::INFINITY][dice.below(3)],
+            no_workers_timeout: [None, Some(20), Some(200)][dice.below(3)].map(Duration::from_secs),
+            stuck_after: Some(Duration::from_secs(100)),
             ..Config::default()
         };
         let address = "tcp://scheduler:8786".parse().expect("an address");
@@ -172,7 +175,7 @@ impl Model {
     }
 
     fn pass_time(&mut self) {
-        self.now = self.now + std::time::Duration::from_secs(40);
+        self.now = self.now + Duration::from_secs(40);
         if self.state.next_timeout().is_some_and(|next| next <= self.now) {
             self.handle(Event::Timeout);
         }

@@ -38,6 +38,9 @@ pub(crate) fn instruction(script: &mut Script, instruction: &Instruction, out: &
         Instruction::Disconnect { peer, reason } => {
             line(out, &peer.to_string(), &format!("disconnect: {reason}"));
         }
+        Instruction::Warn { lines, .. } => {
+            line(out, "log", &format!("warning: {}", lines.join("\n      ")));
+        }
         Instruction::Shutdown => line(out, "shell", "shutdown"),
         other => line(out, "shell", &format!("{other:?}")),
     }

@@ -75,6 +75,10 @@ impl Script {
                     };
                 }
                 "log_length" => self.config.log_length = number(value) as usize,
+                "no_workers" => self.config.no_workers_timeout = duration(value),
+                "idle" => self.config.idle_timeout = duration(value),
+                "stuck" => self.config.stuck_after = duration(value),
+                "unrunnable" => self.config.unrunnable_after = duration(value),
                 "story_len" => self.config.story_len = number(value) as usize,
                 _ => panic!("no setting {name}"),
             }
@@ -437,6 +441,11 @@ fn future_of(word: &str) -> FutureId {
 
 fn pair(word: &str) -> (&str, &str) {
     word.split_once('=').expect("name=value")
+}
+
+/// Seconds, or `never`.
+fn duration(text: &str) -> Option<Duration> {
+    (text != "never").then(|| Duration::from_secs(number(text).into()))
 }
 
 /// The number in `7`, `c7`, `w7`, `f7` or `r7`.

@@ -12,7 +12,7 @@ const LISTED: usize = 10;
 
 impl SchedulerState {
     /// Why no worker may run a task.
-    pub(super) fn explain_no_worker(&self, row: Row, lines: &mut Vec<String>) {
+    pub(in super::super) fn explain_no_worker(&self, row: Row, lines: &mut Vec<String>) {
         let Some(spec) = self.tasks[row].spec() else {
             return;
         };

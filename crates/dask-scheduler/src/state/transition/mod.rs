@@ -171,6 +171,7 @@ impl SchedulerState {
         self.errands.touch(row);
         self.counts[old.name() as usize] -= 1;
         self.counts[to as usize] += 1;
+        self.patience.has_stirred = true;
         self.record(row, &old, to);
         match (old.is_active(), is_active) {
             (false, true) => self.want_dependencies(row),
@@ -231,6 +232,7 @@ impl SchedulerState {
             }
             TaskState::NoWorker => {
                 self.no_worker.insert(place);
+                self.start_patience(row);
             }
             TaskState::Processing { worker, .. } => {
                 let worker = *worker;
