@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dask_proto::Moment;
-use dask_proto::graph::TaskOptions;
+use dask_proto::graph::{TaskOptions, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, WorkerId};
 use dask_proto::limits::SUBMIT_TASKS;
 use dask_proto::message::{ClientToScheduler, Submit};
@@ -36,18 +36,13 @@ fn cost(tasks: u64, workers: u32) -> f64 {
             Some(i) => task(half + i, vec![FutureId(i), FutureId((i + 1) % half)]),
         })
         .collect();
-    let parts = graph.chunks(SUBMIT_TASKS);
-    let submits: Vec<_> = parts
-        .map(|part| Submit { options: TaskOptions::default(), tasks: part.to_vec() })
-        .map(ClientToScheduler::Submit)
-        .collect();
-    let computed = cluster.run(submits);
+    let computed = cluster.run(&graph);
     assert_eq!(computed, graph.len(), "every task runs once");
     cluster.spent.as_nanos() as f64 / tasks as f64
 }
 
 /// A state with workers that answer at once.
-struct Simulated {
+pub(crate) struct Simulated {
     state: SchedulerState,
     out: Instructions,
     now: u64,
@@ -55,7 +50,7 @@ struct Simulated {
 }
 
 impl Simulated {
-    fn new(workers: u32) -> Self {
+    pub(crate) fn new(workers: u32) -> Self {
         let address = "tcp://127.0.0.1:8786".parse().expect("a host and a port are an address");
         let state = SchedulerState::new(Config::default(), address);
         let mut cluster =
@@ -80,9 +75,14 @@ impl Simulated {
         self.spent += start.elapsed();
     }
 
-    /// Runs to the end; how many tasks were computed.
-    fn run(&mut self, submits: Vec<ClientToScheduler>) -> usize {
-        self.handle(Event::ClientSaid { client: CLIENT, messages: submits });
+    /// Runs a graph to its end; how many tasks were computed.
+    pub(crate) fn run(&mut self, graph: &[TaskSpec]) -> usize {
+        let parts = graph.chunks(SUBMIT_TASKS);
+        let messages = parts
+            .map(|part| Submit { options: TaskOptions::default(), tasks: part.to_vec() })
+            .map(ClientToScheduler::Submit)
+            .collect();
+        self.handle(Event::ClientSaid { client: CLIENT, messages });
         let mut computed = 0;
         loop {
             let instructions: Vec<_> = self.out.drain().collect();
@@ -100,5 +100,12 @@ impl Simulated {
                 return computed;
             }
         }
+    }
+
+    /// Lets go of all results.
+    pub(crate) fn release(&mut self, graph: &[TaskSpec]) {
+        let futures = graph.iter().map(|task| task.future).collect();
+        let messages = vec![ClientToScheduler::Release { futures }];
+        self.handle(Event::ClientSaid { client: CLIENT, messages });
     }
 }

@@ -8,6 +8,7 @@
 mod cluster;
 mod growth;
 mod session;
+mod shape;
 
 use std::io;
 
@@ -26,6 +27,9 @@ async fn main() {
 async fn measure(session: &mut Option<Session>, question: &Question) -> io::Result<Figures> {
     if question.workload == "growth" {
         return Ok(growth::measure(question.size));
+    }
+    if question.workload.starts_with("state-") {
+        return shape::run(&question.workload, question.size);
     }
     let session = match session {
         Some(session) => session,

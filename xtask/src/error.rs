@@ -41,6 +41,13 @@ pub(crate) enum Error {
     NoAnswer { name: String, question: String, limit: Duration },
     #[error("`{name}` could not measure {question:?}: {line}")]
     Answer { name: String, question: String, line: String },
+    #[error("valgrind cannot be started: install it, for example with `apt-get install valgrind`")]
+    NoValgrind,
+    #[error(
+        "the instructions for a task have changed by more than 3 %: {moved}; if that is meant, \
+         record it with `cargo xtask bench instructions --update`"
+    )]
+    Instructions { moved: String },
     #[error("an answer lacks the figure {figure}")]
     NoFigure { figure: &'static str },
     #[error("interrupted")]

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast is it, how fast could it be, and how fast are others?
 
 mod compare;
+mod instructions;
 mod measure;
 mod number;
 mod peer;
@@ -24,7 +25,8 @@ use crate::error::Result;
 /// Each workload runs several times, and the table shows the least, the median and the largest
 /// figure. Close other programs first: the load of the machine is printed with the table.
 ///
-/// To go deeper: `cargo xtask bench compare` runs the workloads through Dask as well, and
+/// To go deeper: `cargo xtask bench compare` runs the workloads through Dask as well,
+/// `cargo xtask bench instructions` counts what the scheduler's state takes for a task, and
 /// `cargo bench -p benches` runs the criterion benchmarks of single parts.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -41,6 +43,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Command {
     Compare(compare::Args),
+    Instructions(instructions::Args),
 }
 
 /// What is run, how often, and where the figures go.
@@ -61,6 +64,7 @@ struct Plan {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
         Some(Command::Compare(args)) => compare::run(args),
+        Some(Command::Instructions(args)) => instructions::run(args),
         None if args.quick => quick(),
         None => measure::run(&args.plan, measure::Scale::Full),
     }
