@@ -156,12 +156,12 @@ pub(super) const WORKLOADS: &[Workload] = &[
     Workload {
         limit: RELAY,
         rows: &[rate("20,000 into 1")],
-        ..cluster("many-to-one", "many-to-one", sized(20_000, 100, 10_000))
+        ..cluster("many-to-one", "many-to-one", same(20_000, 100))
     },
     Workload {
         limit: RELAY,
         rows: &[rate("1 into 20,000")],
-        ..cluster("one-to-many", "one-to-many", sized(20_000, 100, 10_000))
+        ..cluster("one-to-many", "one-to-many", same(20_000, 100))
     },
     Workload {
         limit: ROUND_TRIP,
