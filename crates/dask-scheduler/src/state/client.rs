@@ -28,7 +28,7 @@ pub(super) enum Held {
     /// A task, which it holds.
     Task(Row),
     /// Nothing: it was cancelled, for this reason. What is submitted on it is cancelled too.
-    Cancelled(Arc<str>),
+    Cancelled(Arc<String>),
     /// Nothing: it never became a task. What is submitted on it fails in the same way.
     Failed(Arc<TaskError>),
 }
@@ -143,7 +143,7 @@ impl SchedulerState {
     /// Ends a future as cancelled.
     pub(super) fn cancel_future(&mut self, hold: Hold, reason: &str) {
         self.out.cancelled(hold.0, hold.1, reason);
-        self.give_meaning(hold, Held::Cancelled(reason.into()));
+        self.give_meaning(hold, Held::Cancelled(Arc::new(reason.to_owned())));
     }
 
     fn give_meaning(&mut self, (client, future): Hold, held: Held) {

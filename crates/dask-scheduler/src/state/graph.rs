@@ -25,7 +25,7 @@ enum Dependencies {
     /// All are tasks.
     Tasks(Box<[Row]>),
     /// One was cancelled, for this reason.
-    Cancelled(Arc<str>),
+    Cancelled(Arc<String>),
     /// One never became a task.
     Failed(Arc<TaskError>),
 }
@@ -84,7 +84,7 @@ impl SchedulerState {
             Dependencies::Tasks(dependencies) => {
                 let source = Source::Spec(Spec {
                     function,
-                    content: task.content,
+                    content: task.content.map(Box::new),
                     body: task.body,
                     options: options.clone(),
                 });
@@ -142,7 +142,7 @@ impl SchedulerState {
             return false;
         };
         spec.function == function
-            && match (spec.content, content) {
+            && match (spec.content.as_deref().copied(), content) {
                 (None, None) => true,
                 (Some(one), Some(other)) => one == other,
                 // The digest of the one that has none is in its key, which both have.

@@ -1,10 +1,12 @@
+use std::hash::BuildHasher;
 use std::ops::{Index, IndexMut, Range};
 use std::sync::Arc;
 
 use dask_proto::graph::{Priority, TaskOptions};
 use dask_proto::id::{ClientId, FutureId, RunId, TaskId, WorkerId};
-use dask_proto::map::Map;
 use dask_proto::{Address, Key, Moment, Payload, TaskError};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 use super::function::FunctionRow;
 use super::small_set::SmallSet;
@@ -79,7 +81,8 @@ pub(super) enum Source {
 #[derive(Debug)]
 pub(super) struct Spec {
     pub(super) function: FunctionRow,
-    pub(super) content: Option<[u8; 16]>,
+    /// Boxed, for the keys of most tasks say it.
+    pub(super) content: Option<Box<[u8; 16]>>,
     pub(super) body: Payload,
     pub(super) options: Arc<TaskOptions>,
 }
@@ -260,7 +263,28 @@ impl Row {
 pub(super) struct TaskTable {
     slots: Vec<Slot>,
     vacant: Vec<Row>,
-    by_key: Map<Key, Row>,
+    by_key: HashTable<Named>,
+    hash: FixedState,
+}
+
+/// A row by the hash of its key. The key itself is in the row: a second copy of it here would cost
+/// a tenth of all memory.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    hash: u32,
+    row: Row,
+}
+
+impl Named {
+    /// The bits that place it, made of those that are kept.
+    fn bits(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
+/// A table takes its place from the low bits and what it looks at first from the high ones.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) | u64::from(hash.reverse_bits()) << 32
 }
 
 #[derive(Debug, Default)]
@@ -277,7 +301,8 @@ impl TaskTable {
             self.slots.push(Slot::default());
             Row(row)
         });
-        self.by_key.insert(entry.key.clone(), row);
+        let hash = self.hash_of(entry.key.as_str());
+        self.by_key.insert_unique(spread(hash), Named { hash, row }, Named::bits);
         self.slots[row.0 as usize].entry = Some(entry);
         row
     }
@@ -285,13 +310,20 @@ impl TaskTable {
     pub(super) fn remove(&mut self, row: Row) -> Option<TaskEntry> {
         let slot = self.slots.get_mut(row.0 as usize)?;
         let entry = slot.entry.take()?;
-        self.by_key.remove(&entry.key);
+        let hash = spread(fold(&self.hash, entry.key.as_str()));
+        if let Ok(named) = self.by_key.find_entry(hash, |named| named.row == row) {
+            named.remove();
+        }
         // A row whose generations are used up stays empty for ever: ids are never used twice.
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
             self.vacant.push(row);
         }
         Some(entry)
+    }
+
+    fn hash_of(&self, key: &str) -> u32 {
+        fold(&self.hash, key)
     }
 
     pub(super) fn get(&self, row: Row) -> Option<&TaskEntry> {
@@ -324,7 +356,12 @@ impl TaskTable {
     }
 
     pub(super) fn find(&self, key: &str) -> Option<Row> {
-        self.by_key.get(key).copied()
+        let hash = self.hash_of(key);
+        let named = self.by_key.find(spread(hash), |named| {
+            let is_it = |task: &TaskEntry| task.key == *key;
+            named.hash == hash && self.get(named.row).is_some_and(is_it)
+        });
+        named.map(|named| named.row)
     }
 
     /// All tasks, by row.
@@ -344,6 +381,11 @@ impl TaskTable {
             self[dependency].dependents = dependents;
         }
     }
+}
+
+fn fold(state: &FixedState, key: &str) -> u32 {
+    let hash = state.hash_one(key);
+    (hash ^ hash >> 32) as u32
 }
 
 /// For rows that are known to be occupied: neighbours in the graph, members of an index.
@@ -371,7 +413,7 @@ mod tests {
     /// top of this.
     #[test]
     fn a_task_keeps_to_its_budget_of_bytes() {
-        assert!(size_of::<Slot>() <= 232, "{} bytes", size_of::<Slot>());
+        assert!(size_of::<Slot>() <= 224, "{} bytes", size_of::<Slot>());
     }
 
     #[test]
