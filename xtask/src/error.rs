@@ -37,7 +37,10 @@ pub(crate) enum Error {
     MutantsAtLarge(usize),
     #[error("no workload has such a name; there are {names}")]
     NoWorkload { names: String },
-    #[error("`{name}` gave no answer to {question:?}: it ended, or took more than {} s", limit.as_secs())]
+    #[error(
+        "`{name}` gave no answer to {question:?}: it ended, or took more than {} s",
+        limit.as_secs()
+    )]
     NoAnswer { name: String, question: String, limit: Duration },
     #[error("`{name}` could not measure {question:?}: {line}")]
     Answer { name: String, question: String, line: String },
