@@ -62,6 +62,13 @@ impl Program {
         (scheduler, address)
     }
 
+    /// A scheduler that records what happens to it, and its address.
+    pub(crate) async fn recording(file: &std::path::Path) -> (Self, String) {
+        let mut scheduler = Self::start(&["recording", file.to_str().unwrap()], &[]);
+        let address = scheduler.says("Scheduler at: ").await;
+        (scheduler, address)
+    }
+
     /// Workers of these names that have joined.
     pub(crate) async fn workers<const N: usize>(scheduler: &str, names: [&str; N]) -> [Self; N] {
         let mut workers = names.map(|name| Self::worker(scheduler, name));

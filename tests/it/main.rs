@@ -21,6 +21,7 @@ mod mock;
 mod option;
 mod own_transport;
 mod purity;
+mod recording;
 mod running;
 mod scatter;
 mod session;

@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// The scheduler's port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 8786)]
     port: u16,
+    /// Record everything that happens to the scheduler to this file, for `cargo xtask replay`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// The executable that the workers run.
     #[arg(long, value_name = "PATH", conflicts_with = "example")]
     app: Option<PathBuf>,
@@ -51,6 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         threads: args.threads,
         memory_limit: args.memory_limit.as_deref(),
         port: args.port,
+        record: args.record.as_deref(),
     };
     let mut group = layout.group();
     group.listen_for_signals()?;
@@ -81,6 +85,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) memory_limit: Option<&'a str>,
     /// Of the scheduler; 0 takes a free one.
     pub(crate) port: u16,
+    /// What happens to the scheduler is recorded here.
+    pub(crate) record: Option<&'a Path>,
 }
 
 impl Layout<'_> {
@@ -96,6 +102,9 @@ impl Layout<'_> {
             .args(["scheduler", "--host", "127.0.0.1", "--port"])
             .arg(self.port.to_string())
             .arg("--exit-on-stdin-close");
+        if let Some(file) = self.record {
+            command.arg("--record").arg(file);
+        }
         command
     }
 
@@ -188,6 +197,7 @@ mod tests {
             threads: 3,
             memory_limit: None,
             port: 0,
+            record: None,
         };
         let command = layout.worker("worker-0", "tcp://127.0.0.1:1");
         let value = |name: &str| {

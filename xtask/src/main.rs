@@ -7,6 +7,7 @@ mod cluster;
 mod error;
 mod process;
 mod quickstart;
+mod replay;
 mod sim;
 mod step;
 mod test;
@@ -35,6 +36,7 @@ enum Command {
     Tidy,
     Bench(bench::Args),
     Sim(sim::Args),
+    Replay(replay::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Replay(args) => replay::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

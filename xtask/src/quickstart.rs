@@ -69,6 +69,7 @@ fn start_for(example: &str, group: &mut Group, built: &Executables) -> Result<(O
         threads: 2,
         memory_limit: None,
         port: 0,
+        record: None,
     };
     let address = cluster::start(group, &layout)?;
     println!("Scheduler and two workers are ready at {address}");

@@ -13,6 +13,14 @@ pub(crate) enum Error {
     Runtime(#[source] std::io::Error),
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
+    #[error("the recording cannot be replayed")]
+    Recording(#[from] dask_scheduler::record::ReadError),
+    #[error("the state does not do what it did: event {number} leads to something else")]
+    Difference { number: u64 },
+    #[error("an invariant does not hold after event {number}")]
+    Invariant { number: u64, source: dask_scheduler::state::Violation },
+    #[error("the state panicked at event {number}")]
+    Panic { number: u64 },
     #[error("cannot write to standard output")]
     Output(#[source] std::io::Error),
 }

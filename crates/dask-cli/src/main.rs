@@ -2,6 +2,7 @@
 
 mod error;
 mod log;
+mod replay;
 mod scheduler;
 mod shutdown;
 
@@ -22,12 +23,14 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Scheduler(scheduler::Args),
+    Replay(replay::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = cli.log.start().and_then(|()| match cli.command {
         Command::Scheduler(args) => scheduler::run(&args),
+        Command::Replay(args) => replay::run(&args),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

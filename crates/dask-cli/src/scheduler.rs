@@ -1,6 +1,8 @@
 use std::io::Write;
+use std::path::PathBuf;
 
 use dask_proto::Address;
+use dask_scheduler::record::Detail;
 use dask_scheduler::{Config, Scheduler};
 use dask_tokenize::unique_key_name;
 use dask_transport::Transports;
@@ -20,6 +22,13 @@ pub(crate) struct Args {
     /// The port to listen on; 0 takes a free one.
     #[arg(long, default_value_t = 8786)]
     port: u16,
+    /// Record everything that happens to this file, for `dask replay`. It holds what clients and
+    /// workers send, arguments and small results among it.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Record what follows as well, not only digests of it, so that a difference can be read.
+    #[arg(long, requires = "record")]
+    record_instructions: bool,
     /// Also end when standard input is closed: for a parent that must not leave it behind.
     #[arg(long, hide = true)]
     exit_on_stdin_close: bool,
@@ -41,6 +50,10 @@ async fn serve(args: &Args) -> Result<(), Error> {
     let scheduler = Scheduler::bind(config(), &address, &transports)
         .await
         .map_err(|source| Error::Bind { address, source })?;
+    let scheduler = match &args.record {
+        Some(file) => scheduler.record(file, args.detail())?,
+        None => scheduler,
+    };
     announce(scheduler.address()).map_err(Error::Output)?;
     scheduler.run(shutdown.asked()).await?;
     Ok(())
@@ -70,6 +83,10 @@ impl Args {
         Ok(text.parse()?)
     }
 
+    fn detail(&self) -> Detail {
+        if self.record_instructions { Detail::Instructions } else { Detail::Digests }
+    }
+
     fn stdin(&self) -> Stdin {
         if self.exit_on_stdin_close { Stdin::EndsProcess } else { Stdin::Ignored }
     }
@@ -80,7 +97,13 @@ mod tests {
     use super::*;
 
     fn address(host: &str) -> String {
-        let args = Args { host: host.to_owned(), port: 8786, exit_on_stdin_close: false };
+        let args = Args {
+            host: host.to_owned(),
+            port: 8786,
+            record: None,
+            record_instructions: false,
+            exit_on_stdin_close: false,
+        };
         args.address().unwrap().to_string()
     }
 

@@ -125,6 +125,41 @@ pub fn decode_one<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     bincode().deserialize(bytes).map_err(DecodeError::Messages)
 }
 
+/// Encodes one value of any size for a file of our own, which has no reader to protect.
+///
+/// As in a batch, small payloads are in the second frame, and each large one is a frame of its own,
+/// which is not copied.
+///
+/// # Errors
+/// When an object in it cannot be encoded.
+pub fn encode_record<T: Serialize>(value: &T, carriage: Carriage) -> Result<Frames, EncodeError> {
+    let scope = Scope::enter(Attachments::writing(carriage));
+    let mut record = Vec::new();
+    let encoded = bincode().with_no_limit().serialize_into(&mut record, value);
+    encoded.map_err(EncodeError::Messages)?;
+    let Attachments { blob, frames, objects, .. } = scope.leave();
+    let mut bytes = vec![record.into()];
+    if !(blob.is_empty() && frames.is_empty()) {
+        bytes.push(blob.freeze());
+    }
+    bytes.extend(frames);
+    Ok(Frames { bytes, objects })
+}
+
+/// Decodes what [`encode_record`] made. The frames must be known to be as they were written, by a
+/// checksum say: there is no limit but their own lengths.
+///
+/// # Errors
+/// When the frames are anything but what [`encode_record`] makes of a value of this type.
+pub fn decode_record<T: DeserializeOwned>(frames: Frames) -> Result<T, DecodeError> {
+    let mut bytes = frames.bytes.into_iter();
+    let record = bytes.next().ok_or(DecodeError::Empty)?;
+    let blob = bytes.next().unwrap_or_default();
+    let scope = Scope::enter(Attachments::reading(blob, bytes.collect(), frames.objects));
+    let value = bincode().with_no_limit().deserialize(&record).map_err(DecodeError::Messages)?;
+    if scope.leave().is_used_up() { Ok(value) } else { Err(DecodeError::Leftover) }
+}
+
 fn bincode() -> impl Options {
     bincode::DefaultOptions::new().with_varint_encoding().with_limit(MAX_HEADER_BYTES as u64)
 }

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How a scheduler behaves. The defaults and names are Dask's where it has them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// Its name, for people: `Scheduler-<uuid>`.
     pub id: String,
@@ -53,7 +55,7 @@ pub struct Config {
 /// A task moves only before it has started and with the consent of the worker that has it, and only
 /// where it is expected to be done earlier in spite of the time that fetching its dependencies
 /// takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum WorkStealing {
     /// Tasks move.
     #[default]

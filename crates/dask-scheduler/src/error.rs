@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use dask_proto::Address;
 use dask_transport::TransportError;
 
@@ -12,5 +14,13 @@ pub enum Error {
         address: Address,
         /// Why.
         source: TransportError,
+    },
+    /// The file for its recording cannot be written.
+    #[error("the scheduler cannot record to {}", path.display())]
+    Record {
+        /// The file that was asked for.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
 }

@@ -6,8 +6,9 @@
 //! listens, turns connections into events, and carries the instructions out.
 //!
 //! Reading order: [`Config`], then [`state`] (its events, its instructions, the table of
-//! transitions), then [`Scheduler`].
+//! transitions), then [`Scheduler`]; [`record`] is for those who hunt a defect.
 
+pub mod record;
 pub mod state;
 
 mod config;

@@ -1,5 +1,8 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::future::Future;
+use std::io::BufWriter;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::record::{Detail, Header, Recorder};
 use crate::session::{self, Link, Lobby, Report};
 use crate::state::{Event, Instruction, Instructions, Peer, SchedulerState};
 use crate::{Config, Error};
@@ -33,6 +37,7 @@ pub struct Scheduler {
     config: Config,
     listener: Box<dyn Listener>,
     address: Address,
+    recorder: Option<Recorder>,
 }
 
 impl Scheduler {
@@ -49,7 +54,29 @@ impl Scheduler {
         let listener =
             listener.map_err(|source| Error::Listen { address: address.clone(), source })?;
         let address = listener.address().clone();
-        Ok(Self { config, listener, address })
+        Ok(Self { config, listener, address, recorder: None })
+    }
+
+    /// Records everything that happens to a file, which is replaced if it is there, for
+    /// [`Replay`](crate::record::Replay). It is up to date within a second, and complete once
+    /// [`run`](Self::run) has ended.
+    ///
+    /// A recording that cannot be written on ends with a logged error, and the scheduler does not.
+    /// So does one of a peer in this process that sends a live object: what is recorded are bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record(mut self, path: &Path, detail: Detail) -> Result<Self, Error> {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let address = self.address.clone();
+        let header = Header { version, config: self.config.clone(), address };
+        let recorder = File::create(path)
+            .and_then(|file| Recorder::start(BufWriter::new(file), &header, detail));
+        let recorder =
+            recorder.map_err(|source| Error::Record { path: path.to_owned(), source })?;
+        tracing::info!(path = %path.display(), "what happens is recorded");
+        self.recorder = Some(recorder);
+        Ok(self)
     }
 
     /// Where it listens, with the real port.
@@ -70,7 +97,7 @@ impl Scheduler {
         // Dropped, and so ended, with this future.
         let mut acceptor = JoinSet::new();
         acceptor.spawn(accept(self.listener, lobby));
-        let mut core = Core::new(self.config, self.address);
+        let mut core = Core::new(self.config, self.address, self.recorder);
         let mut shutdown = pin!(shutdown);
         let far = Instant::now() + Duration::from_secs(86_400);
         let mut timer = pin!(tokio::time::sleep_until(far));
@@ -118,6 +145,7 @@ async fn accept(mut listener: Box<dyn Listener>, lobby: Lobby) {
 /// The state, and the links to the peers that it knows.
 struct Core {
     state: SchedulerState,
+    recorder: Option<Recorder>,
     out: Instructions,
     started: Instant,
     peers: BTreeMap<Peer, PeerEntry>,
@@ -150,9 +178,10 @@ struct Greeting {
 }
 
 impl Core {
-    fn new(config: Config, address: Address) -> Self {
+    fn new(config: Config, address: Address, recorder: Option<Recorder>) -> Self {
         Self {
             state: SchedulerState::new(config, address),
+            recorder,
             out: Instructions::new(),
             started: Instant::now(),
             peers: BTreeMap::new(),
@@ -205,9 +234,18 @@ impl Core {
             if let Some(event) = next {
                 self.note(&event);
                 let now = self.now();
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.event(now, &event);
+                }
                 self.state.handle(now, event, &mut self.out);
                 for instruction in self.out.drain() {
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.instruction(&instruction);
+                    }
                     self.carry_out(instruction);
+                }
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.settled();
                 }
             }
             let Some(peer) = self.broken.pop_front() else {

@@ -65,6 +65,18 @@ fn a_large_payload_is_not_copied() {
 }
 
 #[test]
+fn a_record_is_no_message_and_may_be_larger_than_any() {
+    let text = "x".repeat(MAX_HEADER_BYTES + 1);
+    let large = Payload::from(Bytes::from(vec![1; BLOB_PAYLOAD_BYTES + 1]));
+    let record = (text, vec![large; MAX_FRAMES], Payload::from(Bytes::from_static(b"small")));
+    let frames = codec::encode_record(&record, Carriage::Bytes).unwrap();
+    assert_eq!(frames.bytes.len(), MAX_FRAMES + 2);
+    assert_eq!(codec::decode_record::<(String, Vec<Payload>, Payload)>(frames).unwrap(), record);
+    let error = codec::decode_record::<Payload>(Frames::default()).unwrap_err();
+    assert!(matches!(error, DecodeError::Empty), "{error:?}");
+}
+
+#[test]
 fn a_payload_in_two_pieces_arrives_as_it_was_and_its_tail_is_not_copied() {
     let head = Bytes::from_static(b"the head");
     let tail = Bytes::from(vec![7; 1 << 20]);

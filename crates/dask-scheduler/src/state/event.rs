@@ -1,9 +1,10 @@
 use dask_proto::id::{ClientId, WorkerId};
 use dask_proto::message::{ClientToScheduler, WorkerJoin, WorkerToScheduler};
+use serde::{Deserialize, Serialize};
 
 /// Everything that can happen to a scheduler. The shell gives every connection an id, and never
 /// the same one twice.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Event {
     /// A client said hello.

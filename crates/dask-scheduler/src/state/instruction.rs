@@ -4,12 +4,13 @@ use std::sync::Arc;
 use dask_proto::id::{ClientId, FutureId, RunId, StimulusId, TaskId, WorkerId};
 use dask_proto::message::{Dependency, SchedulerToClient, SchedulerToWorker, Welcome};
 use dask_proto::{Key, TaskError};
+use serde::{Deserialize, Serialize};
 
 /// How many futures or tasks one message names: far from the limit for the bytes of a message.
 const NAMED_AT_ONCE: usize = 1 << 16;
 
 /// A connection of the scheduler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Peer {
     /// A client.
     Client(ClientId),
@@ -27,7 +28,7 @@ impl std::fmt::Display for Peer {
 }
 
 /// What a state asks of its shell.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Instruction {
     /// Answer the hello of a peer that joined; a rejected one is unknown to the state afterwards.
@@ -68,6 +69,19 @@ pub enum Instruction {
     },
     /// End once everything is flushed. Every peer was disconnected before.
     Shutdown,
+}
+
+impl Instruction {
+    /// The peer that hears of it, if one does.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Welcome { peer, .. } | Self::Disconnect { peer, .. } => Some(*peer),
+            Self::ToClient { client, .. } => Some(Peer::Client(*client)),
+            Self::ToWorker { worker, .. } => Some(Peer::Worker(*worker)),
+            Self::Warn { .. } | Self::Shutdown => None,
+        }
+    }
 }
 
 /// All that one event leads to: at most one batch per peer.

@@ -206,6 +206,12 @@ impl SchedulerState {
         self.tasks.iter().count()
     }
 
+    /// How many tasks clients have submitted so far.
+    #[must_use]
+    pub fn submitted(&self) -> u64 {
+        self.submitted
+    }
+
     /// Whether it counts on a worker's copy of a result. For tests and simulations.
     #[must_use]
     pub fn has_copy(&self, task: TaskId, worker: WorkerId) -> bool {
