@@ -13,7 +13,9 @@ pub(crate) enum Parameter<'a> {
     OwnedList(&'a Type, &'a Type),
     /// `&T`.
     Borrowed(&'a Type),
-    /// `&[T]` and `&Vec<T>`, the `T`; and what stands behind the `&`.
+    /// `&[T]`, the `T` and the `[T]`.
+    Slice(&'a Type, &'a Type),
+    /// `&Vec<T>`, the `T` and the `Vec<T>`.
     BorrowedList(&'a Type, &'a Type),
     /// `&str`, and the `str`.
     Text(&'a Type),
@@ -23,7 +25,7 @@ impl<'a> Parameter<'a> {
     pub(crate) fn new(ty: &'a Type) -> Self {
         match ungrouped(ty) {
             Type::Reference(TypeReference { elem, .. }) => match ungrouped(elem) {
-                Type::Slice(slice) => Self::BorrowedList(&slice.elem, elem),
+                Type::Slice(slice) => Self::Slice(&slice.elem, elem),
                 Type::Path(path) if path.path.is_ident("str") => Self::Text(elem),
                 other => match vec_element(other) {
                     Some(element) => Self::BorrowedList(element, elem),
@@ -41,7 +43,9 @@ impl<'a> Parameter<'a> {
     pub(crate) fn owned_type(&self) -> TokenStream {
         match self {
             Self::Owned(ty) | Self::OwnedList(_, ty) | Self::Borrowed(ty) => quote!(#ty),
-            Self::BorrowedList(element, _) => quote!(::std::vec::Vec<#element>),
+            Self::Slice(element, _) | Self::BorrowedList(element, _) => {
+                quote!(::std::vec::Vec<#element>)
+            }
             Self::Text(_) => quote!(::std::string::String),
         }
     }
@@ -51,9 +55,10 @@ impl<'a> Parameter<'a> {
     pub(crate) fn pointer_type(&self, lifetime: Option<&TokenStream>) -> TokenStream {
         match self {
             Self::Owned(ty) | Self::OwnedList(_, ty) => quote!(#ty),
-            Self::Borrowed(ty) | Self::BorrowedList(_, ty) | Self::Text(ty) => {
-                quote!(& #lifetime #ty)
-            }
+            Self::Borrowed(ty)
+            | Self::Slice(_, ty)
+            | Self::BorrowedList(_, ty)
+            | Self::Text(ty) => quote!(& #lifetime #ty),
         }
     }
 
@@ -63,6 +68,7 @@ impl<'a> Parameter<'a> {
             Self::Owned(ty) => quote!(inputs.owned::<#ty>(#index)?),
             Self::OwnedList(element, _) => quote!(inputs.owned_list::<#element>(#index)?),
             Self::Borrowed(ty) => quote!(inputs.borrowed::<#ty>(#index)?),
+            Self::Slice(element, _) => quote!(inputs.slice::<#element>(#index)?),
             Self::BorrowedList(element, _) => quote!(inputs.borrowed_list::<#element>(#index)?),
             Self::Text(_) => quote!(inputs.borrowed::<::std::string::String>(#index)?),
         }

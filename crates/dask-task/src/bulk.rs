@@ -3,8 +3,11 @@
 //! numbers are most of what moves on a cluster.
 
 use std::any::Any;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use dask_proto::Split;
 
 /// A list of numbers as it is encoded: behind its length.
 pub(crate) struct Elements<'a> {
@@ -46,7 +49,35 @@ pub(crate) fn decode_split_into(head: &[u8], tail: Bytes, slot: &mut dyn Any) ->
     }
 }
 
+/// Bytes that are the elements of a list.
+pub(crate) trait Lend<T>: std::fmt::Debug + Send + Sync {
+    /// The elements.
+    fn elements(&self) -> &[T];
+}
+
+/// Bytes that were checked to be numbers of this type, in the order and at a place for them.
+#[derive(Debug)]
+struct Numbers<N>(Bytes, PhantomData<N>);
+
+impl<N: bytemuck::Pod + std::fmt::Debug + Send + Sync> Lend<N> for Numbers<N> {
+    fn elements(&self) -> &[N] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+/// The elements of an encoded list of numbers, where they lie; `None` when they would have to be
+/// decoded.
+pub(crate) fn lend<T: 'static>(split: &Split) -> Option<Arc<dyn Lend<T>>> {
+    let length = split.head[..].try_into().ok().map(u64::from_le_bytes)?;
+    let mut slot: Option<Arc<dyn Lend<T>>> = None;
+    if cfg!(target_endian = "little") {
+        KINDS.iter().any(|kind| (kind.lend)(length, &split.tail, &mut slot));
+    }
+    slot
+}
+
 struct Kind {
+    lend: fn(u64, &Bytes, &mut dyn Any) -> bool,
     elements: fn(&dyn Any) -> Option<Elements<'_>>,
     decode: fn(u64, &[u8], &mut dyn Any) -> bool,
 }
@@ -54,6 +85,17 @@ struct Kind {
 macro_rules! kinds {
     ($($number:ty)*) => {
         const KINDS: &[Kind] = &[$(Kind {
+            lend: |length, bytes, slot| {
+                let slot = slot.downcast_mut::<Option<Arc<dyn Lend<$number>>>>();
+                let numbers = bytemuck::try_cast_slice::<u8, $number>(bytes);
+                match (slot, numbers) {
+                    (Some(slot), Ok(numbers)) if numbers.len() as u64 == length => {
+                        *slot = Some(Arc::new(Numbers(bytes.clone(), PhantomData)));
+                        true
+                    }
+                    _ => false,
+                }
+            },
             elements: |value| {
                 let list = value.downcast_ref::<Vec<$number>>()?;
                 let bytes = bytemuck::cast_slice(list);
@@ -77,7 +119,7 @@ kinds! { u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 }
 #[cfg(test)]
 mod tests {
     use bincode::Options;
-    use dask_proto::{Payload, Split};
+    use dask_proto::Payload;
 
     use super::*;
     use crate::value::take;
@@ -137,5 +179,23 @@ mod tests {
         let taken =
             take::<Vec<u8>>(Split { head: split.head, tail: arrived }.into()).expect("a list");
         assert_eq!(taken.as_ptr(), place);
+    }
+
+    #[test]
+    fn a_list_is_lent_where_it_lies_and_only_as_what_it_is() {
+        let list: Vec<f64> = (0..10_000).map(f64::from).collect();
+        let Ok(Payload::Split(split)) = live(list.clone()).encoded() else {
+            panic!("a long list is lent, not copied")
+        };
+        let lent = lend::<f64>(&split).expect("its bytes are its elements");
+        assert_eq!(lent.elements(), list);
+        assert_eq!(lent.elements().as_ptr().cast(), split.tail.as_ptr());
+        assert!(lend::<u8>(&split).is_none() && lend::<String>(&split).is_none());
+        let crooked = Bytes::from([&[0][..], &split.tail].concat()).slice(1..);
+        let crooked = Split { head: split.head.clone(), tail: crooked };
+        if crooked.tail.as_ptr().align_offset(align_of::<f64>()) != 0 {
+            assert!(lend::<f64>(&crooked).is_none());
+        }
+        assert_eq!(take::<Vec<f64>>(crooked.into()), Ok(list));
     }
 }

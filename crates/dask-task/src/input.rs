@@ -4,6 +4,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use dask_proto::{Payload, ValueError};
 
+use crate::bulk::{self, Lend};
 use crate::call::{self, MalformedCall, Slot};
 use crate::value::{self, Live, Value};
 
@@ -55,6 +56,27 @@ impl<T> Deref for Borrowed<T> {
     }
 }
 
+/// A list that the function borrows as a slice: not even decoded, where its bytes are its elements.
+#[derive(Debug)]
+pub struct Slice<T>(Elements<T>);
+
+#[derive(Debug)]
+enum Elements<T> {
+    List(Borrowed<Vec<T>>),
+    Lent(Arc<dyn Lend<T>>),
+}
+
+impl<T> Deref for Slice<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match &self.0 {
+            Elements::List(list) => list,
+            Elements::Lent(bytes) => bytes.elements(),
+        }
+    }
+}
+
 impl Inputs {
     /// The arguments in a task's body, with the results of its dependencies put in.
     ///
@@ -103,7 +125,20 @@ impl Inputs {
         .map_err(|source| InputError::Value { index, source })
     }
 
-    /// The argument for a parameter `&[T]` or `&Vec<T>`.
+    /// The argument for a parameter `&[T]`.
+    ///
+    /// # Errors
+    /// When it is missing or no list of `T`.
+    pub fn slice<T: Value>(&mut self, index: usize) -> Result<Slice<T>, InputError> {
+        if let Some(Input::One(Payload::Split(split), _)) = self.arguments.get(index)
+            && let Some(lent) = bulk::lend::<T>(split)
+        {
+            return Ok(Slice(Elements::Lent(lent)));
+        }
+        self.borrowed_list(index).map(|list| Slice(Elements::List(list)))
+    }
+
+    /// The argument for a parameter `&Vec<T>`.
     ///
     /// # Errors
     /// When it is missing or no list of `T`.

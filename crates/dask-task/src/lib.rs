@@ -19,7 +19,7 @@ mod value;
 
 pub use call::{CallWriter, MAX_ARGUMENTS, MalformedCall};
 pub use function::{Body, Failure, TaskDef, TaskFn, block_on, failure};
-pub use input::{Borrowed, InputError, Inputs};
+pub use input::{Borrowed, InputError, Inputs, Slice};
 pub use panic::{Panic, catch};
 pub use value::{Live, Value, decode, encode, live, nbytes, shared, take};
 
