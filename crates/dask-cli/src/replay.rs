@@ -100,8 +100,10 @@ fn summarize(
         }
     }
     for key in &args.story {
-        writeln!(out, "The story of {key}:")?;
-        for line in replay.state().story(key) {
+        let story = replay.state().story(key);
+        let nothing = if story.is_empty() { " nothing is remembered" } else { "" };
+        writeln!(out, "The story of {key}:{nothing}")?;
+        for line in story {
             writeln!(out, "  {line}")?;
         }
     }

@@ -10,6 +10,7 @@
 //! A recording holds what clients and workers sent, arguments and small results among it: it is as
 //! confidential as they are.
 
+mod difference;
 mod digest;
 mod file;
 mod recorder;
@@ -18,9 +19,10 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+pub use difference::Difference;
 pub use digest::Digest;
 pub use file::{Header, ReadError};
 pub(crate) use recorder::Recorder;
 pub use recorder::{Detail, Stop};
 pub use recording::{Ending, Outcome, Recorded, Recording};
-pub use replay::{Difference, Replay};
+pub use replay::Replay;

@@ -187,9 +187,28 @@ fn another_instruction_than_was_recorded_is_found() {
     };
     assert_eq!(difference.number, 4);
     let text = difference.to_string();
-    for word in ["Event 4", "1 messages from client c1", "Recorded (1", "Replayed (1", "inc-0"] {
+    for word in ["Event 4", "1 messages from client c1", "Recorded, 1", "Replayed, 1", "inc-0"] {
         assert!(text.contains(word), "{word:?} is not in: {text}");
     }
+}
+
+#[test]
+fn a_difference_shows_what_was_recorded_from_where_it_is_another() {
+    let bytes = recorded(session(vec![Bytes::from_static(b"x")]), Detail::Instructions);
+    let altered = rewritten(bytes, |_, digests| {
+        digests.iter_mut().for_each(|digest| digest.hash[0] ^= 1);
+    });
+    let Err(Failure::Difference(difference)) = replayed(altered) else {
+        panic!("nobody noticed");
+    };
+    let text = difference.to_string();
+    for word in ["Event 1 ", "client c1 (Client-1) joining", "1 that look the same"] {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+    let mut other = *difference;
+    other.recorded.instructions = vec![Instruction::Shutdown];
+    let text = other.to_string();
+    assert!(text.contains("Shutdown") && !text.contains("that look the same"), "{text}");
 }
 
 #[test]
