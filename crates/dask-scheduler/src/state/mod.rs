@@ -33,6 +33,7 @@ mod request;
 mod retirement;
 mod row_set;
 mod scatter;
+mod small_list;
 mod small_set;
 mod stealing;
 mod story;

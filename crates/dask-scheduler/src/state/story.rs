@@ -81,8 +81,9 @@ impl fmt::Display for Step {
 #[derive(Debug)]
 struct Record {
     task: TaskId,
-    /// The number of its occasion.
-    occasion: u64,
+    /// How many occasions there were before its own, without the high bits: a log is far shorter
+    /// than what the low ones count.
+    occasion: u32,
     step: Step,
 }
 
@@ -91,7 +92,7 @@ struct Record {
 struct Ending {
     task: TaskId,
     key: Key,
-    occasion: u64,
+    occasion: u32,
 }
 
 /// The latest steps of all tasks: Dask's `transition_log`.
@@ -99,8 +100,8 @@ struct Ending {
 pub(super) struct StoryLog {
     records: VecDeque<Record>,
     occasions: VecDeque<Occasion>,
-    /// The number of the first occasion that is remembered.
-    first: u64,
+    /// The number of the first occasion that is remembered, without the high bits.
+    first: u32,
     endings: VecDeque<Ending>,
     limit: usize,
 }
@@ -127,7 +128,8 @@ impl StoryLog {
         if self.occasions.back().is_none_or(|last| last.stimulus != occasion.stimulus) {
             self.occasions.push_back(occasion);
         }
-        let occasion = self.first + self.occasions.len() as u64 - 1;
+        let last = u32::try_from(self.occasions.len()).unwrap_or(u32::MAX).wrapping_sub(1);
+        let occasion = self.first.wrapping_add(last);
         self.records.push_back(Record { task, occasion, step });
     }
 
@@ -170,20 +172,21 @@ impl StoryLog {
         }
     }
 
-    fn occasion(&self, number: u64) -> Option<&Occasion> {
-        let index = number.checked_sub(self.first)?;
+    fn occasion(&self, number: u32) -> Option<&Occasion> {
+        let index = number.wrapping_sub(self.first);
         self.occasions.get(usize::try_from(index).ok()?)
     }
 
     /// Forgets what no remembered step refers to.
     fn forget_occasions(&mut self) {
-        let next = self.first + self.occasions.len() as u64;
-        let oldest = self.records.front().map_or(next, |record| record.occasion);
-        while self.first < oldest {
-            self.occasions.pop_front();
-            self.first += 1;
-        }
-        while self.endings.front().is_some_and(|ending| ending.occasion < oldest) {
+        let kept = self.records.front().map(|record| record.occasion.wrapping_sub(self.first));
+        let gone = kept.map_or(self.occasions.len(), |kept| kept as usize);
+        self.occasions.drain(..gone.min(self.occasions.len()));
+        let gone = u32::try_from(gone).unwrap_or(u32::MAX);
+        self.first = self.first.wrapping_add(gone);
+        // What ended earlier has a number below the first, which wraps to a large one.
+        let (first, len) = (self.first, self.occasions.len());
+        while self.endings.front().is_some_and(|e| e.occasion.wrapping_sub(first) as usize >= len) {
             self.endings.pop_front();
         }
     }

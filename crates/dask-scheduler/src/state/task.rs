@@ -9,6 +9,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::function::FunctionRow;
+use super::small_list::SmallList;
 use super::small_set::SmallSet;
 
 /// A client's future on a key.
@@ -30,7 +31,7 @@ pub(super) struct TaskEntry {
     pub(super) dependencies: Box<[Row]>,
     /// The tasks that have this one as a dependency, as often as they do, in order of arrival.
     /// Forgotten ones are swept out once they are the greater part: forgetting one is O(1).
-    pub(super) dependents: Vec<TaskId>,
+    pub(super) dependents: SmallList<TaskId>,
     /// How many of `dependents` are still known.
     pub(super) live_dependents: u32,
     /// How many of `dependents` are on their way to a result and need this one.
@@ -194,7 +195,7 @@ impl TaskEntry {
             priority,
             holds: SmallSet::Empty,
             dependencies: Box::default(),
-            dependents: Vec::new(),
+            dependents: SmallList::Empty,
             live_dependents: 0,
             waiters: 0,
             run: RunId(0),
@@ -377,7 +378,6 @@ impl TaskTable {
         if entry.dependents.len() > 16 && entry.dependents.len() > 2 * live {
             let mut dependents = std::mem::take(&mut entry.dependents);
             dependents.retain(|id| self.row(*id).is_some());
-            dependents.shrink_to(2 * live);
             self[dependency].dependents = dependents;
         }
     }
@@ -413,7 +413,7 @@ mod tests {
     /// top of this.
     #[test]
     fn a_task_keeps_to_its_budget_of_bytes() {
-        assert!(size_of::<Slot>() <= 224, "{} bytes", size_of::<Slot>());
+        assert!(size_of::<Slot>() <= 216, "{} bytes", size_of::<Slot>());
     }
 
     #[test]

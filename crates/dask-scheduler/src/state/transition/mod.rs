@@ -402,7 +402,7 @@ impl SchedulerState {
     pub(super) fn for_dependents(&mut self, row: Row, mut act: impl FnMut(&mut Self, Row)) {
         // The list is put back whole: nothing becomes or ceases to be a dependent meanwhile.
         let dependents = std::mem::take(&mut self.tasks[row].dependents);
-        for id in &dependents {
+        for id in dependents.iter() {
             if let Some(dependent) = self.tasks.row(*id) {
                 act(self, dependent);
             }
