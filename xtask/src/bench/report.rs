@@ -266,7 +266,7 @@ mod tests {
             line(Better::More, &[("ours", 50.0), ("relays", 200.0)]),
             line(Better::Less, &[("ours", 300.0), ("null", 100.0)]),
         ]);
-        assert!(table.contains("200 relays |   25.0 %"), "{table}");
+        assert!(table.contains("200 relays | 25.0 %"), "{table}");
         assert!(table.contains("3.00x"), "{table}");
     }
 
