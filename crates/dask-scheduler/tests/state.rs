@@ -48,6 +48,7 @@ scripts! {
     explain_exclusions,
     fire_and_forget,
     groups,
+    idle_from_the_start,
     idle_timeout,
     invalid_graph,
     joining,

@@ -14,15 +14,22 @@ use super::transition::Goal;
 const FAILED_AT_ONCE: usize = 1_000;
 
 /// What waits for time to pass, apart from the workers' times to live.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Patience {
     /// The tasks that came into state no-worker, in that order, with the moment: those that left
     /// it are passed over when their time comes. Empty without a `no_workers_timeout`.
     unrunnable: VecDeque<(Moment, TaskId)>,
-    /// Since when nothing runs and nothing is asked; none without an `idle_timeout`.
+    /// Since when nothing runs and nothing is asked: from the start, which no event tells of.
     idle_since: Option<Moment>,
     /// Whether a task came into another state since that was last looked at.
     pub(super) has_stirred: bool,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let idle_since = Some(Moment::default());
+        Self { unrunnable: VecDeque::new(), idle_since, has_stirred: false }
+    }
 }
 
 impl SchedulerState {
