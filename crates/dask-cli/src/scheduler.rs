@@ -1,5 +1,6 @@
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dask_proto::Address;
 use dask_scheduler::record::Detail;
@@ -29,6 +30,30 @@ pub(crate) struct Args {
     /// Record what follows as well, not only digests of it, so that a difference can be read.
     #[arg(long, requires = "record")]
     record_instructions: bool,
+    /// End when nothing has run and no client has said anything for this long: `300`, `90s`,
+    /// `5 min`, `2h`. Without it the scheduler waits for ever.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    idle_timeout: Option<Duration>,
+    /// Fail tasks that no worker came for that may run them within this long. Without it they wait
+    /// for ever.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    no_workers_timeout: Option<Duration>,
+    /// Give up a worker from which nothing was heard for this long: its tasks run elsewhere
+    /// [default: 5 min].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    worker_ttl: Option<Duration>,
+    /// How many workers may die under a task before the task fails.
+    #[arg(long, value_name = "N", default_value_t = Config::default().allowed_failures)]
+    allowed_failures: u32,
+    /// How many root tasks a worker is given per thread before the rest waits on the scheduler;
+    /// `inf` hands them all out at once.
+    #[arg(long, value_name = "RATIO", value_parser = ratio,
+          default_value_t = Config::default().worker_saturation)]
+    worker_saturation: f64,
+    /// Log why a task makes no progress once it has made none for this long; `never` for no such
+    /// warning [default: 5 min].
+    #[arg(long, value_name = "DURATION", value_parser = patience)]
+    stuck_after: Option<Patience>,
     /// Also end when standard input is closed: for a parent that must not leave it behind.
     #[arg(long, hide = true)]
     exit_on_stdin_close: bool,
@@ -47,7 +72,7 @@ async fn serve(args: &Args) -> Result<(), Error> {
     let shutdown = Shutdown::listen(args.stdin())?;
     let address = args.address()?;
     let transports = Transports::default();
-    let scheduler = Scheduler::bind(config(), &address, &transports)
+    let scheduler = Scheduler::bind(args.config(), &address, &transports)
         .await
         .map_err(|source| Error::Bind { address, source })?;
     let scheduler = match &args.record {
@@ -59,11 +84,6 @@ async fn serve(args: &Args) -> Result<(), Error> {
     Ok(())
 }
 
-/// The defaults, under a name that no other scheduler has.
-fn config() -> Config {
-    Config { id: unique_key_name("Scheduler"), ..Config::default() }
-}
-
 /// The one line on standard output: programs that start a scheduler wait for it.
 fn announce(address: &Address) -> std::io::Result<()> {
     let mut stdout = std::io::stdout();
@@ -72,6 +92,25 @@ fn announce(address: &Address) -> std::io::Result<()> {
 }
 
 impl Args {
+    /// What was asked for, under a name that no other scheduler has.
+    fn config(&self) -> Config {
+        let default = Config::default();
+        Config {
+            id: unique_key_name("Scheduler"),
+            idle_timeout: self.idle_timeout,
+            no_workers_timeout: self.no_workers_timeout,
+            worker_ttl: self.worker_ttl.unwrap_or(default.worker_ttl),
+            allowed_failures: self.allowed_failures,
+            worker_saturation: self.worker_saturation,
+            stuck_after: match self.stuck_after {
+                Some(Patience::For(duration)) => Some(duration),
+                Some(Patience::Endless) => None,
+                None => default.stuck_after,
+            },
+            ..default
+        }
+    }
+
     fn address(&self) -> Result<Address, Error> {
         let Args { host, port, .. } = self;
         let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
@@ -92,25 +131,101 @@ impl Args {
     }
 }
 
+/// How long to be patient.
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    For(Duration),
+    Endless,
+}
+
+/// A text is no duration.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a number of seconds, or a number with ms, s, min, h or d, such as `5 min`")]
+struct NoDuration;
+
+/// A text is no ratio.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a number above zero, or `inf`")]
+struct NoRatio;
+
+fn ratio(text: &str) -> Result<f64, NoRatio> {
+    let ratio = text.parse().map_err(|_| NoRatio)?;
+    if ratio > 0.0 { Ok(ratio) } else { Err(NoRatio) }
+}
+
+fn patience(text: &str) -> Result<Patience, NoDuration> {
+    if text == "never" { Ok(Patience::Endless) } else { duration(text).map(Patience::For) }
+}
+
+/// A duration as Dask writes them: a number and a unit, of seconds without one.
+fn duration(text: &str) -> Result<Duration, NoDuration> {
+    let text = text.trim();
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number: f64 = text[..text.len() - unit.len()].parse().map_err(|_| NoDuration)?;
+    let seconds = match unit.trim() {
+        "ms" => number / 1_000.0,
+        "" | "s" => number,
+        "m" | "min" => number * 60.0,
+        "h" => number * 3_600.0,
+        "d" => number * 86_400.0,
+        _ => return Err(NoDuration),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|_| NoDuration)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(words: &[&str]) -> Args {
+        let words = std::iter::once(&"scheduler").chain(words);
+        <Cli as clap::Parser>::try_parse_from(words).unwrap().args
+    }
+
     fn address(host: &str) -> String {
-        let args = Args {
-            host: host.to_owned(),
-            port: 8786,
-            record: None,
-            record_instructions: false,
-            exit_on_stdin_close: false,
-        };
-        args.address().unwrap().to_string()
+        args(&["--host", host]).address().unwrap().to_string()
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_as_by_default() {
+        let config = args(&[]).config();
+        assert_eq!(config, Config { id: config.id.clone(), ..Config::default() });
+    }
+
+    #[test]
+    fn durations_are_read_with_their_units() {
+        let words = "--idle-timeout 90 --no-workers-timeout 1.5s --worker-ttl 2h";
+        let words: Vec<&str> = words.split(' ').chain(["--stuck-after", "10 min"]).collect();
+        let config = args(&words).config();
+        assert_eq!(config.idle_timeout, Some(Duration::from_secs(90)));
+        assert_eq!(config.no_workers_timeout, Some(Duration::from_millis(1500)));
+        assert_eq!(config.worker_ttl, Duration::from_secs(7200));
+        assert_eq!(config.stuck_after, Some(Duration::from_secs(600)));
+        assert_eq!(args(&["--stuck-after", "never"]).config().stuck_after, None);
+        for wrong in ["", "soon", "-1", "5 fortnights", "inf", "NaN", "1e30"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_saturation_is_above_zero() {
+        assert_eq!(args(&["--worker-saturation", "inf"]).config().worker_saturation, f64::INFINITY);
+        for wrong in ["0", "-1", "NaN", "much"] {
+            assert!(ratio(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
     fn every_scheduler_has_a_name_of_its_own() {
-        assert!(config().id.starts_with("Scheduler-"));
-        assert_ne!(config().id, config().id);
+        let args = args(&[]);
+        assert!(args.config().id.starts_with("Scheduler-"));
+        assert_ne!(args.config().id, args.config().id);
     }
 
     #[test]

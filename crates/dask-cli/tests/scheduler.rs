@@ -153,3 +153,16 @@ fn a_filter_that_is_none_is_an_error_that_shows_it() {
     let output = dask(&["scheduler", "--port", "0", "--log", "dask=loud"]).output().unwrap();
     assert!(error_of(&output).contains("\"dask=loud\""));
 }
+
+#[test]
+fn it_ends_of_itself_when_it_was_idle_for_long_enough() {
+    let mut scheduler = Scheduler::start(&["--idle-timeout", "100ms"]);
+    assert_eq!(scheduler.ended(), (true, String::new()));
+}
+
+#[test]
+fn a_duration_that_is_none_is_an_error_that_says_what_is_expected() {
+    let output = dask(&["scheduler", "--idle-timeout", "soon"]).output().unwrap();
+    assert!(error_of(&output).contains("'soon'"));
+    assert!(error_of(&output).contains("such as `5 min`"));
+}
