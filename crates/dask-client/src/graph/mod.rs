@@ -1,6 +1,7 @@
 //! Graphs of calls: raw graphs of the user, and what delayed calls depend on.
 
 pub(crate) mod delayed;
+mod order;
 
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
@@ -20,6 +21,7 @@ use crate::driver::Link;
 use crate::error::Kind;
 use crate::future::hold::{Hold, Outcome};
 use crate::graph::delayed::Node;
+use crate::graph::order::Index;
 use crate::submit::argument::{CallBuilder, Dependency, IntoArgs};
 use crate::submit::{refusal, tokenizer};
 
@@ -134,7 +136,7 @@ impl Graph {
     }
 }
 
-/// Calls in depth-first order, dependencies first: what the scheduler is sent.
+/// Calls in the order in which they should run, dependencies first: what the scheduler is sent.
 pub(crate) struct Plan {
     order: Vec<Arc<Node>>,
 }
@@ -145,23 +147,32 @@ impl Plan {
     /// # Errors
     /// When a call depends on itself.
     pub(crate) fn new(outputs: Vec<Arc<Node>>, graph: &Graph) -> Result<Self> {
-        let mut order = Vec::new();
+        let mut found = Vec::new();
+        let mut dependencies = Vec::new();
         let mut visited: HashMap<Key, Visit> = HashMap::new();
-        // The path from an output to the call in work, each with its next dependency: a stack of
-        // our own, since a chain may be longer than a thread's stack.
-        let mut path: Vec<(Arc<Node>, usize)> = Vec::new();
+        // The path from an output to the call in work: a stack of our own, since a chain may be
+        // longer than a thread's stack.
+        let mut path: Vec<Step> = Vec::new();
         for output in outputs {
             if !visited.contains_key(&output.key) {
                 visited.insert(output.key.clone(), Visit::Open);
-                path.push((output, 0));
+                path.push(Step::new(output));
             }
-            while let Some((node, next)) = path.last_mut() {
-                let Some(dependency) = node.call.dependencies.get(*next) else {
-                    visited.insert(node.key.clone(), Visit::Done);
-                    order.extend(path.pop().map(|(node, _)| node));
+            while let Some(step) = path.last_mut() {
+                let Some(dependency) = step.node.call.dependencies.get(step.next) else {
+                    let index = Index::try_from(found.len())
+                        .expect("memory ends before four thousand million calls");
+                    visited.insert(step.node.key.clone(), Visit::Done(index));
+                    if let Some(step) = path.pop() {
+                        found.push(Some(step.node));
+                        dependencies.push(step.dependencies);
+                    }
+                    if let Some(dependent) = path.last_mut() {
+                        dependent.dependencies.push(index);
+                    }
                     continue;
                 };
-                *next += 1;
+                step.next += 1;
                 let needed = match dependency {
                     Dependency::Future(_) => continue,
                     Dependency::Delayed(node) => node.clone(),
@@ -172,16 +183,17 @@ impl Plan {
                     },
                 };
                 match visited.get(&needed.key) {
-                    Some(Visit::Done) => {}
+                    Some(Visit::Done(index)) => step.dependencies.push(*index),
                     Some(Visit::Open) => return Err(cycle(&path, &needed.key)),
                     None => {
                         visited.insert(needed.key.clone(), Visit::Open);
-                        path.push((needed, 0));
+                        path.push(Step::new(needed));
                     }
                 }
             }
         }
-        Ok(Self { order })
+        let order = order::order(dependencies).into_iter();
+        Ok(Self { order: order.filter_map(|task| found[task as usize].take()).collect() })
     }
 
     /// Sends all calls and gives a hold on each. Those that are no outputs may be dropped when this
@@ -213,12 +225,28 @@ impl Plan {
 
 enum Visit {
     Open,
-    Done,
+    /// Found, as so many were before it.
+    Done(Index),
 }
 
-fn cycle(path: &[(Arc<Node>, usize)], key: &Key) -> crate::Error {
-    let start = path.iter().position(|(node, _)| node.key == *key).unwrap_or(0);
-    Kind::Cycle(path[start..].iter().map(|(node, _)| node.key.clone()).collect()).into()
+/// A call on the path from an output to the call in work.
+struct Step {
+    node: Arc<Node>,
+    /// The dependency to look at next.
+    next: usize,
+    /// Those in the plan that were looked at.
+    dependencies: Vec<Index>,
+}
+
+impl Step {
+    fn new(node: Arc<Node>) -> Self {
+        Self { node, next: 0, dependencies: Vec::new() }
+    }
+}
+
+fn cycle(path: &[Step], key: &Key) -> crate::Error {
+    let start = path.iter().position(|step| step.node.key == *key).unwrap_or(0);
+    Kind::Cycle(path[start..].iter().map(|step| step.node.key.clone()).collect()).into()
 }
 
 /// What the tasks of a plan refer to, each looked up once.
