@@ -43,7 +43,7 @@ impl Ledger {
                     "attempt {run} at {task} comes after {last}"
                 );
             }
-            SchedulerToWorker::Free { tasks } => {
+            SchedulerToWorker::Free { tasks } | SchedulerToWorker::Remove { tasks } => {
                 for task in tasks {
                     self.given.remove(&(peer, *task));
                 }

@@ -90,6 +90,7 @@ scripts! {
     shared_keys,
     shutdown,
     shutdown_from_outside,
+    stale_copies,
     stale_runs,
     steal,
     steal_data,

@@ -16,9 +16,9 @@ pub(super) struct ReplicaTable {
     /// How many copies somebody asked for, for as long as the result is in memory: by replicating
     /// it, or by scattering it to every worker.
     wishes: BTreeMap<Row, usize>,
-    /// Copies that workers were told to remove and have not confirmed: what such a worker says of
-    /// having one was said before it heard.
-    leaving: BTreeSet<(WorkerId, TaskId)>,
+    /// Copies that workers were told to remove, and how often they have not confirmed that: what
+    /// such a worker says of having one was said before it heard the last time.
+    leaving: BTreeMap<(WorkerId, TaskId), u32>,
     /// When copies are looked at next.
     pub(super) next_round: Option<Moment>,
     /// The result with which the next round begins.
@@ -46,17 +46,25 @@ impl ReplicaTable {
     }
 
     pub(super) fn is_leaving(&self, worker: WorkerId, task: TaskId) -> bool {
-        self.leaving.contains(&(worker, task))
+        self.leaving.contains_key(&(worker, task))
     }
 
-    /// A worker confirms that it has no copy, or is gone itself.
-    pub(super) fn left(&mut self, worker: WorkerId, task: TaskId) -> bool {
-        self.leaving.remove(&(worker, task))
+    /// A worker confirms that it has no copy; whether it has heard all that it was told of it.
+    fn left(&mut self, worker: WorkerId, task: TaskId) -> bool {
+        let Some(told) = self.leaving.get_mut(&(worker, task)) else {
+            return false;
+        };
+        *told -= 1;
+        if *told > 0 {
+            return false;
+        }
+        self.leaving.remove(&(worker, task));
+        true
     }
 
     pub(super) fn forget_worker(&mut self, worker: WorkerId) {
         let all = (worker, TaskId(0))..=(worker, TaskId(u64::MAX));
-        let tasks: Vec<TaskId> = self.leaving.range(all).map(|(_, task)| *task).collect();
+        let tasks: Vec<TaskId> = self.leaving.range(all).map(|((_, task), _)| *task).collect();
         for task in tasks {
             self.leaving.remove(&(worker, task));
         }
@@ -64,7 +72,7 @@ impl ReplicaTable {
 
     /// Those that workers have not confirmed to be removed, for a check.
     pub(super) fn leaving(&self) -> impl Iterator<Item = (WorkerId, TaskId)> + '_ {
-        self.leaving.iter().copied()
+        self.leaving.keys().copied()
     }
 
     /// The results of which somebody asked for copies, for a check.
@@ -115,7 +123,7 @@ impl SchedulerState {
     pub(super) fn tell_to_remove(&mut self, row: Row, worker: WorkerId) {
         let task = self.tasks.id(row);
         if self.workers.get(worker).is_some() {
-            self.replicas.leaving.insert((worker, task));
+            *self.replicas.leaving.entry((worker, task)).or_default() += 1;
             self.out.remove(worker, task);
         }
     }
@@ -131,8 +139,8 @@ impl SchedulerState {
     /// A worker confirms that it has no copies of these since it was told so.
     pub(super) fn removed(&mut self, worker: WorkerId, tasks: &[TaskId]) {
         for task in tasks {
-            let was_told = self.replicas.left(worker, *task);
-            if let Some(row) = self.tasks.row(*task).filter(|_| was_told) {
+            let has_heard = self.replicas.left(worker, *task);
+            if let Some(row) = self.tasks.row(*task).filter(|_| has_heard) {
                 // It may have been told to have one before it was told to remove it.
                 self.copy_refused(row, worker);
             }

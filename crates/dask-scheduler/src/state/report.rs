@@ -246,15 +246,17 @@ impl SchedulerState {
         }
     }
 
-    /// Has a worker drop a copy that nobody counts on. Not while the worker computes the task: it
-    /// was told to drop the copy before it was told to compute, and would stop computing now.
+    /// Has a worker drop a copy that nobody counts on, unless it was told so already. Not while the
+    /// worker computes the task: it was told to drop the copy before it was told to compute, and
+    /// would stop computing now.
     fn free_stray(&mut self, worker: WorkerId, task: TaskId) {
         let Some(row) = self.tasks.row(task) else {
             return self.free(worker, task);
         };
         let holders = self.tasks[row].holders();
         let is_holder = holders.is_some_and(|holders| holders.contains(worker));
-        if !is_holder && !self.is_processing_on(row, worker) {
+        let is_told = self.replicas.is_leaving(worker, task);
+        if !is_holder && !is_told && !self.is_processing_on(row, worker) {
             self.tell_to_remove(row, worker);
         }
     }

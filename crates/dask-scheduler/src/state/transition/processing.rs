@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use dask_proto::TaskError;
-use dask_proto::id::WorkerId;
+use dask_proto::id::{RunId, WorkerId};
 
 use super::super::SchedulerState;
 use super::super::task::{Row, TaskState};
@@ -39,10 +39,19 @@ impl SchedulerState {
 
     /// Tells the worker to forget the task, if it is still there. Also where the worker reported
     /// that it is through with it: what the worker keeps until then is its own affair.
+    ///
+    /// The task lives on and may be in memory elsewhere soon. If it was in memory before, the
+    /// worker may have said that it fetched a copy then, and that word be on its way: so such a
+    /// copy counts no more until the worker confirms that it has none. Nothing of the kind can be
+    /// on its way during the first attempt, and there nothing is confirmed.
     fn free_at_worker(&mut self, row: Row) {
         if let TaskState::Processing { worker, .. } = &self.tasks[row].state {
             let worker = *worker;
-            self.free(worker, self.tasks.id(row));
+            if self.tasks[row].run > RunId(1) {
+                self.tell_to_remove(row, worker);
+            } else {
+                self.free(worker, self.tasks.id(row));
+            }
         }
     }
 }
