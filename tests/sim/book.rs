@@ -64,6 +64,8 @@ pub(crate) struct Book {
     values: Vec<u64>,
     /// How many tasks have a key; more than one only by collision.
     keys: BTreeMap<Key, usize>,
+    /// The keys by which somebody asked, who gets whatever has them: no other task shall.
+    asked: BTreeSet<Key>,
 }
 
 impl Book {
@@ -78,6 +80,11 @@ impl Book {
     /// Whether another task has the same key and is not the same.
     pub(crate) fn has_twin(&self, page: Page) -> bool {
         self.keys.get(&self.specs[page].key).is_some_and(|count| *count > 1)
+    }
+
+    /// Somebody asks for whatever has the key of a task: it will not have a twin.
+    pub(crate) fn ask_by_key(&mut self, page: Page) {
+        self.asked.insert(self.specs[page].key.clone());
     }
 
     /// What the task comes to: the sequential evaluation of the graph.
@@ -207,6 +214,7 @@ impl Book {
         };
         let own = key(if function == 0 { "inc" } else { "other" }, page);
         let twin = dice.pick(&self.specs).filter(|_| dice.chance(taste.twins));
+        let twin = twin.filter(|twin| !self.asked.contains(&twin.key));
         Spec {
             key: twin.map_or(own, |twin| twin.key.clone()),
             content: mix(page as u64, 1),

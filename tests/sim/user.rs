@@ -249,6 +249,7 @@ impl Sim {
             return;
         };
         let future = program.new_future(page);
+        self.book.ask_by_key(page);
         // If it is not there, the future is cancelled, and what is submitted on it.
         self.cancelled.insert(page);
         let key = self.book.specs[page].key.clone();
