@@ -101,6 +101,8 @@ scripts! {
     story,
     submit_to_result,
     subscribe,
+    suspects,
+    suspects_beside,
     time_to_live,
     unreachable,
     wait_for_workers,

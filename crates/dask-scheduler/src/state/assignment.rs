@@ -14,7 +14,9 @@ impl SchedulerState {
     pub(super) fn assign(&mut self, row: Row, worker: WorkerId) {
         let task = &mut self.tasks[row];
         task.run.0 = task.run.0.wrapping_add(1);
-        self.set_state(row, TaskState::Processing { worker, seceded: false, kept: false });
+        // Its lower half, as is said there.
+        let given = self.stimulus.0 as u32;
+        self.set_state(row, TaskState::Processing { worker, given, seceded: false, kept: false });
         self.tell_to_compute(row, worker);
     }
 

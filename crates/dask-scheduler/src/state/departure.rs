@@ -1,3 +1,4 @@
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use dask_proto::id::{TaskId, WorkerId};
@@ -5,9 +6,13 @@ use dask_proto::{Address, TaskError, TaskErrorKind};
 
 use super::SchedulerState;
 use super::instruction::Peer;
-use super::task::Row;
+use super::task::{Row, TaskState};
 use super::transition::Goal;
 use super::worker::WorkerEntry;
+
+/// How often as many workers as may die under a task may die while it seems to wait there for its
+/// turn, before it is suspected nonetheless. Dask suspects it at once.
+const PATIENCE: u32 = 2;
 
 /// How a worker went.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +21,15 @@ pub(super) enum Departure<'a> {
     Lost(&'a str),
     /// It said goodbye, or said which task is killing it: no other task is to blame.
     Explained,
+}
+
+/// What a task may have to do with the death of the worker that had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Suspicion {
+    /// It may have been running.
+    Running,
+    /// It seems to have waited for its turn.
+    Beside,
 }
 
 impl SchedulerState {
@@ -37,8 +51,8 @@ impl SchedulerState {
             self.lose_copy(row, worker);
         }
         if let Departure::Lost(reason) = departure {
-            for row in self.suspects(&entry) {
-                self.suspect(row, &entry.join.address, reason);
+            for (row, suspicion) in self.suspicions(&entry) {
+                self.suspect(row, suspicion, (&entry.join.address, reason));
             }
         }
         for row in self.in_order(entry.processing.iter()) {
@@ -113,16 +127,47 @@ impl SchedulerState {
         }
     }
 
-    /// The tasks that a worker may have been executing when it died.
+    /// The tasks that a worker had when it died, and which of them it may have been executing.
     ///
     /// Dask suspects all that it was given; with thousands of them fed ahead most of those had no
     /// part in it. A worker starts tasks in the order of their priority, so the suspects are the
-    /// first ones, as many as it has threads, and those that had left the pool of threads.
-    fn suspects(&self, entry: &WorkerEntry) -> Vec<Row> {
+    /// first ones, as many as it has threads, and those that had left the pool of threads. But it
+    /// does not stop one for another that is more urgent and came later: suspects are also those
+    /// that were to wait for fewer than it has threads when they came.
+    fn suspicions(&self, entry: &WorkerEntry) -> Vec<(Row, Suspicion)> {
         let nthreads = usize::try_from(entry.join.nthreads).unwrap_or(usize::MAX);
+        let seceded = entry.seceded.iter().map(|row| (row, Suspicion::Running));
+        let mut suspicions: Vec<_> = seceded.collect();
+        // When those were given that are more urgent: of as many as has threads, the earliest.
+        let mut ahead = BinaryHeap::new();
         let in_pool = entry.processing.difference(&entry.seceded);
-        let executing = self.in_order(in_pool).into_iter().take(nthreads);
-        entry.seceded.iter().chain(executing).collect()
+        for (place, row) in self.in_order(in_pool).into_iter().enumerate() {
+            let mut is_running = place < nthreads;
+            if let Some(given) = self.could_start_since(row, entry) {
+                let is_later = |last: &u32| given < *last;
+                is_running |= ahead.len() < nthreads || ahead.peek().is_some_and(is_later);
+                // One that needs resources can have waited for them instead.
+                if self.tasks[row].spec().is_some_and(|spec| spec.options.resources.is_empty()) {
+                    ahead.push(given);
+                }
+                if ahead.len() > nthreads {
+                    ahead.pop();
+                }
+            }
+            let suspicion = if is_running { Suspicion::Running } else { Suspicion::Beside };
+            suspicions.push((row, suspicion));
+        }
+        suspicions
+    }
+
+    /// When a worker was given a task, if all that it depends on is there.
+    fn could_start_since(&self, row: Row, entry: &WorkerEntry) -> Option<u32> {
+        let task = &self.tasks[row];
+        let TaskState::Processing { given, .. } = &task.state else {
+            return None;
+        };
+        let has_all = task.dependencies.iter().all(|dependency| entry.has.contains(*dependency));
+        has_all.then_some(*given)
     }
 
     /// Tasks in the order of their priority.
@@ -132,11 +177,19 @@ impl SchedulerState {
         rows
     }
 
-    fn suspect(&mut self, row: Row, worker: &Address, reason: &str) {
-        let task = &mut self.tasks[row];
-        let deaths = task.deaths.get_or_insert_default();
-        deaths.push(worker.clone());
-        if deaths.len() > self.config.allowed_failures as usize {
+    /// A worker died that had a task. One that has been beside too many deaths in a row is
+    /// suspected too: it may be that it did run, and that others were blamed for what it did.
+    fn suspect(&mut self, row: Row, suspicion: Suspicion, (worker, reason): (&Address, &str)) {
+        let allowed = self.config.allowed_failures;
+        let deaths = self.tasks[row].deaths.get_or_insert_default();
+        if suspicion == Suspicion::Beside {
+            deaths.beside = deaths.beside.saturating_add(1);
+            if deaths.beside <= allowed.saturating_add(1).saturating_mul(PATIENCE) {
+                return;
+            }
+        }
+        deaths.suspected.push(worker.clone());
+        if deaths.suspected.len() > allowed as usize {
             let error = self.killed_workers(row, reason);
             self.recommend(row, Goal::Erred(Arc::new(error)));
         }
@@ -145,7 +198,7 @@ impl SchedulerState {
     /// Dask's `KilledWorker`.
     fn killed_workers(&self, row: Row, reason: &str) -> TaskError {
         let task = &self.tasks[row];
-        let deaths: Vec<&Address> = task.deaths.iter().flat_map(|d| d.iter()).collect();
+        let deaths: Vec<&Address> = task.deaths.iter().flat_map(|d| &d.suspected).collect();
         let names: Vec<&str> = deaths.iter().map(|address| address.as_str()).collect();
         let message = format!(
             "{} workers died while they had this task: {}; the last because {reason}. Usual causes \

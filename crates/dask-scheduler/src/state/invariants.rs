@@ -277,7 +277,7 @@ impl SchedulerState {
             let state = self.tasks.get(*row).map(|task| &task.state);
             let is_there = matches!(
                 state,
-                Some(TaskState::Processing { worker, seceded: false, kept: false })
+                Some(TaskState::Processing { worker, seceded: false, kept: false, .. })
                     if *worker == theft.victim
             );
             ensure!(is_there, "only what is processing on a worker is stolen from it")?;

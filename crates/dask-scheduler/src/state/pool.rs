@@ -33,7 +33,7 @@ impl SchedulerState {
     pub(super) fn rejoined(&mut self, row: Row) {
         let task = &mut self.tasks[row];
         let function = task.function();
-        let TaskState::Processing { worker, seceded, kept } = &mut task.state else {
+        let TaskState::Processing { worker, seceded, kept, .. } = &mut task.state else {
             return;
         };
         if !std::mem::replace(seceded, false) {

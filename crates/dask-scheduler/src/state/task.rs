@@ -42,9 +42,17 @@ pub(super) struct TaskEntry {
     pub(super) retries: u32,
     /// Somebody fired and forgot it: it is wanted until it is done.
     pub(super) fired: bool,
-    /// The workers that died under it. Boxed, for hardly any task has any.
-    #[expect(clippy::box_collection)]
-    pub(super) deaths: Option<Box<Vec<Address>>>,
+    /// The workers that died while they had it. Boxed, for hardly any task has any.
+    pub(super) deaths: Option<Box<Deaths>>,
+}
+
+/// The workers that died while they had a task.
+#[derive(Debug, Default)]
+pub(super) struct Deaths {
+    /// Those under which it may have been running.
+    pub(super) suspected: Vec<Address>,
+    /// How many died since it was last done while it seemed to be waiting there for its turn.
+    pub(super) beside: u32,
 }
 
 /// A moment to a tenth of a second, which people and the watchdog are content with: a row has four
@@ -105,6 +113,9 @@ pub(super) enum TaskState {
     /// A worker has it.
     Processing {
         worker: WorkerId,
+        /// The event in which the worker was given it, by its lower half: for a row has four bytes
+        /// left, and four thousand million events are enough to tell what came before what.
+        given: u32,
         /// It left the worker's pool of threads.
         seceded: bool,
         /// The worker was asked to give it back, and did not.

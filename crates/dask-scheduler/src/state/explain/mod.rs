@@ -136,7 +136,8 @@ impl SchedulerState {
             let failed = counted(of.saturating_sub(left) as usize, "time");
             lines.push(format!("its function failed {failed}; {left} of {of} retries are left"));
         }
-        if let Some(deaths) = &task.deaths {
+        let deaths = task.deaths.as_ref().map(|deaths| &deaths.suspected);
+        if let Some(deaths) = deaths.filter(|deaths| !deaths.is_empty()) {
             let names: Vec<&str> = deaths.iter().take(NAMED).map(Address::as_str).collect();
             let names = and_more(&names, deaths.len());
             let allowed = self.config.allowed_failures;

@@ -362,7 +362,11 @@ impl SchedulerState {
                 }
             });
         }
-        self.tasks[row].fired = false;
+        let task = &mut self.tasks[row];
+        task.fired = false;
+        if let Some(deaths) = &mut task.deaths {
+            deaths.beside = 0;
+        }
         self.reconsider(row);
     }
 
