@@ -54,6 +54,10 @@ pub(crate) struct Args {
     /// warning [default: 5 min].
     #[arg(long, value_name = "DURATION", value_parser = patience)]
     stuck_after: Option<Patience>,
+    /// Log why no worker may run a task once there was none for this long; `never` for no such
+    /// warning [default: 10 s].
+    #[arg(long, value_name = "DURATION", value_parser = patience)]
+    unrunnable_after: Option<Patience>,
     /// Also end when standard input is closed: for a parent that must not leave it behind.
     #[arg(long, hide = true)]
     exit_on_stdin_close: bool,
@@ -102,11 +106,8 @@ impl Args {
             worker_ttl: self.worker_ttl.unwrap_or(default.worker_ttl),
             allowed_failures: self.allowed_failures,
             worker_saturation: self.worker_saturation,
-            stuck_after: match self.stuck_after {
-                Some(Patience::For(duration)) => Some(duration),
-                Some(Patience::Endless) => None,
-                None => default.stuck_after,
-            },
+            stuck_after: Patience::or(self.stuck_after, default.stuck_after),
+            unrunnable_after: Patience::or(self.unrunnable_after, default.unrunnable_after),
             ..default
         }
     }
@@ -136,6 +137,16 @@ impl Args {
 enum Patience {
     For(Duration),
     Endless,
+}
+
+impl Patience {
+    fn or(asked: Option<Self>, default: Option<Duration>) -> Option<Duration> {
+        match asked {
+            Some(Self::For(duration)) => Some(duration),
+            Some(Self::Endless) => None,
+            None => default,
+        }
+    }
 }
 
 /// A text is no duration.

@@ -22,12 +22,11 @@ struct Scheduler {
 
 impl Scheduler {
     fn start(options: &[&str]) -> Scheduler {
-        let mut child = dask(&["scheduler", "--port", "0"])
-            .args(options)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn(dask(&["scheduler", "--port", "0"]).args(options))
+    }
+
+    fn spawn(command: &mut Command) -> Scheduler {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -165,4 +164,34 @@ fn a_duration_that_is_none_is_an_error_that_says_what_is_expected() {
     let output = dask(&["scheduler", "--idle-timeout", "soon"]).output().unwrap();
     assert!(error_of(&output).contains("'soon'"));
     assert!(error_of(&output).contains("such as `5 min`"));
+}
+
+#[tokio::test]
+async fn a_task_that_no_worker_may_run_is_explained_logged_and_failed() {
+    let options = ["--unrunnable-after", "50ms", "--no-workers-timeout", "1s"];
+    let mut command = dask(&["scheduler", "--port", "0"]);
+    let mut scheduler = Scheduler::spawn(command.args(options).stderr(Stdio::piped()));
+    let mut log = BufReader::new(scheduler.child.stderr.take().unwrap());
+    let address = format!("tcp://{}", scheduler.address);
+    let mut config = dask_worker::Config::new(address.parse().unwrap());
+    config.name = Some("alice".to_owned());
+    let worker = Worker::connect(config, Transports::default()).await.unwrap();
+    let worker = tokio::spawn(worker.run(std::future::pending()));
+    let builder = Client::builder().address(&address).set_as_default(false);
+    let client = builder.connect().await.unwrap();
+    let future = client.options().resources([("GPU", 1.0)]).submit(inc, 1);
+    let why = client.explain(&future).await.unwrap().to_string();
+    let excluded = |text: &str| text.contains("alice") && text.contains("lacks resource GPU");
+    assert!(why.contains("in state no-worker") && excluded(&why), "{why}");
+    let error = future.result().await.unwrap_err().to_string();
+    assert!(error.contains("waited too long for a worker") && excluded(&error), "{error}");
+    scheduler.signal("TERM");
+    worker.await.unwrap().unwrap();
+    let mut logged = String::new();
+    log.read_to_string(&mut logged).unwrap();
+    let warning =
+        logged.split_once("a task makes no progress").unwrap_or_else(|| panic!("{logged}"));
+    assert!(warning.0.lines().last().is_some_and(|line| line.contains("WARN")), "{logged}");
+    assert!(warning.1.contains(&format!("task {} is in state", future.key())), "{logged}");
+    assert!(excluded(warning.1), "{logged}");
 }
