@@ -20,8 +20,8 @@ use crate::state::{Event, Instruction, Instructions, Peer, SchedulerState};
 use crate::{Config, Error};
 
 /// Batches that wait for the loop. When they are more, sessions stop reading, and their peers feel
-/// it.
-const INBOX: usize = 1024;
+/// it: what is still in their buffers takes a fraction of the memory of decoded messages.
+const INBOX: usize = 64;
 
 /// Connections that may be in their handshake at a time; further ones wait to be accepted.
 const STRANGERS: usize = 512;

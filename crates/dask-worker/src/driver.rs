@@ -1,7 +1,6 @@
 //! The loop that owns the state: turns what happens into events, and carries out what the state
 //! instructs.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use dask_proto::graph::Function;
 use dask_proto::id::{FunctionId, RunId, TaskId};
+use dask_proto::map::Map;
 use dask_proto::message::{Compute, SchedulerToWorker, ValueAt, WorkerToScheduler};
 use dask_proto::{Address, Moment};
 use dask_task::TaskDef;
@@ -63,10 +63,10 @@ pub(crate) struct Driver {
     peers: Peers,
     news: mpsc::Sender<News>,
     from_others: mpsc::Receiver<News>,
-    functions: HashMap<FunctionId, Result<&'static TaskDef, RegistryError>>,
+    functions: Map<FunctionId, Result<&'static TaskDef, RegistryError>>,
     /// The flag of every run that has not ended.
-    running: HashMap<(TaskId, RunId), Arc<AtomicBool>>,
-    puts: HashMap<PutId, oneshot::Sender<()>>,
+    running: Map<(TaskId, RunId), Arc<AtomicBool>>,
+    puts: Map<PutId, oneshot::Sender<()>>,
     next_put: PutId,
     is_lost: bool,
     ended: Option<Ended>,
@@ -95,9 +95,9 @@ impl Driver {
             peers,
             news,
             from_others,
-            functions: HashMap::new(),
-            running: HashMap::new(),
-            puts: HashMap::new(),
+            functions: Map::default(),
+            running: Map::default(),
+            puts: Map::default(),
             next_put: PutId(0),
             is_lost: false,
             ended: None,

@@ -1,9 +1,9 @@
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dask_proto::Payload;
 use dask_proto::id::TaskId;
+use dask_proto::map::Map;
 use tokio::sync::mpsc;
 
 use crate::spill::SpillFile;
@@ -21,7 +21,7 @@ pub(crate) struct Store {
 
 #[derive(Debug, Default)]
 struct Values {
-    held: HashMap<TaskId, Held>,
+    held: Map<TaskId, Held>,
     generation: u64,
 }
 

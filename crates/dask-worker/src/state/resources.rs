@@ -30,7 +30,7 @@ pub(super) struct Lacking {
 const AHEAD_NS: u64 = 1_000_000;
 
 /// Tasks that each thread may be handed ahead of time, however short they are.
-const AHEAD_TASKS: u64 = 64;
+const AHEAD_TASKS: u64 = 256;
 
 /// Tasks that are ready, and what they wait for: tasks with the same requirement stand in one line
 /// by priority, so a line whose resources are taken does not hold up the others.
