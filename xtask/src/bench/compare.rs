@@ -27,7 +27,7 @@ const SATURATION_INF: [(&str, &str); 1] =
 /// worker-saturation inf; the ratio is to the better of the two.
 ///
 /// Where Dask would take more than half a minute it is asked for less; the column "size" says how
-/// much. Rates are comparable all the same. One repetition takes about two minutes.
+/// much. Rates are comparable all the same. One repetition takes about four minutes.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
