@@ -37,12 +37,8 @@ impl SchedulerState {
         futures: &[FutureId],
         names: &[String],
     ) -> Option<Answer> {
-        let rows = match self.held_tasks(asked_by.0, futures) {
-            Ok(rows) => rows,
-            Err(refusal) => return Some(Answer::Refused(refusal)),
-        };
-        let among = match self.running_workers(names) {
-            Ok(workers) => workers,
+        let (rows, among) = match self.results_and_workers(asked_by, futures, names) {
+            Ok(found) => found,
             Err(refusal) => return Some(Answer::Refused(refusal)),
         };
         let targets = self.as_targets(std::iter::empty());

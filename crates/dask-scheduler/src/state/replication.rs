@@ -23,12 +23,8 @@ impl SchedulerState {
         n: Option<u32>,
         names: &[String],
     ) -> Option<Answer> {
-        let rows = match self.held_tasks(asked_by.0, futures) {
-            Ok(rows) => rows,
-            Err(refusal) => return Some(Answer::Refused(refusal)),
-        };
-        let among = match self.running_workers(names) {
-            Ok(workers) => workers,
+        let (rows, among) = match self.results_and_workers(asked_by, futures, names) {
+            Ok(found) => found,
             Err(refusal) => return Some(Answer::Refused(refusal)),
         };
         let n = n.map_or(among.len(), |n| n as usize).min(among.len());
@@ -69,12 +65,19 @@ impl SchedulerState {
         }
     }
 
-    /// The tasks that futures hold, each once.
-    pub(super) fn held_tasks(
+    /// What a client asks to have copied or moved: the results, and the running workers that it
+    /// names, or all.
+    pub(super) fn results_and_workers(
         &self,
-        client: ClientId,
+        (client, _): Asked,
         futures: &[FutureId],
-    ) -> Result<BTreeSet<Row>, Refusal> {
+        names: &[String],
+    ) -> Result<(BTreeSet<Row>, Vec<WorkerId>), Refusal> {
+        Ok((self.held_tasks(client, futures)?, self.running_workers(names)?))
+    }
+
+    /// The tasks that futures hold, each once.
+    fn held_tasks(&self, client: ClientId, futures: &[FutureId]) -> Result<BTreeSet<Row>, Refusal> {
         let task = |future: &FutureId| {
             self.task_of(client, *future).ok_or(Refusal::UnknownFuture(*future))
         };
