@@ -6,7 +6,6 @@ the loopback interface. Settings come from the environment, as Dask reads them.
 """
 
 import ctypes
-import json
 import os
 import signal
 import statistics
@@ -17,6 +16,8 @@ import time
 from operator import add
 
 from distributed import Client, wait
+
+from questions import answer_all
 
 WARM_UP = 1000
 PAUSE = 0.1
@@ -221,19 +222,5 @@ class Session:
         return {"bytes_per_task": (after - before) / n}
 
 
-def main():
-    session = Session()
-    try:
-        for line in sys.stdin:
-            workload, size = line.split()
-            try:
-                answer = session.measure(workload, int(size))
-            except Exception as error:
-                answer = {"error": repr(error)}
-            print(json.dumps(answer), flush=True)
-    finally:
-        session.close()
-
-
 if __name__ == "__main__":
-    main()
+    answer_all(Session())

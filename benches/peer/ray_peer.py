@@ -6,15 +6,15 @@ live in shared memory and its tasks are leased to workers in batches; a task and
 same work as elsewhere.
 """
 
-import json
 import os
 import statistics
-import sys
 import time
 
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 
 import ray
+
+from questions import answer_all
 
 WARM_UP = 1000
 
@@ -108,19 +108,5 @@ class Session:
         return {"median_us": median * 1e6, "round_trips_per_s": 1 / median}
 
 
-def main():
-    session = Session()
-    try:
-        for line in sys.stdin:
-            workload, size = line.split()
-            try:
-                answer = session.measure(workload, int(size))
-            except Exception as error:
-                answer = {"error": repr(error)}
-            print(json.dumps(answer), flush=True)
-    finally:
-        session.close()
-
-
 if __name__ == "__main__":
-    main()
+    answer_all(Session())

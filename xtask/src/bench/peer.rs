@@ -44,7 +44,8 @@ impl Venv {
             return Err(Error::NoExecutable(file.to_owned()));
         }
         let mut command = Command::new(&self.python);
-        command.arg(path);
+        // What the programs share would be compiled into the sources otherwise.
+        command.env("PYTHONDONTWRITEBYTECODE", "1").arg(path);
         Ok(command)
     }
 
