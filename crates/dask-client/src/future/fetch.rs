@@ -125,7 +125,7 @@ async fn all_done(
 }
 
 fn first_failure<'a>(mut holds: impl Iterator<Item = &'a Arc<Hold>>) -> Result<()> {
-    let failure = holds.find_map(|hold| hold.error(&hold.outcome()?));
+    let failure = holds.find_map(|hold| hold.failure());
     failure.map_or(Ok(()), Err)
 }
 

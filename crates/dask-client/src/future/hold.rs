@@ -131,6 +131,16 @@ impl Hold {
         progress.lost = status == Status::Lost;
     }
 
+    /// Why there will be no value, if that is so already. Values are not touched, so that many
+    /// futures can be looked at.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        let outcome = match &self.lock().outcome {
+            None | Some(Outcome::Finished(_)) => return None,
+            Some(outcome) => outcome.clone(),
+        };
+        self.error(&outcome)
+    }
+
     /// The result of an outcome that is not a value.
     pub(crate) fn error(&self, outcome: &Outcome) -> Option<Error> {
         match outcome {
