@@ -1,6 +1,7 @@
 //! The loop that owns the state: turns what happens into events, and carries out what the state
 //! instructs.
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use dask_proto::graph::Function;
 use dask_proto::id::{FunctionId, RunId, TaskId};
-use dask_proto::map::Map;
+use dask_proto::map::{Map, Neighbours};
 use dask_proto::message::{Compute, SchedulerToWorker, ValueAt, WorkerToScheduler};
 use dask_proto::{Address, Moment};
 use dask_task::TaskDef;
@@ -65,7 +66,7 @@ pub(crate) struct Driver {
     from_others: mpsc::Receiver<News>,
     functions: Map<FunctionId, Result<&'static TaskDef, RegistryError>>,
     /// The flag of every run that has not ended.
-    running: Map<(TaskId, RunId), Arc<AtomicBool>>,
+    running: HashMap<(TaskId, RunId), Arc<AtomicBool>, Neighbours>,
     puts: Map<PutId, oneshot::Sender<()>>,
     next_put: PutId,
     is_lost: bool,
@@ -96,7 +97,7 @@ impl Driver {
             news,
             from_others,
             functions: Map::default(),
-            running: Map::default(),
+            running: HashMap::default(),
             puts: Map::default(),
             next_put: PutId(0),
             is_lost: false,
@@ -293,7 +294,7 @@ impl Driver {
         let cancelled = Arc::new(AtomicBool::new(false));
         let run = (compute.task, compute.run);
         self.running.insert(run, Arc::clone(&cancelled));
-        Job { compute, def, inputs, cancelled }
+        Job::new(compute, def, inputs, cancelled)
     }
 
     fn spill(&self, task: TaskId) {

@@ -30,23 +30,33 @@ use crate::store::{Found, OnDisk, Store, discard};
 
 /// A task on its way to a thread.
 pub(crate) struct Job {
-    pub(crate) compute: Box<Compute>,
-    pub(crate) def: Result<&'static TaskDef, RegistryError>,
+    place: Place,
+    compute: Box<Compute>,
+    def: Result<&'static TaskDef, RegistryError>,
     /// The results of its dependencies, in the order of the assignment.
-    pub(crate) inputs: Vec<Found>,
+    inputs: Vec<Found>,
     /// Set when its result will be dropped.
-    pub(crate) cancelled: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
 }
 
+/// What is more urgent is greater.
+type Place = Reverse<(Priority, TaskId, RunId)>;
+
 impl Job {
-    fn place(&self) -> Reverse<(Priority, TaskId, RunId)> {
-        Reverse((self.compute.priority, self.compute.task, self.compute.run))
+    pub(crate) fn new(
+        compute: Box<Compute>,
+        def: Result<&'static TaskDef, RegistryError>,
+        inputs: Vec<Found>,
+        cancelled: Arc<AtomicBool>,
+    ) -> Self {
+        let place = Reverse((compute.priority, compute.task, compute.run));
+        Self { place, compute, def, inputs, cancelled }
     }
 }
 
 impl Ord for Job {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.place().cmp(&other.place())
+        self.place.cmp(&other.place)
     }
 }
 
@@ -58,7 +68,7 @@ impl PartialOrd for Job {
 
 impl PartialEq for Job {
     fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
+        self.place == other.place
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dask_proto::Payload;
 use dask_proto::id::TaskId;
-use dask_proto::map::Map;
+use dask_proto::map::TaskMap;
 use tokio::sync::mpsc;
 
 use crate::spill::SpillFile;
@@ -21,7 +21,7 @@ pub(crate) struct Store {
 
 #[derive(Debug, Default)]
 struct Values {
-    held: Map<TaskId, Held>,
+    held: TaskMap<Held>,
     generation: u64,
 }
 

@@ -4,13 +4,17 @@
 //! The iteration order of a [`Map`] is still arbitrary; a state whose instructions depend on it
 //! sorts first.
 
+mod small_set;
 mod table;
+mod task_map;
 
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::FixedState;
 
+pub use small_set::SmallSet;
 pub use table::Table;
+pub use task_map::{Neighbours, TaskMap};
 
 /// A hash map with a fixed seed.
 pub type Map<K, V> = HashMap<K, V, FixedState>;

@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dask_proto::Key;
 use dask_proto::id::WorkerId;
+use dask_proto::map::SmallSet;
 use dask_proto::message::{Answer, Refusal, WorkerStatus};
 
 use super::SchedulerState;
 use super::request::Asked;
-use super::small_set::SmallSet;
 use super::task::{Row, TaskState};
 
 /// An errand, for as long as it goes on.

@@ -34,7 +34,6 @@ mod retirement;
 mod row_set;
 mod scatter;
 mod small_list;
-mod small_set;
 mod stealing;
 mod story;
 mod task;

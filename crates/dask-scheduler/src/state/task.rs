@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use dask_proto::graph::{Priority, TaskOptions};
 use dask_proto::id::{ClientId, FutureId, RunId, TaskId, WorkerId};
+use dask_proto::map::SmallSet;
 use dask_proto::{Address, Key, Moment, Payload, TaskError};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::function::FunctionRow;
 use super::small_list::SmallList;
-use super::small_set::SmallSet;
 
 /// A client's future on a key.
 pub(super) type Hold = (ClientId, FutureId);

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dask_proto::id::WorkerId;
+use dask_proto::map::SmallSet;
 
 use super::SchedulerState;
 use super::errand::ErrandId;
-use super::small_set::SmallSet;
 use super::task::{Row, TaskState};
 
 /// Workers that fetch a result at a time, for each that has it (Dask's `branching_factor`).

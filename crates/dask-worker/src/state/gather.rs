@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dask_proto::graph::Priority;
 use dask_proto::id::{TaskId, WorkerId};
+use dask_proto::map::SmallSet;
 use dask_proto::{Address, Moment};
 
 use super::instruction::FlightId;
@@ -109,16 +110,16 @@ impl Gather {
         id != self.own && self.peers.contains_key(&id)
     }
 
-    pub(super) fn add(&mut self, place: Place, holders: &BTreeSet<WorkerId>) {
-        for &holder in holders {
+    pub(super) fn add(&mut self, place: Place, holders: &SmallSet<WorkerId>) {
+        for holder in holders.iter() {
             self.change(holder, |peer| {
                 peer.line.insert(place);
             });
         }
     }
 
-    pub(super) fn remove(&mut self, place: Place, holders: &BTreeSet<WorkerId>) {
-        for &holder in holders {
+    pub(super) fn remove(&mut self, place: Place, holders: &SmallSet<WorkerId>) {
+        for holder in holders.iter() {
             self.change(holder, |peer| {
                 peer.line.remove(&place);
             });

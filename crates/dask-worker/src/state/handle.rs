@@ -242,7 +242,7 @@ impl WorkerState {
         for task in under_way {
             if let Some(entry) = self.tasks.get_mut(task)
                 && matches!(entry.state, TaskState::Flight(_))
-                && entry.holders.remove(&peer)
+                && entry.holders.remove(peer)
             {
                 entry.failed.insert(peer);
             }
@@ -260,7 +260,7 @@ impl WorkerState {
         let Some(entry) = self.tasks.get_mut(&task) else {
             return;
         };
-        entry.holders.remove(&peer);
+        entry.holders.remove(peer);
         entry.failed.insert(peer);
         self.work.push_back((task, Next::Fetch));
     }
@@ -273,7 +273,7 @@ impl WorkerState {
         if std::mem::take(&mut entry.acquired) {
             out.not_acquired(task);
         }
-        let dependents: Vec<_> = entry.dependents.iter().copied().collect();
+        let dependents: Vec<_> = entry.dependents.iter().collect();
         self.work.push_back((task, Next::Released));
         for dependent in dependents {
             let entry = self.tasks.get(&dependent);
@@ -295,7 +295,7 @@ impl WorkerState {
 
     fn put(&mut self, put: PutId, values: Vec<(TaskId, u64, Payload)>, out: &mut Instructions) {
         for (task, nbytes, value) in values {
-            let entry = self.tasks.entry(task).or_default();
+            let entry = self.tasks.get_or_default(task);
             let run = entry.state.run();
             if entry.state.stage() == Stage::Memory {
                 out.added(task, entry.nbytes);
@@ -355,10 +355,10 @@ impl WorkerState {
             let asked = if entry.failed.is_empty() {
                 vec![own]
             } else {
-                entry.failed.iter().copied().collect()
+                entry.failed.iter().collect()
             };
-            for dependent in &entry.dependents {
-                let report = reports.entry(*dependent).or_default();
+            for dependent in entry.dependents.iter() {
+                let report = reports.entry(dependent).or_default();
                 report.extend(asked.iter().map(|holder| (task, *holder)));
             }
             self.work.push_back((task, Next::Released));

@@ -27,7 +27,7 @@ impl WorkerState {
         let mut handed = self.cancelled.values().filter(|run| !run.seceded).count();
         assert_eq!(self.lingering() as usize, handed, "cancelled runs are miscounted");
         let mut returning = 0;
-        for (task, entry) in &self.tasks {
+        for (task, entry) in self.tasks.iter() {
             match &entry.state {
                 TaskState::Released | TaskState::Missing => {
                     panic!("{task} stays {}", entry.state.stage())
@@ -66,13 +66,13 @@ impl WorkerState {
                     let is_registered = self
                         .tasks
                         .get(&dependency.task)
-                        .is_some_and(|d| d.dependents.contains(task));
+                        .is_some_and(|d| d.dependents.contains(*task));
                     let is_resumed = matches!(entry.state, TaskState::Resumed { .. });
                     assert!(is_registered || is_resumed, "{task} is not called when ready");
                 }
             }
-            for dependent in &entry.dependents {
-                let compute = self.tasks.get(dependent).and_then(|d| d.state.compute());
+            for dependent in entry.dependents.iter() {
+                let compute = self.tasks.get(&dependent).and_then(|d| d.state.compute());
                 assert!(compute.is_some(), "{task} is kept for {dependent}, which is gone");
             }
         }
@@ -121,7 +121,7 @@ impl WorkerState {
             let entry = &self.tasks.get(&task).expect("a task in line is known");
             assert!(matches!(entry.state, TaskState::Fetch), "{task} in line");
             assert_eq!(entry.priority, priority, "{task} has another place");
-            assert!(entry.holders.contains(&peer), "{task} is not at {peer}");
+            assert!(entry.holders.contains(peer), "{task} is not at {peer}");
         }
         let flying: u64 = self.gather.flights().values().map(|flight| flight.bytes).sum();
         assert_eq!(self.gather.flying(), flying, "bytes under way are missummed");
@@ -129,7 +129,7 @@ impl WorkerState {
         let fetched = fetched.filter(|entry| matches!(entry.state, TaskState::Fetch));
         let holders: usize = fetched.map(|entry| entry.holders.len()).sum();
         assert_eq!(holders, places, "a result stands in too few lines");
-        for (task, entry) in &self.tasks {
+        for (task, entry) in self.tasks.iter() {
             if let TaskState::Flight(flight) = entry.state {
                 let tasks = self.gather.flights().get(&flight).map(|f| &f.tasks);
                 let is_on = tasks.is_some_and(|tasks| tasks.contains(task));

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use dask_proto::id::{RunId, StimulusId, TaskId, WorkerId};
-use dask_proto::map::Map;
+use dask_proto::map::TaskMap;
 use dask_proto::{Address, Moment};
 
 pub use event::{Event, Outcome, RunEnded, SpillFailure};
@@ -66,7 +66,7 @@ pub struct WorkerState {
     config: StateConfig,
     now: Moment,
     stimulus: StimulusId,
-    tasks: Map<TaskId, TaskEntry>,
+    tasks: TaskMap<TaskEntry>,
     gather: Gather,
     resources: Resources,
     pool: Pool,
@@ -89,7 +89,7 @@ impl WorkerState {
         Self {
             now: Moment::default(),
             stimulus: StimulusId(0),
-            tasks: Map::default(),
+            tasks: TaskMap::default(),
             gather: Gather::new(config.id, config.address.clone()),
             resources: Resources::new(config.nthreads, config.resources.clone()),
             pool: Pool::default(),

@@ -9,7 +9,7 @@ use super::task::Run;
 
 /// A set of abstract resources that tasks ask for, by number; 0 asks for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Requirement(usize);
+pub(super) struct Requirement(u32);
 
 impl Requirement {
     pub(super) const NONE: Self = Self(0);
@@ -27,10 +27,10 @@ pub(super) struct Lacking {
 /// Work that each thread may be handed ahead of time. Tasks this short would otherwise cost a
 /// round trip between the threads and the state each; longer ones stay where they can be put in
 /// order, and given away.
-const AHEAD_NS: u64 = 1_000_000;
+const AHEAD_NS: u32 = 1_000_000;
 
 /// Tasks that each thread may be handed ahead of time, however short they are.
-const AHEAD_TASKS: u64 = 256;
+const AHEAD_TASKS: u32 = 256;
 
 /// Tasks that are ready, and what they wait for: tasks with the same requirement stand in one line
 /// by priority, so a line whose resources are taken does not hold up the others.
@@ -88,7 +88,7 @@ impl Resources {
             }
         }
         let key = sums.iter().map(|(n, a)| ((*n).to_owned(), a.to_bits()));
-        let next = Requirement(self.lines.len());
+        let next = Requirement(u32::try_from(self.lines.len()).unwrap_or(u32::MAX));
         let requirement = *self.known.entry(key.collect()).or_insert(next);
         if requirement == next {
             let needs = sums.into_iter().map(|(n, a)| (n.to_owned(), a)).collect();
@@ -99,11 +99,11 @@ impl Resources {
     }
 
     pub(super) fn enqueue(&mut self, line: Requirement, priority: Priority, task: TaskId) {
-        self.lines[line.0].tasks.insert((priority, task));
+        self.lines[line.0 as usize].tasks.insert((priority, task));
     }
 
     pub(super) fn withdraw(&mut self, line: Requirement, priority: Priority, task: TaskId) {
-        self.lines[line.0].tasks.remove(&(priority, task));
+        self.lines[line.0 as usize].tasks.remove(&(priority, task));
     }
 
     /// The most urgent task that may start now, as far as abstract resources go.
@@ -114,15 +114,17 @@ impl Resources {
     }
 
     /// Whether the pool takes one more run of this expected duration.
-    pub(super) fn has_room(&self, cost_ns: u64) -> bool {
+    pub(super) fn has_room(&self, cost_ns: u32) -> bool {
         let nthreads = u64::from(self.nthreads);
+        let ahead_ns = nthreads * u64::from(AHEAD_NS);
         (self.handed as u64) < nthreads
-            || (cost_ns < AHEAD_NS && self.handed_ns + cost_ns <= nthreads * AHEAD_NS)
+            || (cost_ns < AHEAD_NS && self.handed_ns + u64::from(cost_ns) <= ahead_ns)
     }
 
     /// How long a function is expected to run, in nanoseconds; a whole share for an unknown one.
-    pub(super) fn cost(&self, function: FunctionId) -> u64 {
-        let known = self.durations.get(&function).copied();
+    pub(super) fn cost(&self, function: FunctionId) -> u32 {
+        let known = self.durations.get(&function);
+        let known = known.and_then(|mean| u32::try_from(*mean).ok());
         known.unwrap_or(AHEAD_NS).clamp(AHEAD_NS / AHEAD_TASKS, AHEAD_NS)
     }
 
@@ -134,7 +136,7 @@ impl Resources {
 
     pub(super) fn start(&mut self, run: &Run) {
         self.join(run);
-        for (name, amount) in &self.lines[run.requirement.0].needs {
+        for (name, amount) in &self.lines[run.requirement.0 as usize].needs {
             *self.used.entry(name.clone()).or_default() += amount;
         }
     }
@@ -165,7 +167,7 @@ impl Resources {
         if !run.seceded {
             self.leave(run);
         }
-        for (name, amount) in &self.lines[run.requirement.0].needs {
+        for (name, amount) in &self.lines[run.requirement.0 as usize].needs {
             if let Some(used) = self.used.get_mut(name) {
                 *used -= amount;
             }
@@ -174,12 +176,12 @@ impl Resources {
 
     fn join(&mut self, run: &Run) {
         self.handed += 1;
-        self.handed_ns += run.cost_ns;
+        self.handed_ns += u64::from(run.cost_ns);
     }
 
     fn leave(&mut self, run: &Run) {
         self.handed = self.handed.saturating_sub(1);
-        self.handed_ns = self.handed_ns.saturating_sub(run.cost_ns);
+        self.handed_ns = self.handed_ns.saturating_sub(u64::from(run.cost_ns));
     }
 
     fn fits(&self, line: &Line) -> bool {
@@ -215,10 +217,10 @@ impl Resources {
     }
 
     pub(super) fn queued(&self) -> impl Iterator<Item = (Requirement, Priority, TaskId)> + '_ {
-        let lines = self.lines.iter().enumerate();
+        let lines = (0..).map(Requirement).zip(&self.lines);
         lines.flat_map(|(number, line)| {
             let tasks = line.tasks.iter();
-            tasks.map(move |&(priority, task)| (Requirement(number), priority, task))
+            tasks.map(move |&(priority, task)| (number, priority, task))
         })
     }
 }

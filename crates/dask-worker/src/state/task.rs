@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
 use std::fmt;
 
 use dask_proto::graph::Priority;
 use dask_proto::id::{FunctionId, RunId, TaskId, WorkerId};
+use dask_proto::map::SmallSet;
 use dask_proto::message::Compute;
 
 use super::instruction::FlightId;
@@ -18,11 +18,11 @@ pub(super) struct TaskEntry {
     /// The size of its result in bytes, as far as known.
     pub(super) nbytes: u64,
     /// The peers that may be asked for its result.
-    pub(super) holders: BTreeSet<WorkerId>,
+    pub(super) holders: SmallSet<WorkerId>,
     /// The peers that were asked in vain.
-    pub(super) failed: BTreeSet<WorkerId>,
+    pub(super) failed: SmallSet<WorkerId>,
     /// The tasks here that need its result and have not started.
-    pub(super) dependents: BTreeSet<TaskId>,
+    pub(super) dependents: SmallSet<TaskId>,
     /// Whether the scheduler wants a copy here.
     pub(super) acquired: bool,
 }
@@ -73,7 +73,7 @@ pub(super) struct Run {
     pub(super) function: FunctionId,
     pub(super) requirement: Requirement,
     /// How long it was expected to run, in nanoseconds.
-    pub(super) cost_ns: u64,
+    pub(super) cost_ns: u32,
     /// Whether it left the pool.
     pub(super) seceded: bool,
     /// Whether it waits to come back.

@@ -17,6 +17,7 @@ mod waiting;
 use std::sync::Arc;
 
 use dask_proto::id::WorkerId;
+use dask_proto::map::SmallSet;
 use dask_proto::{Payload, TaskError, TaskErrorKind};
 
 use super::SchedulerState;
@@ -347,7 +348,7 @@ impl SchedulerState {
     /// The end of every edge to memory: tells those who hold it, and wakes those who wait for it.
     fn arrive(&mut self, row: Row, copy: Copy) {
         let nbytes = copy.nbytes;
-        let holders = super::small_set::SmallSet::One(copy.worker);
+        let holders = SmallSet::One(copy.worker);
         self.set_state(row, TaskState::Memory { nbytes, holders });
         // It may be that a copy of an earlier result was to get there.
         self.copy_arrived(row, copy.worker);

@@ -49,7 +49,7 @@ impl Memory {
 
     fn check_recent(&self, limits: MemoryLimits) {
         let mut waiting = 0;
-        for (task, place) in &self.places {
+        for (task, place) in self.places.iter() {
             let Site::Memory(at) = place.site else {
                 continue;
             };

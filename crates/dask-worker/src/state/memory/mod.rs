@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dask_proto::Moment;
 use dask_proto::id::{FunctionId, RunId, TaskId};
-use dask_proto::map::Map;
+use dask_proto::map::TaskMap;
 use dask_proto::message::{Compute, WorkerStatus};
 
 use super::event::SpillFailure;
@@ -62,7 +62,7 @@ pub(super) struct Memory {
     /// Bytes of results on disk only.
     spilled: u64,
     /// Every result; empty without limits, as everything below is.
-    places: Map<TaskId, Place>,
+    places: TaskMap<Place>,
     /// What could go to disk, least recently used first.
     recent: BTreeSet<(u64, TaskId)>,
     uses: u64,
@@ -152,7 +152,7 @@ impl Memory {
             unmanaged: 0,
             in_memory: 0,
             spilled: 0,
-            places: Map::default(),
+            places: TaskMap::default(),
             recent: BTreeSet::new(),
             uses: 0,
             writes: 0,

@@ -1,5 +1,6 @@
 use dask_proto::Payload;
 use dask_proto::id::TaskId;
+use dask_proto::map::SmallSet;
 use dask_proto::message::Compute;
 
 use crate::state::WorkerState;
@@ -58,7 +59,7 @@ impl WorkerState {
             entry.state = TaskState::Released;
             // Who had it does not count any more. Should it be taken back, nobody is asked who may
             // be found out of reach until then.
-            entry.holders.clear();
+            entry.holders = SmallSet::Empty;
         }
         if self.is_running(compute.task) {
             self.released_to_resumed(compute);

@@ -2,6 +2,7 @@
 
 use dask_proto::graph::Priority;
 use dask_proto::id::TaskId;
+use dask_proto::map::SmallSet;
 use dask_proto::message::{Compute, Dependency};
 
 use super::Next;
@@ -20,7 +21,7 @@ impl WorkerState {
     fn hear(&mut self, dependency: &Dependency, priority: Priority) {
         let task = dependency.task;
         self.unlist_fetch(task);
-        let entry = self.tasks.entry(task).or_default();
+        let entry = self.tasks.get_or_default(task);
         if matches!(entry.state, TaskState::Memory) {
             return;
         }
@@ -28,10 +29,10 @@ impl WorkerState {
         entry.priority = if is_new { priority } else { entry.priority.min(priority) };
         entry.nbytes = dependency.nbytes;
         // What the scheduler says last is what it knows: holders that it names no more are gone.
-        entry.holders.clear();
+        entry.holders = SmallSet::Empty;
         for &holder in &dependency.holders {
             if self.gather.knows(holder) {
-                entry.failed.remove(&holder);
+                entry.failed.remove(holder);
                 entry.holders.insert(holder);
             } else {
                 entry.failed.insert(holder);
@@ -71,7 +72,7 @@ impl WorkerState {
             let Some(entry) = self.tasks.get_mut(&task) else {
                 continue;
             };
-            entry.dependents.remove(&compute.task);
+            entry.dependents.remove(compute.task);
             let is_fetched = matches!(
                 entry.state.stage(),
                 Stage::Released | Stage::Fetch | Stage::Flight | Stage::Missing
@@ -109,8 +110,7 @@ impl WorkerState {
 
     fn dependents(&self, task: TaskId) -> Vec<TaskId> {
         let entry = self.tasks.get(&task);
-        let dependents = entry.into_iter().flat_map(|entry| &entry.dependents);
-        dependents.copied().collect()
+        entry.into_iter().flat_map(|entry| entry.dependents.iter()).collect()
     }
 
     /// Takes a result that is to be fetched out of the lines, for as long as it changes.

@@ -1,4 +1,5 @@
 use dask_proto::id::TaskId;
+use dask_proto::map::SmallSet;
 use dask_proto::message::{Compute, WorkerToScheduler};
 use dask_proto::{Payload, TaskError, TaskErrorKind};
 
@@ -20,13 +21,13 @@ impl WorkerState {
         if missing == 0 {
             self.work.push_back((task, Next::Ready));
         }
-        let entry = self.tasks.entry(task).or_default();
+        let entry = self.tasks.get_or_default(task);
         entry.state = TaskState::Waiting { compute, missing };
     }
 
     /// The scheduler assigned it, and an earlier run of it still goes on.
     pub(super) fn released_to_resumed(&mut self, compute: Box<Compute>) {
-        let entry = self.tasks.entry(compute.task).or_default();
+        let entry = self.tasks.get_or_default(compute.task);
         entry.state = TaskState::Resumed { compute };
     }
 
@@ -54,11 +55,11 @@ impl WorkerState {
         nbytes: u64,
         out: &mut Instructions,
     ) {
-        let entry = self.tasks.entry(task).or_default();
+        let entry = self.tasks.get_or_default(task);
         entry.state = TaskState::Memory;
         entry.nbytes = nbytes;
-        entry.holders.clear();
-        entry.failed.clear();
+        entry.holders = SmallSet::Empty;
+        entry.failed = SmallSet::Empty;
         entry.acquired = false;
         self.memory.stored(task, nbytes);
         out.act(Instruction::Store { task, value });

@@ -3,20 +3,20 @@ use std::collections::BTreeSet;
 /// An ordered set that costs no allocation while it has one element, as nearly all do: the holds
 /// on a key, the holders of a value.
 #[derive(Debug, Default)]
-pub(super) enum SmallSet<T> {
+pub enum SmallSet<T> {
     /// Nothing.
     #[default]
     Empty,
     /// One element.
     One(T),
-    /// Any number of elements; does not shrink back. Boxed, for there is one of these per task.
+    /// Any number of elements; does not shrink back. Boxed, for there is one of these for each task.
     #[expect(clippy::box_collection)]
     Many(Box<BTreeSet<T>>),
 }
 
 impl<T: Ord + Copy> SmallSet<T> {
     /// Adds an element; whether it is new.
-    pub(super) fn insert(&mut self, item: T) -> bool {
+    pub fn insert(&mut self, item: T) -> bool {
         match self {
             Self::Empty => {
                 *self = Self::One(item);
@@ -32,7 +32,7 @@ impl<T: Ord + Copy> SmallSet<T> {
     }
 
     /// Takes an element out; whether it was there.
-    pub(super) fn remove(&mut self, item: T) -> bool {
+    pub fn remove(&mut self, item: T) -> bool {
         match self {
             Self::Empty => false,
             Self::One(one) if *one == item => {
@@ -44,7 +44,8 @@ impl<T: Ord + Copy> SmallSet<T> {
         }
     }
 
-    pub(super) fn contains(&self, item: T) -> bool {
+    /// Whether an element is in the set.
+    pub fn contains(&self, item: T) -> bool {
         match self {
             Self::Empty => false,
             Self::One(one) => *one == item,
@@ -52,7 +53,8 @@ impl<T: Ord + Copy> SmallSet<T> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
         match self {
             Self::Empty => 0,
             Self::One(_) => 1,
@@ -60,12 +62,13 @@ impl<T: Ord + Copy> SmallSet<T> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The elements in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = T> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
         let (one, many) = match self {
             Self::Empty => (None, None),
             Self::One(one) => (Some(*one), None),
@@ -75,7 +78,7 @@ impl<T: Ord + Copy> SmallSet<T> {
     }
 
     /// The elements in order, from `start` on and then those before it.
-    pub(super) fn iter_from(&self, start: T) -> impl Iterator<Item = T> + '_ {
+    pub fn iter_from(&self, start: T) -> impl Iterator<Item = T> + '_ {
         let (one, many) = match self {
             Self::Empty => (None, None),
             Self::One(one) => (Some(*one), None),

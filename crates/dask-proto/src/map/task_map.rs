@@ -1,0 +1,215 @@
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
+
+use crate::id::TaskId;
+
+/// A map from tasks, for the tables that have a row for each.
+///
+/// A scheduler numbers tasks by the rows of its own table, so those that are submitted together
+/// have neighbouring ids, and things happen to them one after the other. Here too neighbours lie
+/// together, in an index that is small and in rows without gaps: what happens to a thousand tasks in
+/// turn costs hardly a cache miss.
+#[derive(Debug, Clone)]
+pub struct TaskMap<T> {
+    index: HashMap<TaskId, u32, Neighbours>,
+    rows: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+/// Rows that are kept when the last task is gone; the memory of more is given back.
+const KEPT_ROWS: usize = 4096;
+
+impl<T> Default for TaskMap<T> {
+    fn default() -> Self {
+        Self { index: HashMap::default(), rows: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> TaskMap<T> {
+    /// How many tasks there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Whether a task is there.
+    #[must_use]
+    pub fn contains_key(&self, task: &TaskId) -> bool {
+        self.index.contains_key(task)
+    }
+
+    /// The value of a task.
+    #[must_use]
+    pub fn get(&self, task: &TaskId) -> Option<&T> {
+        self.rows[*self.index.get(task)? as usize].as_ref()
+    }
+
+    /// The value of a task, to be changed.
+    #[must_use]
+    pub fn get_mut(&mut self, task: &TaskId) -> Option<&mut T> {
+        self.rows[*self.index.get(task)? as usize].as_mut()
+    }
+
+    /// Gives a task a value, and returns the one that it had.
+    pub fn insert(&mut self, task: TaskId, value: T) -> Option<T> {
+        let row = self.row(task);
+        self.rows[row as usize].replace(value)
+    }
+
+    /// The value of a task, which gets the default one if it has none.
+    pub fn get_or_default(&mut self, task: TaskId) -> &mut T
+    where
+        T: Default,
+    {
+        let row = self.row(task);
+        self.rows[row as usize].get_or_insert_default()
+    }
+
+    /// Takes the value of a task out.
+    pub fn remove(&mut self, task: &TaskId) -> Option<T> {
+        let row = self.index.remove(task)?;
+        let value = self.rows[row as usize].take();
+        if self.index.is_empty() && self.rows.len() > KEPT_ROWS {
+            *self = Self::default();
+        } else {
+            self.free.push(row);
+        }
+        value
+    }
+
+    /// All tasks and their values, in an order that only depends on what was inserted and removed.
+    pub fn iter(&self) -> impl Iterator<Item = (&TaskId, &T)> {
+        self.index.iter().filter_map(|(task, row)| Some((task, self.rows[*row as usize].as_ref()?)))
+    }
+
+    /// All values, in the same order.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.iter().map(|(_, value)| value)
+    }
+
+    /// The row of a task, which may be a new one.
+    fn row(&mut self, task: TaskId) -> u32 {
+        let (rows, free) = (&mut self.rows, &mut self.free);
+        *self.index.entry(task).or_insert_with(|| {
+            free.pop().unwrap_or_else(|| {
+                rows.push(None);
+                u32::try_from(rows.len() - 1).expect("rows of four billion tasks fill the memory")
+            })
+        })
+    }
+}
+
+/// Hashes task ids so that the neighbours in a block of them are neighbours in the table. Blocks
+/// are scattered, so ids at any regular distance spread over it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Neighbours;
+
+/// The hash in work.
+#[derive(Debug, Default)]
+pub struct NeighbourHasher(u64);
+
+/// Ids in a block, as a power of two.
+const BLOCK: u32 = 6;
+
+/// 2^64 divided by the golden ratio: multiples of it are far apart in their high bits.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl BuildHasher for Neighbours {
+    type Hasher = NeighbourHasher;
+
+    fn build_hasher(&self) -> NeighbourHasher {
+        NeighbourHasher::default()
+    }
+}
+
+impl Hasher for NeighbourHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    /// The low bits say where the table looks first, and the highest tell apart what it finds
+    /// there: those are mixed from all of the id.
+    fn write_u64(&mut self, id: u64) {
+        let id = id ^ self.0;
+        let block = (id >> BLOCK).wrapping_mul(SPREAD);
+        let start = (block ^ block >> 32).wrapping_add(id & ((1 << BLOCK) - 1));
+        let mark = id.wrapping_mul(SPREAD) & !(u64::MAX >> 7);
+        self.0 = start & (u64::MAX >> 7) | mark;
+    }
+
+    /// What is hashed behind a task stays where the task is.
+    fn write_u32(&mut self, attempt: u32) {
+        self.0 ^= u64::from(attempt) << 57;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// The ids of a scheduler: rows, and how often each was used before.
+    fn id(row: u64, generation: u64) -> TaskId {
+        TaskId(generation << 32 | row)
+    }
+
+    #[test]
+    fn it_is_a_map_whose_rows_are_used_again() {
+        let (mut map, mut expected) = (TaskMap::default(), BTreeMap::new());
+        for step in 0..5000_u64 {
+            let task = id(step * 7 % 100, step % 3);
+            if step % 5 < 3 {
+                assert_eq!(map.insert(task, step), expected.insert(task, step));
+            } else {
+                assert_eq!(map.remove(&task), expected.remove(&task));
+            }
+            assert_eq!(map.get(&task), expected.get(&task));
+            assert_eq!(map.len(), expected.len());
+        }
+        assert_eq!(map.iter().collect::<BTreeMap<_, _>>(), expected.iter().collect());
+        assert!(map.rows.len() <= 300, "rows are used again");
+        *map.get_or_default(id(1, 7)) += 3;
+        *map.get_or_default(id(1, 7)) += 4;
+        assert_eq!(map.get(&id(1, 7)), Some(&7));
+    }
+
+    #[test]
+    fn the_memory_of_many_tasks_is_given_back_with_the_last() {
+        let mut map = TaskMap::default();
+        (0..100_000).for_each(|row| assert_eq!(map.insert(id(row, 1), row), None));
+        (0..100_000).for_each(|row| assert_eq!(map.remove(&id(row, 1)), Some(row)));
+        assert_eq!((map.rows.capacity(), map.index.capacity()), (0, 0));
+    }
+
+    /// How many ids share a place in a table of 2^16 places, at most, for 2^15 ids.
+    fn crowding(ids: impl Iterator<Item = TaskId>) -> usize {
+        let mut places = vec![0_usize; 1 << 12];
+        for task in ids.take(1 << 15) {
+            // A table looks at sixteen places at once.
+            places[(Neighbours.hash_one(task) as usize & 0xffff) >> 4] += 1;
+        }
+        places.into_iter().max().unwrap_or(0)
+    }
+
+    #[test]
+    fn neighbours_are_together_and_regular_ids_are_spread() {
+        let hash = |row| Neighbours.hash_one(id(row, 1)) & 0xffff_ffff;
+        assert_eq!(hash(64 * 5 + 63), hash(64 * 5) + 63);
+        for step in [1, 2, 3, 16, 64, 100, 1000, 1024, 4096] {
+            let most = crowding((0..).map(|row| id(row * step, 1)));
+            assert!(most <= 64, "{most} ids at one place with a distance of {step}");
+        }
+        assert!(crowding((0..).map(|generation| id(3, generation))) <= 64);
+    }
+}
