@@ -124,18 +124,18 @@ mod worker {
         // One thread drives all connections: a message is read, taken in and answered without
         // waking another, which costs more than the work. Values are also encoded and dropped
         // outside of their tasks: what fits the stack of a task must fit there.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_stack_size(config.stack_bytes)
-            .enable_all()
-            .build();
-        let runtime = runtime.map_err(|error| describe(&error))?;
         // Not on this thread, whose stack is not ours to choose.
-        let serving = runtime.spawn(serve(config, parent));
-        let served = runtime.block_on(serving);
-        // Threads that still run a task do not keep the process.
-        runtime.shutdown_background();
-        served.map_err(|error| describe(&error))?
+        let thread = std::thread::Builder::new().name("worker".to_owned());
+        let served = thread.stack_size(config.stack_bytes).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| describe(&error))?;
+            let served = runtime.block_on(serve(config, parent));
+            // Threads that still run a task do not keep the process.
+            runtime.shutdown_background();
+            served
+        });
+        let ended = served.map_err(|error| describe(&error))?.join();
+        ended.unwrap_or_else(|_| Err("it panicked: this is a bug of the worker".to_owned()))
     }
 
     async fn serve(config: Config, parent: Option<Stdin>) -> Result<(), String> {

@@ -1,15 +1,13 @@
 //! The loop that owns the state: turns what happens into events, and carries out what the state
 //! instructs.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use dask_proto::graph::Function;
-use dask_proto::id::{FunctionId, RunId, TaskId};
-use dask_proto::map::{Map, Neighbours};
+use dask_proto::id::{FunctionId, TaskId};
+use dask_proto::map::Map;
 use dask_proto::message::{Compute, SchedulerToWorker, ValueAt, WorkerToScheduler};
 use dask_proto::{Address, Moment};
 use dask_task::TaskDef;
@@ -65,8 +63,6 @@ pub(crate) struct Driver {
     news: mpsc::Sender<News>,
     from_others: mpsc::Receiver<News>,
     functions: Map<FunctionId, Result<&'static TaskDef, RegistryError>>,
-    /// The flag of every run that has not ended.
-    running: HashMap<(TaskId, RunId), Arc<AtomicBool>, Neighbours>,
     puts: Map<PutId, oneshot::Sender<()>>,
     next_put: PutId,
     is_lost: bool,
@@ -97,7 +93,6 @@ impl Driver {
             news,
             from_others,
             functions: Map::default(),
-            running: HashMap::default(),
             puts: Map::default(),
             next_put: PutId(0),
             is_lost: false,
@@ -216,19 +211,15 @@ impl Driver {
     }
 
     fn collect_runs(&mut self) {
-        let Reports { moves, ended } = self.executor.take_reports();
+        let Reports { moves, ended, spent: _spent } = self.executor.take_reports();
         // What a run said goes with the word that it ended.
         self.collect_lines();
         for event in moves {
             self.handle(event);
         }
-        if ended.is_empty() {
-            return;
+        if !ended.is_empty() {
+            self.handle(Event::RunsEnded(ended));
         }
-        for run in &ended {
-            self.running.remove(&(run.task, run.run));
-        }
-        self.handle(Event::RunsEnded(ended));
     }
 
     fn collect_lines(&mut self) {
@@ -251,11 +242,7 @@ impl Driver {
                     }
                 }
                 Instruction::Execute(compute) => jobs.push(self.job(compute)),
-                Instruction::Cancel { task, run } => {
-                    if let Some(flag) = self.running.get(&(task, run)) {
-                        self.executor.cancel(flag);
-                    }
-                }
+                Instruction::Cancel { task, run } => self.executor.cancel((task, run)),
                 Instruction::Rejoin { task, run } => self.executor.readmit((task, run)),
                 Instruction::Fetch { flight, address, tasks } => self.fetch(flight, address, tasks),
                 Instruction::Disconnect { address } => self.peers.forget(&address),
@@ -291,10 +278,7 @@ impl Driver {
         // A dependency that is not in the store would be a bug of the state: the call finds fewer
         // results than it refers to, and fails.
         let inputs = held.map_while(|d| self.store.get(d.task)).collect();
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let run = (compute.task, compute.run);
-        self.running.insert(run, Arc::clone(&cancelled));
-        Job::new(compute, def, inputs, cancelled)
+        Job::new(compute, def, inputs)
     }
 
     fn spill(&self, task: TaskId) {

@@ -17,7 +17,6 @@ mod executor;
 mod log;
 mod memory;
 mod overflow;
-mod seat;
 mod serve;
 mod spill;
 mod store;

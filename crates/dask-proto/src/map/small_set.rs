@@ -10,7 +10,6 @@ pub enum SmallSet<T> {
     /// One element.
     One(T),
     /// Any number of elements; does not shrink back. Boxed, for there is one of these for each task.
-    #[expect(clippy::box_collection)]
     Many(Box<BTreeSet<T>>),
 }
 

@@ -352,11 +352,8 @@ impl WorkerState {
             if std::mem::take(&mut entry.acquired) {
                 out.not_acquired(task);
             }
-            let asked = if entry.failed.is_empty() {
-                vec![own]
-            } else {
-                entry.failed.iter().collect()
-            };
+            let asked =
+                if entry.failed.is_empty() { vec![own] } else { entry.failed.iter().collect() };
             for dependent in entry.dependents.iter() {
                 let report = reports.entry(dependent).or_default();
                 report.extend(asked.iter().map(|holder| (task, *holder)));

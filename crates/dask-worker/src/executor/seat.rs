@@ -1,7 +1,7 @@
 //! The place of a thread in the pool, as the task that runs on it sees it.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,14 @@ use dask_proto::id::{RunId, TaskId};
 use dask_proto::message::LogLevel;
 use dask_task::context::{Host, PoolError};
 
-use crate::executor::Shared;
+use super::Shared;
 
 /// A thread that runs tasks.
-pub(crate) struct Seat {
+pub(super) struct Seat {
     shared: Arc<Shared>,
+    /// Set when the result of the run will be dropped. One for all runs of the thread, each of
+    /// which has it for itself from its start to its end.
+    cancelled: Arc<AtomicBool>,
     turn: Mutex<Turn>,
 }
 
@@ -22,7 +25,6 @@ pub(crate) struct Seat {
 #[derive(Debug, Default)]
 struct Turn {
     run: (TaskId, RunId),
-    cancelled: Arc<AtomicBool>,
     /// Since when it has been outside of the pool.
     left: Option<Instant>,
     /// How long it was outside of the pool before that.
@@ -30,22 +32,29 @@ struct Turn {
 }
 
 impl Seat {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, turn: Mutex::default() }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, cancelled: Arc::default(), turn: Mutex::default() }
     }
 
-    /// From now on the thread runs this, in the pool.
-    pub(crate) fn begin(&self, run: (TaskId, RunId), cancelled: Arc<AtomicBool>) {
-        *self.turn() = Turn { run, cancelled, ..Turn::default() };
+    /// From now on the thread runs this, in the pool; the flag of the run.
+    pub(super) fn begin(&self, run: (TaskId, RunId)) -> Arc<AtomicBool> {
+        *self.turn() = Turn { run, ..Turn::default() };
+        self.cancelled.store(false, Ordering::Relaxed);
+        Arc::clone(&self.cancelled)
+    }
+
+    /// The flag of the run that has the thread.
+    pub(super) fn cancelled(&self) -> &Arc<AtomicBool> {
+        &self.cancelled
     }
 
     /// Whether the run left the pool and did not come back.
-    pub(crate) fn is_outside(&self) -> bool {
+    pub(super) fn is_outside(&self) -> bool {
         self.turn().left.is_some()
     }
 
     /// For how long the run was outside of the pool.
-    pub(crate) fn time_outside(&self) -> Duration {
+    pub(super) fn time_outside(&self) -> Duration {
         let turn = self.turn();
         turn.outside + turn.left.map_or(Duration::ZERO, |left| left.elapsed())
     }
@@ -68,7 +77,7 @@ impl Host for Seat {
     fn rejoin(&self) -> Result<(), PoolError> {
         let mut turn = self.turn();
         if let Some(left) = turn.left {
-            self.shared.await_readmission(turn.run, &turn.cancelled)?;
+            self.shared.await_readmission(turn.run, &self.cancelled)?;
             turn.outside += left.elapsed();
             turn.left = None;
         }

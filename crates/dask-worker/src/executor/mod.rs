@@ -1,0 +1,325 @@
+//! The threads that run tasks, and the queue in front of them.
+//!
+//! As many threads are in the pool as tasks run at once. A thread whose task leaves the pool is
+//! replaced by a new one, and ends with its task; for one that comes back another ends.
+
+mod run;
+mod seat;
+
+use std::collections::{BTreeSet, BinaryHeap};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use dask_proto::Address;
+use dask_proto::codec::Carriage;
+use dask_proto::id::{RunId, TaskId};
+use dask_proto::map::{Map, Set};
+use dask_proto::message::Compute;
+use dask_task::context::PoolError;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::log::Log;
+use crate::overflow;
+use crate::state::{Event, RunEnded};
+use crate::store::{Store, discard};
+
+pub(crate) use run::Job;
+use run::{Ended, Thread};
+use seat::Seat;
+
+/// How the threads are set up.
+pub(crate) struct Setup {
+    pub(crate) nthreads: u32,
+    pub(crate) stack_bytes: usize,
+    /// How many tasks may be outside of the pool at once.
+    pub(crate) seceded_limit: usize,
+    pub(crate) worker: Address,
+    /// What the link to the scheduler carries.
+    pub(crate) carriage: Carriage,
+    pub(crate) store: Arc<Store>,
+    /// Where tasks say something.
+    pub(crate) log: Log,
+    pub(crate) overflow: Option<overflow::Reporter>,
+}
+
+/// A pool of threads. When it is dropped, idle threads end at once and the others after their
+/// task: nobody waits for a task that may never end.
+pub(crate) struct Executor {
+    shared: Arc<Shared>,
+}
+
+impl Executor {
+    /// Starts the threads, inside this runtime: async tasks use its timers and IO.
+    pub(crate) fn start(setup: Setup, runtime: &Handle) -> io::Result<Self> {
+        let in_pool = setup.nthreads.max(1) as usize;
+        let executor = Self {
+            shared: Arc::new(Shared {
+                setup,
+                runtime: runtime.clone(),
+                queue: Mutex::new(Queue { in_pool, ..Queue::default() }),
+                wake: Condvar::new(),
+                readmission: Condvar::new(),
+                reports: Mutex::default(),
+                news: Notify::new(),
+            }),
+        };
+        for _ in 0..in_pool {
+            executor.shared.spawn()?;
+        }
+        Ok(executor)
+    }
+
+    /// Queues jobs for the threads.
+    pub(crate) fn submit(&self, jobs: Vec<Job>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let mut queue = self.shared.queue();
+        let wanted = jobs.len().min(queue.idle);
+        queue.jobs.extend(jobs);
+        drop(queue);
+        for _ in 0..wanted {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// What happened to runs since the last time.
+    pub(crate) fn take_reports(&self) -> Reports {
+        let reports = std::mem::take(&mut *self.shared.reports());
+        let cancelled = &mut self.shared.queue().cancelled;
+        if !cancelled.is_empty() {
+            for run in &reports.ended {
+                cancelled.remove(&(run.task, run.run));
+            }
+        }
+        reports
+    }
+
+    /// Lets a run that waits to come back into the pool go on.
+    pub(crate) fn readmit(&self, run: (TaskId, RunId)) {
+        let mut queue = self.shared.queue();
+        queue.in_pool += 1;
+        queue.seceded -= 1;
+        queue.readmitted.insert(run);
+        drop(queue);
+        self.shared.readmission.notify_all();
+        // There is a thread too many now: one that is idle ends.
+        self.shared.wake.notify_one();
+    }
+
+    /// Tells a run whose end was not reported that its result will be dropped.
+    pub(crate) fn cancel(&self, run: (TaskId, RunId)) {
+        let mut queue = self.shared.queue();
+        match queue.running.get(&run) {
+            Some(flag) => flag.store(true, Ordering::Relaxed),
+            None => drop(queue.cancelled.insert(run)),
+        }
+        drop(queue);
+        self.shared.readmission.notify_all();
+    }
+
+    /// Where the tasks say something.
+    pub(crate) fn log(&self) -> &Log {
+        &self.shared.setup.log
+    }
+
+    /// Resolves when there are reports. Cancel safe.
+    pub(crate) async fn news(&self) {
+        self.shared.news.notified().await;
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue();
+        queue.is_closed = true;
+        let jobs = std::mem::take(&mut queue.jobs);
+        drop(queue);
+        discard(jobs);
+        self.shared.wake.notify_all();
+        self.shared.readmission.notify_all();
+    }
+}
+
+/// What happened to runs.
+#[derive(Default)]
+pub(crate) struct Reports {
+    /// Runs that left the pool, and runs that want to come back. All of it was before the same runs
+    /// ended.
+    pub(crate) moves: Vec<Event>,
+    pub(crate) ended: Vec<RunEnded>,
+    /// What the runs were made of, to be dropped where it was made: memory that changes threads is
+    /// what allocators are slow with.
+    #[expect(clippy::vec_box, reason = "they are in boxes already")]
+    pub(crate) spent: Vec<Box<Compute>>,
+}
+
+/// What the threads share.
+pub(crate) struct Shared {
+    setup: Setup,
+    runtime: Handle,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    /// Somebody who waits to come back into the pool is to look around.
+    readmission: Condvar,
+    reports: Mutex<Reports>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// The most urgent first: a job may be handed over behind others that have not started.
+    jobs: BinaryHeap<Job>,
+    idle: usize,
+    /// Threads that take jobs or run one that did not leave.
+    in_pool: usize,
+    /// Threads whose tasks left the pool.
+    seceded: usize,
+    /// Runs that may come back into the pool and have not noticed.
+    readmitted: BTreeSet<(TaskId, RunId)>,
+    /// The flags of runs on threads, set when their results will be dropped.
+    running: Map<(TaskId, RunId), Arc<AtomicBool>>,
+    /// Runs that were cancelled before they were on a thread.
+    cancelled: Set<(TaskId, RunId)>,
+    is_closed: bool,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.setup.log
+    }
+
+    fn reports(&self) -> MutexGuard<'_, Reports> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, report: impl FnOnce(&mut Reports)) {
+        let mut all = self.reports();
+        // Whoever finds nothing there rings; what others report is found with it.
+        let is_first = all.moves.is_empty() && all.ended.is_empty();
+        report(&mut all);
+        drop(all);
+        if is_first {
+            self.news.notify_one();
+        }
+    }
+
+    /// Starts a thread of the pool.
+    fn spawn(self: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        let builder = std::thread::Builder::new().name("task".to_owned());
+        let thread = builder.stack_size(self.setup.stack_bytes).spawn(move || {
+            let _runtime = shared.runtime.enter();
+            shared.run();
+        });
+        thread.map(drop)
+    }
+
+    /// One thread, from start to end.
+    fn run(self: &Arc<Self>) {
+        if let Some(reporter) = &self.setup.overflow {
+            reporter.watch_thread();
+        }
+        let mut thread = Thread::new(Arc::clone(self));
+        let mut last = None;
+        while let Some(job) = self.next(&thread.seat, last) {
+            let this = job.run();
+            let Ended { run, compute } = thread.run(job);
+            last = Some(this);
+            self.report(|all| {
+                all.ended.push(run);
+                all.spent.push(compute);
+            });
+            if thread.seat.is_outside() {
+                // Another has taken its place.
+                let mut queue = self.queue();
+                queue.running.remove(&this);
+                queue.seceded -= 1;
+                return;
+            }
+        }
+    }
+
+    /// Puts another thread in the place of the one whose task leaves the pool.
+    pub(crate) fn replace_thread(self: &Arc<Self>, run: (TaskId, RunId)) -> Result<(), PoolError> {
+        let limit = self.setup.seceded_limit;
+        let mut queue = self.queue();
+        if queue.is_closed {
+            return Err(PoolError::Ended);
+        }
+        if queue.seceded >= limit {
+            return Err(PoolError::TooMany { limit });
+        }
+        queue.seceded += 1;
+        drop(queue);
+        if let Err(error) = self.spawn() {
+            self.queue().seceded -= 1;
+            return Err(PoolError::Thread(error));
+        }
+        let (task, run) = run;
+        self.report(|all| all.moves.push(Event::Seceded { task, run }));
+        Ok(())
+    }
+
+    /// Waits until a run may come back into the pool.
+    pub(crate) fn await_readmission(
+        &self,
+        run: (TaskId, RunId),
+        cancelled: &AtomicBool,
+    ) -> Result<(), PoolError> {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(PoolError::Cancelled);
+        }
+        let event = Event::Rejoining { task: run.0, run: run.1 };
+        self.report(|all| all.moves.push(event));
+        let mut queue = self.queue();
+        loop {
+            if queue.readmitted.remove(&run) {
+                return Ok(());
+            }
+            if queue.is_closed {
+                return Err(PoolError::Ended);
+            }
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(PoolError::Cancelled);
+            }
+            queue = self.readmission.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The next job for a thread, which is done with the last.
+    fn next(&self, seat: &Seat, last: Option<(TaskId, RunId)>) -> Option<Job> {
+        let mut queue = self.queue();
+        last.map(|last| queue.running.remove(&last));
+        loop {
+            if queue.is_closed {
+                return None;
+            }
+            if queue.in_pool > self.setup.nthreads.max(1) as usize {
+                queue.in_pool -= 1;
+                let is_work_left = !queue.jobs.is_empty();
+                drop(queue);
+                if is_work_left {
+                    // It may have been woken for that.
+                    self.wake.notify_one();
+                }
+                return None;
+            }
+            if let Some(job) = queue.jobs.pop() {
+                let flag = seat.begin(job.run());
+                flag.store(queue.cancelled.remove(&job.run()), Ordering::Relaxed);
+                queue.running.insert(job.run(), flag);
+                return Some(job);
+            }
+            queue.idle += 1;
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+        }
+    }
+}
