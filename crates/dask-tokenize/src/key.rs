@@ -10,6 +10,12 @@ pub fn key_name(prefix: &str, token: Token) -> String {
     token.with_hex(|hex| join(prefix, hex))
 }
 
+/// [`key_name`] in place of what `name` was: for many keys, each of which is copied from there.
+pub fn write_key_name(name: &mut String, prefix: &str, token: Token) {
+    name.clear();
+    token.with_hex(|hex| push(name, prefix, hex));
+}
+
 /// The key of an impure task, different at every call: `inc-<uuid4>`, with the uuid's hyphens.
 pub fn unique_key_name(prefix: &str) -> String {
     let mut buffer = [0; Hyphenated::LENGTH];
@@ -36,10 +42,14 @@ pub fn key_prefix(key: &str) -> &str {
 
 fn join(prefix: &str, suffix: &str) -> String {
     let mut name = String::with_capacity(prefix.len() + 1 + suffix.len());
+    push(&mut name, prefix, suffix);
+    name
+}
+
+fn push(name: &mut String, prefix: &str, suffix: &str) {
     name.push_str(prefix);
     name.push('-');
     name.push_str(suffix);
-    name
 }
 
 /// `('x', 0)` is `x`; `_x-sum` is `x-sum`.

@@ -84,6 +84,6 @@ mod tokenizer;
 
 pub use encode::MAX_DEPTH;
 pub use error::TokenizeError;
-pub use key::{key_name, key_prefix, unique_key_name};
+pub use key::{key_name, key_prefix, unique_key_name, write_key_name};
 pub use token::{ParseTokenError, Token};
 pub use tokenizer::{Tokenizer, tokenize};

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::IntoFuture;
 use std::hash::Hash;
+use std::iter::Zip;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use dask_proto::Payload;
 use dask_task::Value;
@@ -36,7 +38,7 @@ pub struct Holds(pub(crate) Vec<Arc<Hold>>);
 
 /// The values of the same futures, in the same order.
 #[doc(hidden)]
-pub struct Values(std::vec::IntoIter<(Arc<Hold>, Option<Payload>)>);
+pub struct Values(Zip<IntoIter<Arc<Hold>>, IntoIter<Option<Payload>>>);
 
 /// What becomes of futures that failed: the argument of [`GatherBuilder::errors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,11 +77,12 @@ impl<'a, G: Gather + Send + 'a> IntoFuture for GatherBuilder<'a, G> {
         Box::pin(async move {
             let link = self.client.link();
             // What another client holds is held by this one too, under an id of its own.
-            let own = holds.0.iter().map(|hold| hold.on(link).unwrap_or_else(|_| hold.clone()));
-            let own: Vec<_> = own.collect();
-            let payloads = fetch(link, &own, self.errors).await?;
-            let pairs: Vec<_> = holds.0.into_iter().zip(payloads).collect();
-            let values = self.futures.values(&mut Values(pairs.into_iter()))?;
+            for hold in holds.0.iter_mut().filter(|hold| !Arc::ptr_eq(&hold.client, link)) {
+                *hold = hold.on(link).unwrap_or_else(|_| hold.clone());
+            }
+            let payloads = fetch(link, &holds.0, self.errors).await?;
+            let mut values = Values(holds.0.into_iter().zip(payloads));
+            let values = self.futures.values(&mut values)?;
             values.ok_or_else(|| Kind::Skipped.into())
         })
     }

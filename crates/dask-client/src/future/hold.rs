@@ -37,6 +37,13 @@ pub(crate) enum Outcome {
 struct Progress {
     outcome: Option<Outcome>,
     lost: bool,
+    /// Boxed, for most futures are done before anybody asks for them.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// Who is told when the future is done.
+#[derive(Default)]
+struct Waiting {
     wakers: Vec<Waker>,
     callbacks: Vec<Callback>,
 }
@@ -92,8 +99,9 @@ impl Hold {
             if let Some(outcome) = &progress.outcome {
                 return Poll::Ready(outcome.clone());
             }
-            if !progress.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-                progress.wakers.push(context.waker().clone());
+            let wakers = &mut progress.waiting.get_or_insert_default().wakers;
+            if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                wakers.push(context.waker().clone());
             }
             Poll::Pending
         })
@@ -104,7 +112,7 @@ impl Hold {
     pub(crate) fn when_done(&self, callback: Callback) {
         let mut progress = self.lock();
         if progress.outcome.is_none() {
-            return progress.callbacks.push(callback);
+            return progress.waiting.get_or_insert_default().callbacks.push(callback);
         }
         drop(progress);
         callback();
@@ -115,9 +123,10 @@ impl Hold {
     pub(crate) fn settle(&self, outcome: Outcome) {
         let mut progress = self.lock();
         progress.outcome = Some(outcome);
-        let wakers = std::mem::take(&mut progress.wakers);
-        let callbacks = std::mem::take(&mut progress.callbacks);
+        let waiting = progress.waiting.take();
         drop(progress);
+        let Some(waiting) = waiting else { return };
+        let Waiting { wakers, callbacks } = *waiting;
         wakers.into_iter().for_each(Waker::wake);
         for callback in callbacks {
             callback();

@@ -94,6 +94,13 @@ impl ClientState {
 
     fn submitted(&mut self, mut submit: Submit, out: &mut Instructions) {
         submit.tasks.retain(|task| self.hold(task.future, out));
+        if submit.tasks.is_empty() {
+            return;
+        }
+        let bytes: usize = submit.tasks.iter().map(header_bytes).sum();
+        if submit.tasks.len() <= SUBMIT_TASKS && bytes <= BATCH_BYTES {
+            return out.push(Instruction::Send(ClientToScheduler::Submit(submit)));
+        }
         let mut part = Vec::new();
         let mut bytes = 0;
         for task in submit.tasks {
@@ -106,10 +113,8 @@ impl ClientState {
             bytes += header_bytes(&task);
             part.push(task);
         }
-        if !part.is_empty() {
-            let part = Submit { tasks: part, ..submit };
-            out.push(Instruction::Send(ClientToScheduler::Submit(part)));
-        }
+        let part = Submit { tasks: part, ..submit };
+        out.push(Instruction::Send(ClientToScheduler::Submit(part)));
     }
 
     /// Starts a hold; without a scheduler it ends at once.

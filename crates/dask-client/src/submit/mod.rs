@@ -12,7 +12,7 @@ use dask_proto::limits::SUBMIT_TASKS;
 use dask_proto::message::Submit;
 use dask_proto::{Key, KeyTooLong, TaskError, TaskErrorKind};
 use dask_task::{TaskDef, TaskFn, registry};
-use dask_tokenize::{Token, Tokenizer, key_name, unique_key_name};
+use dask_tokenize::{Token, Tokenizer, unique_key_name, write_key_name};
 
 use crate::driver::Link;
 use crate::future::hold::{Hold, Outcome};
@@ -46,6 +46,8 @@ pub(crate) struct Submitter<'a> {
     tokenizer: Option<Tokenizer>,
     function: Result<FunctionId, registry::RegistryError>,
     buffer: BytesMut,
+    /// The name of the last key.
+    name: String,
     batch: Vec<TaskSpec>,
     holds: Vec<Arc<Hold>>,
     /// What the batch depends on must be held until the batch is on its way.
@@ -61,8 +63,19 @@ impl<'a> Submitter<'a> {
     ) -> Self {
         let function = registry::find(def.path, def.signature).map(|_| link.function(def));
         let tokenizer = naming.pure.then(|| tokenizer(def));
-        let (buffer, batch, holds, needed) = Default::default();
-        Self { link, options, naming, def, tokenizer, function, buffer, batch, holds, needed }
+        Self {
+            link,
+            options,
+            naming,
+            def,
+            tokenizer,
+            function,
+            buffer: BytesMut::new(),
+            name: String::new(),
+            batch: Vec::new(),
+            holds: Vec::new(),
+            needed: Vec::new(),
+        }
     }
 
     /// Adds a call to the batch; [`Submitter::flush`] sends it.
@@ -126,16 +139,19 @@ impl<'a> Submitter<'a> {
         self.holds.push(hold.clone());
     }
 
-    fn key(&self, token: Option<Token>) -> Result<Key, KeyTooLong> {
+    fn key(&mut self, token: Option<Token>) -> Result<Key, KeyTooLong> {
         let prefix = match self.naming.name {
             Name::Key(key) => return Key::new(key),
             Name::Prefix(prefix) => prefix,
             Name::Function => self.def.name(),
         };
-        Key::new(match token {
-            Some(token) => key_name(prefix, token),
-            None => unique_key_name(prefix),
-        })
+        match token {
+            Some(token) => {
+                write_key_name(&mut self.name, prefix, token);
+                Key::new(self.name.as_str())
+            }
+            None => Key::new(unique_key_name(prefix)),
+        }
     }
 
     /// The ids of what a call depends on; delayed calls among them are submitted.

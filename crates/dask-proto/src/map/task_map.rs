@@ -40,18 +40,21 @@ impl<T> TaskMap<T> {
 
     /// Whether a task is there.
     #[must_use]
+    #[inline]
     pub fn contains_key(&self, task: &TaskId) -> bool {
         self.index.contains_key(task)
     }
 
     /// The value of a task.
     #[must_use]
+    #[inline]
     pub fn get(&self, task: &TaskId) -> Option<&T> {
         self.rows[*self.index.get(task)? as usize].as_ref()
     }
 
     /// The value of a task, to be changed.
     #[must_use]
+    #[inline]
     pub fn get_mut(&mut self, task: &TaskId) -> Option<&mut T> {
         self.rows[*self.index.get(task)? as usize].as_mut()
     }
@@ -123,12 +126,14 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 impl BuildHasher for Neighbours {
     type Hasher = NeighbourHasher;
 
+    #[inline]
     fn build_hasher(&self) -> NeighbourHasher {
         NeighbourHasher::default()
     }
 }
 
 impl Hasher for NeighbourHasher {
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }
@@ -139,6 +144,7 @@ impl Hasher for NeighbourHasher {
 
     /// The low bits say where the table looks first, and the highest tell apart what it finds
     /// there: those are mixed from all of the id.
+    #[inline]
     fn write_u64(&mut self, id: u64) {
         let id = id ^ self.0;
         let block = (id >> BLOCK).wrapping_mul(SPREAD);
@@ -148,6 +154,7 @@ impl Hasher for NeighbourHasher {
     }
 
     /// What is hashed behind a task stays where the task is.
+    #[inline]
     fn write_u32(&mut self, attempt: u32) {
         self.0 ^= u64::from(attempt) << 57;
     }
