@@ -12,6 +12,7 @@
 mod amm;
 mod assignment;
 mod client;
+mod copies;
 mod departure;
 mod errand;
 mod event;
@@ -32,12 +33,15 @@ mod report;
 mod request;
 mod retirement;
 mod row_set;
+mod rows;
 mod scatter;
 mod small_list;
 mod small_set;
+mod spec;
 mod stealing;
 mod story;
 mod task;
+mod task_table;
 mod timeout;
 mod transfer;
 mod transition;
@@ -65,7 +69,8 @@ use request::Wait;
 use retirement::RetirementTable;
 use stealing::Stealing;
 use story::{Cause, StoryLog};
-use task::{Row, StateName, TaskState, TaskTable};
+use task::{Row, StateName, TaskState};
+use task_table::TaskTable;
 use timeout::{Asked, Patience};
 use transfer::TransferTable;
 use transition::Goal;
@@ -253,7 +258,7 @@ impl SchedulerState {
                 let detail = match &task.state {
                     TaskState::Waiting { missing } => format!(" for {missing}"),
                     TaskState::Processing { worker, .. } => format!(" on {worker}"),
-                    TaskState::Memory { holders, .. } => {
+                    TaskState::Memory(holders) => {
                         let holders: Vec<_> = holders.iter().map(|w| w.to_string()).collect();
                         format!(" on {}", holders.join(" "))
                     }

@@ -73,17 +73,4 @@ impl<T: Ord + Copy> SmallSet<T> {
         };
         one.into_iter().chain(many.into_iter().flat_map(|many| many.iter().copied()))
     }
-
-    /// The elements in order, from `start` on and then those before it.
-    pub(super) fn iter_from(&self, start: T) -> impl Iterator<Item = T> + '_ {
-        let (one, many) = match self {
-            Self::Empty => (None, None),
-            Self::One(one) => (Some(*one), None),
-            Self::Many(many) => (None, Some(many)),
-        };
-        one.into_iter().chain(
-            many.into_iter()
-                .flat_map(move |many| many.range(start..).chain(many.range(..start)).copied()),
-        )
-    }
 }

@@ -47,10 +47,14 @@ pub(super) struct Occasion {
 /// What happened to a task.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
+    /// It changed its state.
+    Moved { from: StateName, to: StateName },
     /// It changed its state, and went to this worker or was on it.
-    Moved { from: StateName, to: StateName, worker: Option<WorkerId> },
+    MovedAt { from: StateName, to: StateName, worker: WorkerId },
     /// Its worker was asked to give it back.
-    Asked { victim: WorkerId, thief: Option<WorkerId> },
+    Asked { victim: WorkerId },
+    /// Its worker was asked to give it back for this thief.
+    AskedFor { victim: WorkerId, thief: WorkerId },
     /// Its worker has given it back.
     Given { victim: WorkerId },
     /// Its worker keeps it.
@@ -60,16 +64,14 @@ pub(super) enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Moved { from, to, worker } => {
-                write!(f, "{} -> {}", from.as_str(), to.as_str())?;
-                worker.map_or(Ok(()), |worker| write!(f, " on {worker}"))
+            Self::Moved { from, to } => write!(f, "{} -> {}", from.as_str(), to.as_str()),
+            Self::MovedAt { from, to, worker } => {
+                write!(f, "{} -> {} on {worker}", from.as_str(), to.as_str())
             }
-            Self::Asked { victim, thief: Some(thief) } => {
+            Self::AskedFor { victim, thief } => {
                 write!(f, "processing, {victim} was asked for it, for {thief}")
             }
-            Self::Asked { victim, thief: None } => {
-                write!(f, "processing, {victim} was asked for it")
-            }
+            Self::Asked { victim } => write!(f, "processing, {victim} was asked for it"),
             Self::Given { victim } => write!(f, "processing, {victim} gave it back"),
             Self::Kept { victim } => write!(f, "processing, {victim} keeps it"),
         }
@@ -78,12 +80,10 @@ impl fmt::Display for Step {
 
 /// A step of a task. There are some five in the life of each: this is small, owns nothing, and
 /// says neither the key, which the table of tasks knows, nor the occasion, which many share.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
+#[repr(Rust, packed(4))]
 struct Record {
     task: TaskId,
-    /// How many occasions there were before its own, without the high bits: a log is far shorter
-    /// than what the low ones count.
-    occasion: u32,
     step: Step,
 }
 
@@ -92,16 +92,18 @@ struct Record {
 struct Ending {
     task: TaskId,
     key: Key,
-    occasion: u32,
+    /// The number of its last record.
+    record: u64,
 }
 
 /// The latest steps of all tasks: Dask's `transition_log`.
 #[derive(Debug)]
 pub(super) struct StoryLog {
     records: VecDeque<Record>,
-    occasions: VecDeque<Occasion>,
-    /// The number of the first occasion that is remembered, without the high bits.
-    first: u32,
+    /// The number of the first record, counted from the start.
+    first: u64,
+    /// The occasions of the records, each with the number of the first record that it led to.
+    occasions: VecDeque<(u64, Occasion)>,
     endings: VecDeque<Ending>,
     limit: usize,
 }
@@ -110,33 +112,37 @@ impl StoryLog {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             records: VecDeque::new(),
-            occasions: VecDeque::new(),
             first: 0,
+            occasions: VecDeque::new(),
             endings: VecDeque::new(),
             limit,
         }
     }
 
+    /// Notes a step.
     pub(super) fn push(&mut self, task: TaskId, step: Step, occasion: Occasion) {
         if self.limit == 0 {
             return;
         }
         if self.records.len() >= self.limit {
             self.records.pop_front();
+            self.first += 1;
             self.forget_occasions();
+        } else if self.records.len() == self.records.capacity() {
+            // It doubles, but does not grow beyond its limit.
+            let len = self.records.len();
+            self.records.reserve_exact(len.max(64).min(self.limit - len));
         }
-        if self.occasions.back().is_none_or(|last| last.stimulus != occasion.stimulus) {
-            self.occasions.push_back(occasion);
+        if self.occasions.back().is_none_or(|(_, last)| last.stimulus != occasion.stimulus) {
+            self.occasions.push_back((self.first + self.records.len() as u64, occasion));
         }
-        let last = u32::try_from(self.occasions.len()).unwrap_or(u32::MAX).wrapping_sub(1);
-        let occasion = self.first.wrapping_add(last);
-        self.records.push_back(Record { task, occasion, step });
+        self.records.push_back(Record { task, step });
     }
 
     /// Keeps the key of a task whose last step was just pushed, for as long as that step.
     pub(super) fn end(&mut self, task: TaskId, key: Key) {
-        if let Some(last) = self.records.back() {
-            self.endings.push_back(Ending { task, key, occasion: last.occasion });
+        if let Some(before) = self.records.len().checked_sub(1) {
+            self.endings.push_back(Ending { task, key, record: self.first + before as u64 });
         }
     }
 
@@ -144,17 +150,24 @@ impl StoryLog {
     /// task that has the key now.
     pub(super) fn story(&self, key: &str, current: Option<TaskId>) -> Vec<String> {
         let tasks = self.bearers(key, current);
-        self.records.iter().filter(|record| tasks.contains(&record.task)).map(self.line()).collect()
+        let numbered = self.numbered().filter(|(_, record)| tasks.contains(&{ record.task }));
+        numbered.map(|(number, record)| self.line(number, record)).collect()
     }
 
     /// The last lines of the story of a key that is gone, and when it was forgotten.
     pub(super) fn ending(&self, key: &str, lines: usize) -> (Vec<String>, Option<Moment>) {
         let tasks = self.bearers(key, None);
-        let latest = self.records.iter().rev().filter(|record| tasks.contains(&record.task));
-        let latest: Vec<&Record> = latest.take(lines).collect();
-        let forgotten = latest.first().and_then(|record| self.occasion(record.occasion));
-        let lines = latest.into_iter().rev().map(self.line()).collect();
-        (lines, forgotten.map(|occasion| occasion.at))
+        let numbered = self.numbered().rev();
+        let latest = numbered.filter(|(_, record)| tasks.contains(&{ record.task }));
+        let latest: Vec<_> = latest.take(lines).collect();
+        let forgotten = latest.first().and_then(|(number, _)| self.occasion(*number));
+        let lines = latest.iter().rev().map(|(number, record)| self.line(*number, record));
+        (lines.collect(), forgotten.map(|occasion| occasion.at))
+    }
+
+    /// The records with their numbers, oldest first.
+    fn numbered(&self) -> impl DoubleEndedIterator<Item = (u64, &Record)> {
+        self.records.iter().enumerate().map(|(i, record)| (self.first + i as u64, record))
     }
 
     /// All tasks that are remembered to have had a key, one after the other.
@@ -163,8 +176,8 @@ impl StoryLog {
         gone.map(|ending| ending.task).chain(current).collect()
     }
 
-    fn line(&self) -> impl Fn(&Record) -> String {
-        |record| match self.occasion(record.occasion) {
+    fn line(&self, number: u64, record: &Record) -> String {
+        match self.occasion(number) {
             Some(Occasion { at, stimulus, cause }) => {
                 format!("{at} {}, after {cause} ({stimulus})", record.step)
             }
@@ -172,21 +185,21 @@ impl StoryLog {
         }
     }
 
-    fn occasion(&self, number: u32) -> Option<&Occasion> {
-        let index = number.wrapping_sub(self.first);
-        self.occasions.get(usize::try_from(index).ok()?)
+    /// What led to a record.
+    fn occasion(&self, number: u64) -> Option<&Occasion> {
+        let later = self.occasions.partition_point(|(first, _)| *first <= number);
+        self.occasions.get(later.checked_sub(1)?).map(|(_, occasion)| occasion)
     }
 
     /// Forgets what no remembered step refers to.
     fn forget_occasions(&mut self) {
-        let kept = self.records.front().map(|record| record.occasion.wrapping_sub(self.first));
-        let gone = kept.map_or(self.occasions.len(), |kept| kept as usize);
-        self.occasions.drain(..gone.min(self.occasions.len()));
-        let gone = u32::try_from(gone).unwrap_or(u32::MAX);
-        self.first = self.first.wrapping_add(gone);
-        // What ended earlier has a number below the first, which wraps to a large one.
-        let (first, len) = (self.first, self.occasions.len());
-        while self.endings.front().is_some_and(|e| e.occasion.wrapping_sub(first) as usize >= len) {
+        while self.occasions.get(1).is_some_and(|(first, _)| *first <= self.first) {
+            self.occasions.pop_front();
+        }
+        if self.records.is_empty() {
+            self.occasions.clear();
+        }
+        while self.endings.front().is_some_and(|ending| ending.record < self.first) {
             self.endings.pop_front();
         }
     }
@@ -202,7 +215,7 @@ mod tests {
     }
 
     fn moved(to: StateName) -> Step {
-        Step::Moved { from: StateName::Released, to, worker: None }
+        Step::Moved { from: StateName::Released, to }
     }
 
     #[test]
