@@ -1,4 +1,6 @@
 use std::collections::BTreeSet;
+use std::collections::btree_set::Range;
+use std::iter::Chain;
 
 use dask_proto::id::WorkerId;
 
@@ -73,20 +75,36 @@ impl Copies {
     }
 
     /// The holders in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = WorkerId> + '_ {
+    pub(super) fn iter(&self) -> Holders<'_> {
         self.iter_from(WorkerId(0))
     }
 
     /// The holders in order, from `start` on and then those before it.
-    pub(super) fn iter_from(&self, start: WorkerId) -> impl Iterator<Item = WorkerId> + '_ {
-        let (one, many) = match self {
-            Self::One { holder, .. } => (Some(*holder), None),
-            Self::Many(many) => (None, Some(&many.holders)),
-        };
-        one.into_iter().chain(
-            many.into_iter()
-                .flat_map(move |many| many.range(start..).chain(many.range(..start)).copied()),
-        )
+    pub(super) fn iter_from(&self, start: WorkerId) -> Holders<'_> {
+        match self {
+            Self::One { holder, .. } => Holders::One(Some(*holder)),
+            Self::Many(many) => {
+                let holders = &many.holders;
+                Holders::Many(holders.range(start..).chain(holders.range(..start)))
+            }
+        }
+    }
+}
+
+/// Holders of a result. Nearly always there is one, and this is what is asked for most often.
+pub(super) enum Holders<'a> {
+    One(Option<WorkerId>),
+    Many(Chain<Range<'a, WorkerId>, Range<'a, WorkerId>>),
+}
+
+impl Iterator for Holders<'_> {
+    type Item = WorkerId;
+
+    fn next(&mut self) -> Option<WorkerId> {
+        match self {
+            Self::One(one) => one.take(),
+            Self::Many(many) => many.next().copied(),
+        }
     }
 }
 

@@ -48,6 +48,7 @@ mod transition;
 mod unfetched;
 mod watchdog;
 mod worker;
+mod worker_map;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -187,9 +187,8 @@ impl SchedulerState {
             }
             let expected = self.expected_duration(function);
             if let Some(entry) = self.workers.get_mut(worker) {
-                entry.work.revalue(function, expected);
+                entry.work.finish(function, expected);
                 entry.progressed(self.now);
-                *entry.finished.entry(function).or_default() += 1;
             }
         }
         let copy = Copy { worker, nbytes: finished.nbytes, value: finished.value };

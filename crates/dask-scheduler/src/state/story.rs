@@ -104,6 +104,8 @@ pub(super) struct StoryLog {
     first: u64,
     /// The occasions of the records, each with the number of the first record that it led to.
     occasions: VecDeque<(u64, Occasion)>,
+    /// That of the last occasion.
+    stimulus: StimulusId,
     endings: VecDeque<Ending>,
     limit: usize,
 }
@@ -114,29 +116,39 @@ impl StoryLog {
             records: VecDeque::new(),
             first: 0,
             occasions: VecDeque::new(),
+            stimulus: StimulusId::default(),
             endings: VecDeque::new(),
             limit,
         }
     }
 
     /// Notes a step.
-    pub(super) fn push(&mut self, task: TaskId, step: Step, occasion: Occasion) {
-        if self.limit == 0 {
-            return;
+    pub(super) fn push(&mut self, task: TaskId, step: Step, occasion: &Occasion) {
+        let len = self.records.len();
+        if len == self.records.capacity().min(self.limit) {
+            if self.limit == 0 {
+                return;
+            }
+            self.make_room();
         }
-        if self.records.len() >= self.limit {
+        if self.stimulus != occasion.stimulus {
+            self.stimulus = occasion.stimulus;
+            self.occasions.push_back((self.first + self.records.len() as u64, *occasion));
+        }
+        self.records.push_back(Record { task, step });
+    }
+
+    /// Forgets the oldest step once there are as many as are remembered; until then there may be
+    /// twice as many, and never more.
+    fn make_room(&mut self) {
+        let len = self.records.len();
+        if len >= self.limit {
             self.records.pop_front();
             self.first += 1;
             self.forget_occasions();
-        } else if self.records.len() == self.records.capacity() {
-            // It doubles, but does not grow beyond its limit.
-            let len = self.records.len();
+        } else {
             self.records.reserve_exact(len.max(64).min(self.limit - len));
         }
-        if self.occasions.back().is_none_or(|(_, last)| last.stimulus != occasion.stimulus) {
-            self.occasions.push_back((self.first + self.records.len() as u64, occasion));
-        }
-        self.records.push_back(Record { task, step });
     }
 
     /// Keeps the key of a task whose last step was just pushed, for as long as that step.
@@ -196,9 +208,6 @@ impl StoryLog {
         while self.occasions.get(1).is_some_and(|(first, _)| *first <= self.first) {
             self.occasions.pop_front();
         }
-        if self.records.is_empty() {
-            self.occasions.clear();
-        }
         while self.endings.front().is_some_and(|ending| ending.record < self.first) {
             self.endings.pop_front();
         }
@@ -210,7 +219,7 @@ mod tests {
     use super::*;
 
     fn occasion(stimulus: u64) -> Occasion {
-        let stimulus = StimulusId(stimulus);
+        let stimulus = StimulusId(stimulus + 1);
         Occasion { at: Moment::default(), stimulus, cause: Cause::Timeout }
     }
 
@@ -222,11 +231,11 @@ mod tests {
     fn a_key_keeps_its_story_when_its_task_is_gone_and_another_has_it() {
         let mut log = StoryLog::new(10);
         let key = Key::new("a").expect("a short key");
-        log.push(TaskId(1), moved(StateName::Waiting), occasion(1));
-        log.push(TaskId(2), moved(StateName::Queued), occasion(1));
-        log.push(TaskId(1), moved(StateName::Forgotten), occasion(2));
+        log.push(TaskId(1), moved(StateName::Waiting), &occasion(1));
+        log.push(TaskId(2), moved(StateName::Queued), &occasion(1));
+        log.push(TaskId(1), moved(StateName::Forgotten), &occasion(2));
         log.end(TaskId(1), key);
-        log.push(TaskId(3), moved(StateName::Erred), occasion(3));
+        log.push(TaskId(3), moved(StateName::Erred), &occasion(3));
         let story = log.story("a", Some(TaskId(3)));
         assert_eq!(story.len(), 3, "{story:?}");
         assert!(story[1].contains("forgotten") && story[2].contains("erred"));
@@ -239,7 +248,7 @@ mod tests {
         let mut log = StoryLog::new(3);
         for number in 0..100 {
             let task = TaskId(number);
-            log.push(task, moved(StateName::Forgotten), occasion(number / 2));
+            log.push(task, moved(StateName::Forgotten), &occasion(number / 2));
             log.end(task, Key::new(format!("k{number}")).expect("a short key"));
             assert!(log.records.len() <= 3 && log.occasions.len() <= 3);
             assert!(log.endings.len() <= 4);

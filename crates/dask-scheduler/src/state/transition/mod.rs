@@ -315,7 +315,7 @@ impl SchedulerState {
     /// Notes in the story of a task what happened to it.
     pub(super) fn record_step(&mut self, row: Row, step: Step) {
         let (at, stimulus, cause) = (self.now, self.stimulus, self.cause);
-        self.story.push(self.tasks.id(row), step, Occasion { at, stimulus, cause });
+        self.story.push(self.tasks.id(row), step, &Occasion { at, stimulus, cause });
     }
 
     /// The end of every edge to waiting: counts what is missing and has it computed.
