@@ -107,7 +107,7 @@ impl SchedulerState {
         let mut entry = TaskEntry::new(key, source, self.submitted);
         self.submitted += 1;
         entry.dependencies = dependencies;
-        entry.since = self.now.into();
+        entry.since = self.since;
         self.counts[entry.state.name() as usize] += 1;
         let row = self.tasks.insert(entry);
         let id = self.tasks.id(row);

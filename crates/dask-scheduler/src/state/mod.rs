@@ -11,6 +11,7 @@
 
 mod amm;
 mod assignment;
+mod batches;
 mod client;
 mod copies;
 mod departure;
@@ -70,7 +71,7 @@ use request::Wait;
 use retirement::RetirementTable;
 use stealing::Stealing;
 use story::{Cause, StoryLog};
-use task::{Row, StateName, TaskState};
+use task::{Row, Since, StateName, TaskState};
 use task_table::TaskTable;
 use timeout::{Asked, Patience};
 use transfer::TransferTable;
@@ -86,6 +87,8 @@ pub struct SchedulerState {
     /// Where it listens, for those who ask.
     address: Address,
     now: Moment,
+    /// The same as tasks note it.
+    since: Since,
     stimulus: StimulusId,
     cause: Cause,
     tasks: TaskTable,
@@ -131,6 +134,7 @@ impl SchedulerState {
             config,
             address,
             now: Moment::default(),
+            since: Since::default(),
             stimulus: StimulusId::default(),
             cause: Cause::default(),
             tasks: TaskTable::default(),
@@ -162,6 +166,7 @@ impl SchedulerState {
     pub fn handle(&mut self, now: Moment, event: Event, out: &mut Instructions) {
         std::mem::swap(&mut self.out, out);
         self.now = self.now.max(now);
+        self.since = self.now.into();
         self.stimulus.0 += 1;
         self.out.begin(self.stimulus);
         let asked = match &event {

@@ -35,6 +35,10 @@ impl Spec {
         &self.submission.options
     }
 
+    pub(super) fn priority(&self) -> i32 {
+        self.submission.priority
+    }
+
     /// The arguments, if they are among those that tasks share.
     pub(super) fn shared_body(&self) -> Payload {
         let Span { start, len } = self.body;
@@ -47,6 +51,8 @@ impl Spec {
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) options: Arc<TaskOptions>,
+    /// That of the options, which is asked for most often.
+    priority: i32,
     /// The small ones of their arguments, one behind the other: a few bytes each, which are not
     /// worth a buffer with its owner for every task.
     bodies: Bytes,
@@ -81,7 +87,8 @@ impl Submission {
             None => Body::Own(std::mem::take(&mut task.body)),
         });
         let places = places.collect();
-        (Arc::new(Self { options: Arc::new(options), bodies: bodies.into() }), places)
+        let priority = options.priority;
+        (Arc::new(Self { options: Arc::new(options), priority, bodies: bodies.into() }), places)
     }
 }
 

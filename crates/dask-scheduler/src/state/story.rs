@@ -122,18 +122,26 @@ impl StoryLog {
         }
     }
 
+    /// That of the last occasion.
+    pub(super) fn stimulus(&self) -> StimulusId {
+        self.stimulus
+    }
+
+    /// Notes what leads to the steps that follow.
+    pub(super) fn occur(&mut self, occasion: Occasion) {
+        self.stimulus = occasion.stimulus;
+        self.occasions.push_back((self.first + self.records.len() as u64, occasion));
+        self.forget_occasions();
+    }
+
     /// Notes a step.
-    pub(super) fn push(&mut self, task: TaskId, step: Step, occasion: &Occasion) {
+    pub(super) fn push(&mut self, task: TaskId, step: Step) {
         let len = self.records.len();
         if len == self.records.capacity().min(self.limit) {
             if self.limit == 0 {
                 return;
             }
             self.make_room();
-        }
-        if self.stimulus != occasion.stimulus {
-            self.stimulus = occasion.stimulus;
-            self.occasions.push_back((self.first + self.records.len() as u64, *occasion));
         }
         self.records.push_back(Record { task, step });
     }
@@ -231,11 +239,15 @@ mod tests {
     fn a_key_keeps_its_story_when_its_task_is_gone_and_another_has_it() {
         let mut log = StoryLog::new(10);
         let key = Key::new("a").expect("a short key");
-        log.push(TaskId(1), moved(StateName::Waiting), &occasion(1));
-        log.push(TaskId(2), moved(StateName::Queued), &occasion(1));
-        log.push(TaskId(1), moved(StateName::Forgotten), &occasion(2));
+        log.occur(occasion(1));
+        log.push(TaskId(1), moved(StateName::Waiting));
+        log.occur(occasion(1));
+        log.push(TaskId(2), moved(StateName::Queued));
+        log.occur(occasion(2));
+        log.push(TaskId(1), moved(StateName::Forgotten));
         log.end(TaskId(1), key);
-        log.push(TaskId(3), moved(StateName::Erred), &occasion(3));
+        log.occur(occasion(3));
+        log.push(TaskId(3), moved(StateName::Erred));
         let story = log.story("a", Some(TaskId(3)));
         assert_eq!(story.len(), 3, "{story:?}");
         assert!(story[1].contains("forgotten") && story[2].contains("erred"));
@@ -248,7 +260,8 @@ mod tests {
         let mut log = StoryLog::new(3);
         for number in 0..100 {
             let task = TaskId(number);
-            log.push(task, moved(StateName::Forgotten), &occasion(number / 2));
+            log.occur(occasion(number / 2));
+            log.push(task, moved(StateName::Forgotten));
             log.end(task, Key::new(format!("k{number}")).expect("a short key"));
             assert!(log.records.len() <= 3 && log.occasions.len() <= 3);
             assert!(log.endings.len() <= 4);

@@ -207,7 +207,7 @@ impl TaskEntry {
 
     /// What runs first.
     pub(super) fn priority(&self) -> Priority {
-        let user = self.spec().map_or(0, |spec| spec.options().priority);
+        let user = self.spec().map_or(0, Spec::priority);
         Priority::new(user, self.sequence)
     }
 

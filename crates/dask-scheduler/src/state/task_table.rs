@@ -1,10 +1,12 @@
 use std::hash::BuildHasher;
 use std::ops::{Index, IndexMut, Range};
 
+use dask_proto::Key;
 use dask_proto::id::TaskId;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use super::rows::Rows;
 use super::task::{Row, TaskEntry};
 
 /// All tasks, by row and by key. A row is used again for another task, under a new generation.
@@ -75,18 +77,16 @@ impl TaskTable {
         row
     }
 
-    pub(super) fn remove(&mut self, row: Row) -> Option<TaskEntry> {
+    /// Takes a task out; its key and its dependencies.
+    pub(super) fn remove(&mut self, row: Row) -> Option<(Key, Rows)> {
         let slot = self.slots.get_mut(index(row))?;
-        let next = slot.generation().checked_add(1);
-        let vacant = Slot::Vacant { generation: next.unwrap_or(u32::MAX) };
-        let entry = match std::mem::replace(slot, vacant) {
-            Slot::Taken(entry) => entry,
-            vacant @ Slot::Vacant { .. } => {
-                *slot = vacant;
-                return None;
-            }
+        let Slot::Taken(entry) = slot else {
+            return None;
         };
-        let hash = spread(fold(&self.hash, entry.key.as_str()));
+        let next = entry.generation.checked_add(1);
+        let (key, dependencies) = (entry.key.clone(), std::mem::take(&mut entry.dependencies));
+        *slot = Slot::Vacant { generation: next.unwrap_or(u32::MAX) };
+        let hash = spread(self.hash_of(key.as_str()));
         if let Ok(named) = self.by_key.find_entry(hash, |named| named.row == row) {
             named.remove();
         }
@@ -94,7 +94,7 @@ impl TaskTable {
         if next.is_some() {
             self.vacant.push(row);
         }
-        Some(entry)
+        Some((key, dependencies))
     }
 
     fn hash_of(&self, key: &str) -> u32 {
@@ -187,7 +187,6 @@ impl IndexMut<Row> for TaskTable {
 
 #[cfg(test)]
 mod tests {
-    use dask_proto::Key;
     use dask_proto::id::{ClientId, FutureId};
 
     use super::*;

@@ -171,7 +171,7 @@ impl SchedulerState {
         self.leave(row);
         let task = &mut self.tasks[row];
         let old = std::mem::replace(&mut task.state, state);
-        task.since = self.now.into();
+        task.since = self.since;
         self.enter(row);
         self.errands.touch(row);
         self.counts[old.name() as usize] -= 1;
@@ -188,15 +188,15 @@ impl SchedulerState {
     /// Takes a task out of the index of its state.
     fn leave(&mut self, row: Row) {
         let task = &self.tasks[row];
-        let place = (task.priority(), row);
         match &task.state {
             TaskState::Queued => {
+                let place = (task.priority(), row);
                 if let Some(function) = task.function() {
                     self.functions.dequeue(function, place);
                 }
             }
             TaskState::NoWorker => {
-                self.no_worker.remove(&place);
+                self.no_worker.remove(&(task.priority(), row));
             }
             TaskState::Processing { worker, .. } => {
                 let worker = *worker;
@@ -228,15 +228,15 @@ impl SchedulerState {
     /// Adds a task to the index of its state.
     fn enter(&mut self, row: Row) {
         let task = &self.tasks[row];
-        let place = (task.priority(), row);
         match &task.state {
             TaskState::Queued => {
+                let place = (task.priority(), row);
                 if let Some(function) = task.function() {
                     self.functions.enqueue(function, place);
                 }
             }
             TaskState::NoWorker => {
-                self.no_worker.insert(place);
+                self.no_worker.insert((task.priority(), row));
                 self.start_patience(row);
             }
             TaskState::Processing { worker, .. } => {
@@ -314,8 +314,11 @@ impl SchedulerState {
 
     /// Notes in the story of a task what happened to it.
     pub(super) fn record_step(&mut self, row: Row, step: Step) {
-        let (at, stimulus, cause) = (self.now, self.stimulus, self.cause);
-        self.story.push(self.tasks.id(row), step, &Occasion { at, stimulus, cause });
+        if self.story.stimulus() != self.stimulus {
+            let (at, stimulus, cause) = (self.now, self.stimulus, self.cause);
+            self.story.occur(Occasion { at, stimulus, cause });
+        }
+        self.story.push(self.tasks.id(row), step);
     }
 
     /// The end of every edge to waiting: counts what is missing and has it computed.
@@ -399,9 +402,9 @@ impl SchedulerState {
         self.counts[state.name() as usize] -= 1;
         self.record(row, &state, StateName::Forgotten);
         let id = self.tasks.id(row);
-        if let Some(entry) = self.tasks.remove(row) {
-            self.story.end(id, entry.key);
-            for dependency in entry.dependencies.iter().copied() {
+        if let Some((key, dependencies)) = self.tasks.remove(row) {
+            self.story.end(id, key);
+            for dependency in dependencies.iter().copied() {
                 self.tasks.forget_dependent(dependency);
                 self.reconsider(dependency);
             }
