@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::FixedState;
 
-pub use small_set::SmallSet;
+pub use small_set::{Elements, SmallSet};
 pub use table::Table;
 pub use task_map::{Neighbours, TaskMap};
 

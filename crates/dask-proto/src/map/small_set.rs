@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::collections::btree_set::Iter;
 
 /// An ordered set that costs no allocation while it has one element, as nearly all do: the holds
 /// on a key, the holders of a value.
@@ -67,25 +68,31 @@ impl<T: Ord + Copy> SmallSet<T> {
     }
 
     /// The elements in order.
-    pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
-        let (one, many) = match self {
-            Self::Empty => (None, None),
-            Self::One(one) => (Some(*one), None),
-            Self::Many(many) => (None, Some(many)),
-        };
-        one.into_iter().chain(many.into_iter().flat_map(|many| many.iter().copied()))
+    pub fn iter(&self) -> Elements<'_, T> {
+        match self {
+            Self::Empty => Elements::One(None),
+            Self::One(one) => Elements::One(Some(*one)),
+            Self::Many(many) => Elements::Many(many.iter()),
+        }
     }
+}
 
-    /// The elements in order, from `start` on and then those before it.
-    pub fn iter_from(&self, start: T) -> impl Iterator<Item = T> + '_ {
-        let (one, many) = match self {
-            Self::Empty => (None, None),
-            Self::One(one) => (Some(*one), None),
-            Self::Many(many) => (None, Some(many)),
-        };
-        one.into_iter().chain(
-            many.into_iter()
-                .flat_map(move |many| many.range(start..).chain(many.range(..start)).copied()),
-        )
+/// The elements of a [`SmallSet`]. Nearly always there is one.
+#[derive(Debug)]
+pub enum Elements<'a, T> {
+    /// What is left of one.
+    One(Option<T>),
+    /// What is left of many.
+    Many(Iter<'a, T>),
+}
+
+impl<T: Copy> Iterator for Elements<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        match self {
+            Self::One(one) => one.take(),
+            Self::Many(many) => many.next().copied(),
+        }
     }
 }

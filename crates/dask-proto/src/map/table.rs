@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 /// Ids on one page. A peer that scatters its ids pays with a page each, which is small enough to
 /// do no harm.
@@ -10,7 +9,10 @@ const PAGE: usize = 64;
 /// hardly a cache miss. Ids that are not counted up are right as well, and take more memory.
 #[derive(Debug, Clone)]
 pub struct Table<T> {
+    /// The pages that have values, but for the open one.
     pages: BTreeMap<u64, Page<T>>,
+    /// The page that was changed last: the next change is mostly to the same.
+    open: Option<(u64, Page<T>)>,
     len: usize,
 }
 
@@ -22,7 +24,7 @@ struct Page<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { pages: BTreeMap::new(), len: 0 }
+        Self { pages: BTreeMap::new(), open: None, len: 0 }
     }
 }
 
@@ -43,25 +45,31 @@ impl<T> Table<T> {
     #[must_use]
     pub fn get(&self, id: u64) -> Option<&T> {
         let (page, slot) = place(id);
-        self.pages.get(&page)?.slots[slot].as_ref()
+        match &self.open {
+            Some((open, entry)) if *open == page => entry.slots[slot].as_ref(),
+            _ => self.pages.get(&page)?.slots[slot].as_ref(),
+        }
     }
 
     /// The value of an id, to be changed.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut T> {
         let (page, slot) = place(id);
-        self.pages.get_mut(&page)?.slots[slot].as_mut()
+        match &mut self.open {
+            Some((open, entry)) if *open == page => entry.slots[slot].as_mut(),
+            _ => self.pages.get_mut(&page)?.slots[slot].as_mut(),
+        }
     }
 
     /// Gives an id a value, and returns the one that it had.
     pub fn insert(&mut self, id: u64, value: T) -> Option<T> {
         let (page, slot) = place(id);
-        let page = self.pages.entry(page).or_insert_with(|| {
-            let slots = std::iter::repeat_with(|| None).take(PAGE).collect();
-            Page { slots, used: 0 }
-        });
-        let previous = page.slots[slot].replace(value);
+        let entry = match &mut self.open {
+            Some((open, entry)) if *open == page => entry,
+            _ => self.turn_to(page),
+        };
+        let previous = entry.slots[slot].replace(value);
         if previous.is_none() {
-            page.used += 1;
+            entry.used += 1;
             self.len += 1;
         }
         previous
@@ -70,13 +78,15 @@ impl<T> Table<T> {
     /// Takes the value of an id out.
     pub fn remove(&mut self, id: u64) -> Option<T> {
         let (page, slot) = place(id);
-        let Entry::Occupied(mut page) = self.pages.entry(page) else {
-            return None;
+        let entry = match &mut self.open {
+            Some((open, entry)) if *open == page => entry,
+            _ if !self.pages.contains_key(&page) => return None,
+            _ => self.turn_to(page),
         };
-        let value = page.get_mut().slots[slot].take()?;
-        page.get_mut().used -= 1;
-        if page.get().used == 0 {
-            page.remove();
+        let value = entry.slots[slot].take()?;
+        entry.used -= 1;
+        if entry.used == 0 {
+            self.open = None;
         }
         self.len -= 1;
         Some(value)
@@ -84,7 +94,10 @@ impl<T> Table<T> {
 
     /// All ids and their values, by id.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        self.pages.iter().flat_map(|(page, entry)| {
+        let open = self.open.as_ref().map(|(page, entry)| (page, entry));
+        let at = open.map_or(0, |(page, _)| *page);
+        let pages = self.pages.range(..at).chain(open).chain(self.pages.range(at..));
+        pages.flat_map(|(page, entry)| {
             let ids = page * PAGE as u64..;
             ids.zip(&entry.slots).filter_map(|(id, slot)| Some((id, slot.as_ref()?)))
         })
@@ -93,10 +106,24 @@ impl<T> Table<T> {
     /// All ids and their values, by id; the table is empty afterwards.
     pub fn drain(&mut self) -> impl Iterator<Item = (u64, T)> + use<T> {
         self.len = 0;
-        std::mem::take(&mut self.pages).into_iter().flat_map(|(page, entry)| {
+        let mut pages = std::mem::take(&mut self.pages);
+        pages.extend(self.open.take());
+        pages.into_iter().flat_map(|(page, entry)| {
             let ids = page * PAGE as u64..;
             ids.zip(entry.slots).filter_map(|(id, slot)| Some((id, slot?)))
         })
+    }
+
+    /// Opens a page, with what is on it.
+    fn turn_to(&mut self, page: u64) -> &mut Page<T> {
+        let entry = self.pages.remove(&page).unwrap_or_else(|| {
+            let slots = std::iter::repeat_with(|| None).take(PAGE).collect();
+            Page { slots, used: 0 }
+        });
+        if let Some((last, its)) = self.open.take() {
+            self.pages.insert(last, its);
+        }
+        &mut self.open.insert((page, entry)).1
     }
 }
 
@@ -127,7 +154,7 @@ mod tests {
         }
         assert!(table.iter().eq(map.iter().map(|(id, value)| (*id, value))));
         assert!(table.drain().eq(map));
-        assert!(table.is_empty() && table.pages.is_empty());
+        assert!(table.is_empty() && table.pages.is_empty() && table.open.is_none());
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl SchedulerState {
     /// Removes the copies of one result that nobody wants; how many steps that took.
     fn reduce(&mut self, row: Row) -> usize {
         let task = &self.tasks[row];
-        let TaskState::Memory { holders, .. } = &task.state else {
+        let TaskState::Memory(holders) = &task.state else {
             return 1;
         };
         let steps = holders.len() + if task.waiters > 0 { task.dependents.len() } else { 0 };

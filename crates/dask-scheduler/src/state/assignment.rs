@@ -66,10 +66,10 @@ impl SchedulerState {
             run: task.run,
             key: task.key.clone(),
             function: spec.function.id(),
-            priority: task.priority,
+            priority: task.priority(),
             dependencies,
-            resources: spec.options.resources.clone(),
-            body: spec.body.clone(),
+            resources: spec.options().resources.clone(),
+            body: task.body(),
         };
         let function = spec.function;
         let is_new =

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dask_proto::id::{ClientId, FunctionId, FutureId};
@@ -9,7 +9,8 @@ use dask_proto::{Address, Key, Payload, TaskError};
 use super::SchedulerState;
 use super::function::FunctionRow;
 use super::instruction::{Again, Peer};
-use super::task::{Hold, Row, Source, StateName, TaskState};
+use super::spec::Source;
+use super::task::{Hold, Row, StateName, TaskState};
 use super::transition::Goal;
 
 /// What the scheduler knows about a client.
@@ -18,19 +19,35 @@ pub(super) struct ClientEntry {
     pub(super) name: String,
     pub(super) functions: Map<FunctionId, FunctionRow>,
     pub(super) futures: Table<Held>,
+    /// Why futures stand for nothing.
+    ended: BTreeMap<FutureId, Ended>,
     /// The data that it announced and that has not arrived.
     pub(super) scattering: BTreeSet<Row>,
 }
 
 /// What a client's future stands for, until the client releases it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Held {
     /// A task, which it holds.
     Task(Row),
-    /// Nothing: it was cancelled, for this reason. What is submitted on it is cancelled too.
+    /// Nothing.
+    Nothing,
+}
+
+/// Why a future stands for nothing. Apart, for hardly any does, and there are millions.
+#[derive(Debug)]
+enum Ended {
+    /// It was cancelled, for this reason. What is submitted on it is cancelled too.
     Cancelled(Arc<String>),
-    /// Nothing: it never became a task. What is submitted on it fails in the same way.
+    /// It never became a task. What is submitted on it fails in the same way.
     Failed(Arc<TaskError>),
+}
+
+/// What a future stands for, with the reason if that is nothing.
+pub(super) enum Meaning<'a> {
+    Task(Row),
+    Cancelled(&'a Arc<String>),
+    Failed(&'a Arc<TaskError>),
 }
 
 impl ClientEntry {
@@ -39,7 +56,43 @@ impl ClientEntry {
             name,
             functions: Map::default(),
             futures: Table::default(),
+            ended: BTreeMap::new(),
             scattering: BTreeSet::new(),
+        }
+    }
+
+    /// What a future stands for, if it has a meaning.
+    pub(super) fn meaning(&self, future: FutureId) -> Option<Meaning<'_>> {
+        match self.futures.get(future.0)? {
+            Held::Task(row) => Some(Meaning::Task(*row)),
+            Held::Nothing => self.ended.get(&future).map(|ended| match ended {
+                Ended::Cancelled(reason) => Meaning::Cancelled(reason),
+                Ended::Failed(error) => Meaning::Failed(error),
+            }),
+        }
+    }
+
+    /// Gives a future to a task.
+    fn hold(&mut self, future: FutureId, row: Row) {
+        if let Some(Held::Nothing) = self.futures.insert(future.0, Held::Task(row)) {
+            self.ended.remove(&future);
+        }
+    }
+
+    /// Notes that a future stands for nothing.
+    fn end(&mut self, future: FutureId, why: Ended) {
+        self.futures.insert(future.0, Held::Nothing);
+        self.ended.insert(future, why);
+    }
+
+    /// Takes the meaning of a future; the task that it held.
+    fn let_go(&mut self, future: FutureId) -> Option<Row> {
+        match self.futures.remove(future.0)? {
+            Held::Task(row) => Some(row),
+            Held::Nothing => {
+                self.ended.remove(&future);
+                None
+            }
         }
     }
 }
@@ -102,7 +155,8 @@ impl SchedulerState {
         }
         for (future, held) in entry.futures.drain() {
             if let Held::Task(row) = held {
-                self.tasks[row].holds.remove((client, FutureId(future)));
+                let future = FutureId(future);
+                self.tasks[row].holds.remove(Hold { client, future });
                 self.reconsider(row);
             }
         }
@@ -112,20 +166,22 @@ impl SchedulerState {
     /// the hold is gone.
     pub(super) fn is_free(&self, client: ClientId, future: FutureId) -> bool {
         let entry = self.clients.get(&client);
-        let held = entry.and_then(|entry| entry.futures.get(future.0));
-        matches!(held, None | Some(Held::Cancelled(_)))
+        let meaning = entry.and_then(|entry| entry.meaning(future));
+        matches!(meaning, None | Some(Meaning::Cancelled(_)))
     }
 
     /// Lets a future hold a task, and tells it what it missed.
     pub(super) fn hold(&mut self, hold: Hold, row: Row) {
-        let (client, future) = hold;
-        self.give_meaning(hold, Held::Task(row));
+        let Hold { client, future } = hold;
+        if let Some(entry) = self.clients.get_mut(&client) {
+            entry.hold(future, row);
+        }
         let task = &mut self.tasks[row];
         task.holds.insert(hold);
         match &task.state {
             TaskState::Released => self.recommend(row, Goal::Waiting),
-            TaskState::Memory { nbytes, .. } => {
-                let nbytes = *nbytes;
+            TaskState::Memory(copies) => {
+                let nbytes = copies.nbytes();
                 let message = SchedulerToClient::InMemory { future, nbytes, value: None };
                 self.out.tell_client(client, message);
             }
@@ -136,19 +192,19 @@ impl SchedulerState {
 
     /// Ends a future that never becomes a task.
     pub(super) fn refuse(&mut self, hold: Hold, error: Arc<TaskError>) {
-        self.out.erred(hold.0, hold.1, &error);
-        self.give_meaning(hold, Held::Failed(error));
+        self.out.erred(hold.client, hold.future, &error);
+        self.end_future(hold, Ended::Failed(error));
     }
 
     /// Ends a future as cancelled.
     pub(super) fn cancel_future(&mut self, hold: Hold, reason: &str) {
-        self.out.cancelled(hold.0, hold.1, reason);
-        self.give_meaning(hold, Held::Cancelled(Arc::new(reason.to_owned())));
+        self.out.cancelled(hold.client, hold.future, reason);
+        self.end_future(hold, Ended::Cancelled(Arc::new(reason.to_owned())));
     }
 
-    fn give_meaning(&mut self, (client, future): Hold, held: Held) {
+    fn end_future(&mut self, Hold { client, future }: Hold, why: Ended) {
         if let Some(entry) = self.clients.get_mut(&client) {
-            entry.futures.insert(future.0, held);
+            entry.end(future, why);
         }
     }
 
@@ -156,7 +212,7 @@ impl SchedulerState {
     pub(super) fn task_of(&self, client: ClientId, future: FutureId) -> Option<Row> {
         match self.clients.get(&client)?.futures.get(future.0)? {
             Held::Task(row) => Some(*row),
-            Held::Cancelled(_) | Held::Failed(_) => None,
+            Held::Nothing => None,
         }
     }
 
@@ -171,19 +227,19 @@ impl SchedulerState {
             let reason = format!("the client used future {future} twice");
             self.disconnect(Peer::Client(client), reason);
         } else if let Some(row) = self.tasks.find(key.as_str()) {
-            self.hold((client, future), row);
+            self.hold(Hold { client, future }, row);
         } else {
             let reason = format!("key {key} is not on the scheduler");
-            self.cancel_future((client, future), &reason);
+            self.cancel_future(Hold { client, future }, &reason);
         }
     }
 
     fn release_future(&mut self, client: ClientId, future: FutureId) {
         let entry = self.clients.get_mut(&client);
-        let held = entry.and_then(|entry| entry.futures.remove(future.0));
-        if let Some(Held::Task(row)) = held {
-            self.tasks[row].holds.remove((client, future));
-            self.scatterer_let_go(row, (client, future));
+        let held = entry.and_then(|entry| entry.let_go(future));
+        if let Some(row) = held {
+            self.tasks[row].holds.remove(Hold { client, future });
+            self.scatterer_let_go(row, Hold { client, future });
             self.reconsider(row);
         }
     }
@@ -206,12 +262,12 @@ impl SchedulerState {
     /// once it is there or of no use.
     pub(super) fn set_scatterer(&mut self, row: Row, hold: Option<Hold>) {
         if let Source::Data { by } = &mut self.tasks[row].source {
-            if let Some(entry) = self.clients.get_mut(&by.0) {
+            if let Some(entry) = self.clients.get_mut(&{ by.client }) {
                 self.announced -= u64::from(entry.scattering.remove(&row));
             }
             if let Some(hold) = hold {
                 *by = hold;
-                if let Some(entry) = self.clients.get_mut(&hold.0) {
+                if let Some(entry) = self.clients.get_mut(&{ hold.client }) {
                     self.announced += u64::from(entry.scattering.insert(row));
                 }
             }
@@ -233,7 +289,7 @@ impl SchedulerState {
         let Source::Data { by } = self.tasks[row].source else {
             return false;
         };
-        let client = self.clients.get(&by.0);
+        let client = self.clients.get(&{ by.client });
         client.is_some_and(|client| client.scattering.contains(&row))
     }
 
@@ -261,7 +317,7 @@ impl SchedulerState {
                 Some(root) => format!("it depends on {root}, which was cancelled {how}"),
                 None => how.to_owned(),
             };
-            let is_ours = |hold: &Hold| force == Force::Yes || hold.0 == client;
+            let is_ours = |hold: &Hold| force == Force::Yes || hold.client == client;
             let holds: Vec<Hold> = self.tasks[row].holds.iter().filter(is_ours).collect();
             for hold in holds {
                 self.tasks[row].holds.remove(hold);
@@ -306,7 +362,7 @@ impl SchedulerState {
             reset.append(&mut found);
         }
         // All are released before the first of them looks at its dependencies again.
-        reset.sort_by_key(|row| (self.tasks[*row].priority, *row));
+        reset.sort_by_key(|row| (self.tasks[*row].priority(), *row));
         for row in reset {
             self.recommend(row, Goal::Released);
         }
@@ -321,7 +377,7 @@ impl SchedulerState {
     pub(super) fn announce_memory(&mut self, row: Row, value: Option<Payload>) {
         let task = &self.tasks[row];
         let nbytes = task.nbytes().unwrap_or(0);
-        for (client, future) in task.holds.iter() {
+        for Hold { client, future } in task.holds.iter() {
             let message = SchedulerToClient::InMemory { future, nbytes, value: value.clone() };
             self.out.tell_client(client, message);
         }
@@ -329,14 +385,14 @@ impl SchedulerState {
 
     /// Tells every future on a task that it failed.
     pub(super) fn announce_erred(&mut self, row: Row, error: &Arc<TaskError>) {
-        for (client, future) in self.tasks[row].holds.iter() {
+        for Hold { client, future } in self.tasks[row].holds.iter() {
             self.out.erred(client, future, error);
         }
     }
 
     /// Tells every future on a task that was done that it is pending again.
     pub(super) fn announce_pending(&mut self, row: Row, cause: Again) {
-        for (client, future) in self.tasks[row].holds.iter() {
+        for Hold { client, future } in self.tasks[row].holds.iter() {
             self.out.pending(client, future, cause);
         }
     }

@@ -147,7 +147,7 @@ impl SchedulerState {
                 let is_later = |last: &u32| given < *last;
                 is_running |= ahead.len() < nthreads || ahead.peek().is_some_and(is_later);
                 // One that needs resources can have waited for them instead.
-                if self.tasks[row].spec().is_some_and(|spec| spec.options.resources.is_empty()) {
+                if self.tasks[row].spec().is_some_and(|spec| spec.options().resources.is_empty()) {
                     ahead.push(given);
                 }
                 if ahead.len() > nthreads {
@@ -173,7 +173,7 @@ impl SchedulerState {
     /// Tasks in the order of their priority.
     fn in_order(&self, rows: impl Iterator<Item = Row>) -> Vec<Row> {
         let mut rows: Vec<Row> = rows.collect();
-        rows.sort_by_key(|row| (self.tasks[*row].priority, *row));
+        rows.sort_by_key(|row| (self.tasks[*row].priority(), *row));
         rows
     }
 
@@ -181,7 +181,7 @@ impl SchedulerState {
     /// suspected too: it may be that it did run, and that others were blamed for what it did.
     fn suspect(&mut self, row: Row, suspicion: Suspicion, (worker, reason): (&Address, &str)) {
         let allowed = self.config.allowed_failures;
-        let deaths = self.tasks[row].deaths.get_or_insert_default();
+        let deaths = self.tasks[row].deaths_mut();
         if suspicion == Suspicion::Beside {
             deaths.beside = deaths.beside.saturating_add(1);
             if deaths.beside <= allowed.saturating_add(1).saturating_mul(PATIENCE) {
@@ -198,7 +198,7 @@ impl SchedulerState {
     /// Dask's `KilledWorker`.
     fn killed_workers(&self, row: Row, reason: &str) -> TaskError {
         let task = &self.tasks[row];
-        let deaths: Vec<&Address> = task.deaths.iter().flat_map(|d| &d.suspected).collect();
+        let deaths = task.suspected();
         let names: Vec<&str> = deaths.iter().map(|address| address.as_str()).collect();
         let message = format!(
             "{} workers died while they had this task: {}; the last because {reason}. Usual causes \
@@ -210,7 +210,7 @@ impl SchedulerState {
         let function = task.function().map(|f| self.functions.get(f));
         TaskError {
             function: function.map_or_else(String::new, |f| f.function.path.clone()),
-            worker: deaths.last().copied().cloned(),
+            worker: deaths.last().cloned(),
             ..TaskError::new(TaskErrorKind::KilledWorker, task.key.clone(), message)
         }
     }

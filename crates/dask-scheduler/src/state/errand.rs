@@ -349,7 +349,7 @@ impl SchedulerState {
     pub(super) fn availability(&self, row: Row) -> Availability {
         let task = &self.tasks[row];
         match &task.state {
-            TaskState::Memory { .. } => Availability::InMemory,
+            TaskState::Memory(_) => Availability::InMemory,
             TaskState::Erred { .. } => Availability::Never,
             TaskState::Released if !task.is_wanted() => Availability::Never,
             _ => Availability::Pending,

@@ -191,8 +191,11 @@ impl FunctionTable {
     }
 
     pub(super) fn enqueue(&mut self, function: FunctionRow, task: Place) {
-        self.entries[function.0 as usize].queue.insert(task);
-        self.queued.insert(function);
+        let queue = &mut self.entries[function.0 as usize].queue;
+        if queue.is_empty() {
+            self.queued.insert(function);
+        }
+        queue.insert(task);
     }
 
     pub(super) fn dequeue(&mut self, function: FunctionRow, task: Place) {

@@ -1,17 +1,19 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use dask_proto::graph::{Priority, TaskOptions, TaskSpec};
+use dask_proto::graph::TaskSpec;
 use dask_proto::id::{ClientId, FutureId};
 use dask_proto::limits::SUBMIT_TASKS;
 use dask_proto::message::Submit;
 use dask_proto::{Key, TaskError, TaskErrorKind};
 
 use super::SchedulerState;
-use super::client::Held;
+use super::client::Meaning;
 use super::function::FunctionRow;
 use super::instruction::Peer;
-use super::task::{Row, Source, Spec, TaskEntry};
+use super::rows::Rows;
+use super::spec::{Body, Source, Span, Spec, Submission};
+use super::task::{Hold, Row, TaskEntry};
 
 /// Dependencies of one task. The message that has a worker compute it names them all, with their
 /// holders, and must stay below the limit for a message.
@@ -23,7 +25,7 @@ const DEPENDS: &str = "it depends on a cancelled future: ";
 /// What a submitted task's dependencies allow.
 enum Dependencies {
     /// All are tasks.
-    Tasks(Box<[Row]>),
+    Tasks(Rows),
     /// One was cancelled, for this reason.
     Cancelled(Arc<String>),
     /// One never became a task.
@@ -38,9 +40,10 @@ impl SchedulerState {
             self.disconnect(Peer::Client(client), reason);
             return;
         }
-        let options = Arc::new(submit.options);
-        for task in submit.tasks {
-            if let Err(reason) = self.submit_task(client, task, &options) {
+        let mut tasks = submit.tasks;
+        let (submission, bodies) = Submission::new(submit.options, &mut tasks);
+        for (task, body) in tasks.into_iter().zip(bodies) {
+            if let Err(reason) = self.submit_task(client, task, (&submission, body)) {
                 self.disconnect(Peer::Client(client), reason);
                 return;
             }
@@ -52,9 +55,9 @@ impl SchedulerState {
         &mut self,
         client: ClientId,
         task: TaskSpec,
-        options: &Arc<TaskOptions>,
+        (submission, body): (&Arc<Submission>, Body),
     ) -> Result<(), String> {
-        let hold = (client, task.future);
+        let hold = Hold { client, future: task.future };
         if !self.is_free(client, task.future) {
             return Err(format!("the client used future {} twice", task.future));
         }
@@ -82,13 +85,17 @@ impl SchedulerState {
             }
             Dependencies::Failed(error) => self.refuse(hold, error),
             Dependencies::Tasks(dependencies) => {
-                let source = Source::Spec(Spec {
-                    function,
-                    content: task.content.map(Box::new),
-                    body: task.body,
-                    options: options.clone(),
-                });
-                let row = self.add_task(task.key, source, dependencies);
+                let submission = submission.clone();
+                let retries = submission.options.retries;
+                let (span, own) = match body {
+                    Body::Shared(span) => (span, None),
+                    Body::Own(body) => (Span::default(), Some(body)),
+                };
+                let spec = Spec { submission, function, body: span, retries };
+                let row = self.add_task(task.key, Source::Spec(spec), dependencies);
+                let entry = &mut self.tasks[row];
+                entry.set_content(task.content);
+                own.into_iter().for_each(|body| entry.set_body(body));
                 self.hold(hold, row);
             }
         }
@@ -96,16 +103,11 @@ impl SchedulerState {
     }
 
     /// Makes a task known, in state released.
-    pub(super) fn add_task(&mut self, key: Key, source: Source, dependencies: Box<[Row]>) -> Row {
-        let user = match &source {
-            Source::Spec(spec) => spec.options.priority,
-            Source::Data { .. } => 0,
-        };
-        let priority = Priority::new(user, self.submitted);
+    pub(super) fn add_task(&mut self, key: Key, source: Source, dependencies: Rows) -> Row {
+        let mut entry = TaskEntry::new(key, source, self.submitted);
         self.submitted += 1;
-        let mut entry = TaskEntry::new(key, source, priority);
         entry.dependencies = dependencies;
-        entry.since = self.now.into();
+        entry.since = self.since;
         self.counts[entry.state.name() as usize] += 1;
         let row = self.tasks.insert(entry);
         let id = self.tasks.id(row);
@@ -122,17 +124,16 @@ impl SchedulerState {
         if task.dependencies.len() > MAX_DEPENDENCIES {
             return Dependencies::Failed(Arc::new(too_many(task)));
         }
-        let mut rows = Vec::with_capacity(task.dependencies.len());
-        let futures = self.clients.get(&client).map(|entry| &entry.futures);
-        for dependency in &task.dependencies {
-            match futures.and_then(|futures| futures.get(dependency.0)) {
-                Some(Held::Task(row)) => rows.push(*row),
-                Some(Held::Cancelled(reason)) => return Dependencies::Cancelled(reason.clone()),
-                Some(Held::Failed(error)) => return Dependencies::Failed(error.clone()),
-                None => return Dependencies::Failed(Arc::new(dangling(task, *dependency))),
+        let entry = self.clients.get(&client);
+        let rows = task.dependencies.iter().map(|dependency| {
+            match entry.and_then(|entry| entry.meaning(*dependency)) {
+                Some(Meaning::Task(row)) => Ok(row),
+                Some(Meaning::Cancelled(reason)) => Err(Dependencies::Cancelled(reason.clone())),
+                Some(Meaning::Failed(error)) => Err(Dependencies::Failed(error.clone())),
+                None => Err(Dependencies::Failed(Arc::new(dangling(task, *dependency)))),
             }
-        }
-        Dependencies::Tasks(rows.into())
+        });
+        rows.collect::<Result<Rows, _>>().map_or_else(|end| end, Dependencies::Tasks)
     }
 
     /// Whether a known task is the same as one that is submitted under its key.
@@ -142,7 +143,7 @@ impl SchedulerState {
             return false;
         };
         spec.function == function
-            && match (spec.content.as_deref().copied(), content) {
+            && match (task.content(), content) {
                 (None, None) => true,
                 (Some(one), Some(other)) => one == other,
                 // The digest of the one that has none is in its key, which both have.

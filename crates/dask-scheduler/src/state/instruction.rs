@@ -1,10 +1,11 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dask_proto::id::{ClientId, FutureId, RunId, StimulusId, TaskId, WorkerId};
 use dask_proto::message::{Dependency, SchedulerToClient, SchedulerToWorker, Welcome};
 use dask_proto::{Key, TaskError};
 use serde::{Deserialize, Serialize};
+
+use super::batches::Batches;
 
 /// How many futures or tasks one message names: far from the limit for the bytes of a message.
 const NAMED_AT_ONCE: usize = 1 << 16;
@@ -89,8 +90,8 @@ impl Instruction {
 pub struct Instructions {
     stimulus: StimulusId,
     welcomes: Vec<(Peer, Welcome)>,
-    clients: BTreeMap<ClientId, ClientBatch>,
-    workers: BTreeMap<WorkerId, Vec<SchedulerToWorker>>,
+    clients: Batches<ClientId, ClientBatch>,
+    workers: Batches<WorkerId, Vec<SchedulerToWorker>>,
     disconnects: Vec<(Peer, String)>,
     warnings: Vec<(Key, Vec<String>)>,
     shutdown: bool,
@@ -159,12 +160,12 @@ impl Instructions {
     }
 
     pub(super) fn tell_worker(&mut self, worker: WorkerId, message: SchedulerToWorker) {
-        self.workers.entry(worker).or_default().push(message);
+        self.workers.of(worker).push(message);
     }
 
     /// Tells a worker to free a task: one message for a run of them.
     pub(super) fn free(&mut self, worker: WorkerId, task: TaskId) {
-        let messages = self.workers.entry(worker).or_default();
+        let messages = self.workers.of(worker);
         match messages.last_mut() {
             Some(SchedulerToWorker::Free { tasks }) if tasks.len() < NAMED_AT_ONCE => {
                 tasks.push(task);
@@ -175,7 +176,7 @@ impl Instructions {
 
     /// Tells a worker to remove a copy: one message for a run of them.
     pub(super) fn remove(&mut self, worker: WorkerId, task: TaskId) {
-        let messages = self.workers.entry(worker).or_default();
+        let messages = self.workers.of(worker);
         match messages.last_mut() {
             Some(SchedulerToWorker::Remove { tasks }) if tasks.len() < NAMED_AT_ONCE => {
                 tasks.push(task);
@@ -186,7 +187,7 @@ impl Instructions {
 
     /// Tells a worker to fetch a copy: one message for a run of them.
     pub(super) fn acquire(&mut self, worker: WorkerId, copy: Dependency) {
-        let messages = self.workers.entry(worker).or_default();
+        let messages = self.workers.of(worker);
         match messages.last_mut() {
             Some(SchedulerToWorker::Acquire { dependencies })
                 if dependencies.len() < NAMED_AT_ONCE =>
@@ -199,7 +200,7 @@ impl Instructions {
 
     /// Asks a worker to give a task back: one message for a run of them.
     pub(super) fn steal(&mut self, worker: WorkerId, task: (TaskId, RunId)) {
-        let messages = self.workers.entry(worker).or_default();
+        let messages = self.workers.of(worker);
         match messages.last_mut() {
             Some(SchedulerToWorker::Steal { tasks }) if tasks.len() < NAMED_AT_ONCE => {
                 tasks.push(task);
@@ -209,12 +210,12 @@ impl Instructions {
     }
 
     pub(super) fn tell_client(&mut self, client: ClientId, message: SchedulerToClient) {
-        self.clients.entry(client).or_default().messages.push(message);
+        self.clients.of(client).messages.push(message);
     }
 
     /// Tells a client of a failed future: one message for a run of the same error.
     pub(super) fn erred(&mut self, client: ClientId, future: FutureId, error: &Arc<TaskError>) {
-        let batch = self.clients.entry(client).or_default();
+        let batch = self.clients.of(client);
         let same = batch.last_error.as_ref().is_some_and(|last| Arc::ptr_eq(last, error));
         match batch.messages.last_mut() {
             Some(SchedulerToClient::Erred { futures, .. })
@@ -235,7 +236,7 @@ impl Instructions {
     /// Tells a client that a future is pending again: one message for a run of them.
     pub(super) fn pending(&mut self, client: ClientId, future: FutureId, cause: Again) {
         let is_lost = cause == Again::Lost;
-        let batch = self.clients.entry(client).or_default();
+        let batch = self.clients.of(client);
         match batch.messages.last_mut() {
             Some(SchedulerToClient::Pending { futures, lost })
                 if *lost == is_lost && futures.len() < NAMED_AT_ONCE =>
@@ -250,7 +251,7 @@ impl Instructions {
 
     /// Tells a client of a cancelled future: one message for a run with the same reason.
     pub(super) fn cancelled(&mut self, client: ClientId, future: FutureId, why: &str) {
-        let batch = self.clients.entry(client).or_default();
+        let batch = self.clients.of(client);
         match batch.messages.last_mut() {
             Some(SchedulerToClient::Cancelled { futures, reason })
                 if reason == why && futures.len() < NAMED_AT_ONCE =>
@@ -268,10 +269,10 @@ impl Instructions {
     pub(super) fn discard(&mut self, peer: Peer) {
         match peer {
             Peer::Client(client) => {
-                self.clients.remove(&client);
+                self.clients.discard(client);
             }
             Peer::Worker(worker) => {
-                self.workers.remove(&worker);
+                self.workers.discard(worker);
             }
         }
     }

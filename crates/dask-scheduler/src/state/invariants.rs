@@ -8,7 +8,7 @@ use dask_proto::id::FutureId;
 
 use super::SchedulerState;
 use super::client::Held;
-use super::task::{Row, StateName, TaskEntry, TaskState};
+use super::task::{Hold, Row, StateName, TaskEntry, TaskState};
 use super::worker::Moving;
 use crate::config::WorkStealing;
 
@@ -159,7 +159,7 @@ impl SchedulerState {
     }
 
     fn states_and_indexes_agree(&self, row: Row, task: &TaskEntry) -> Check {
-        let place = (task.priority, row);
+        let place = (task.priority(), row);
         let queue = task.function().map(|f| &self.functions.get(f).queue);
         let is_queued = queue.is_some_and(|queue| queue.contains(place));
         let agree = is_queued == (task.state.name() == StateName::Queued);
@@ -172,7 +172,7 @@ impl SchedulerState {
                 let knows = entry.is_some_and(|entry| entry.processing.contains(row));
                 ensure!(knows, "a worker knows what it processes", task)
             }
-            TaskState::Memory { holders, .. } => {
+            TaskState::Memory(holders) => {
                 ensure!(!holders.is_empty(), "a result is somewhere", task)?;
                 let knows = holders.iter().all(|worker| {
                     let entry = self.workers.get(worker);
@@ -186,7 +186,7 @@ impl SchedulerState {
 
     fn holds_are_mutual(&self, row: Row, task: &TaskEntry) -> Check {
         let knows =
-            task.holds.iter().all(|(client, future)| self.task_of(client, future) == Some(row));
+            task.holds.iter().all(|hold| self.task_of(hold.client, hold.future) == Some(row));
         ensure!(knows, "a client knows what it holds", task)
     }
 
@@ -329,8 +329,9 @@ impl SchedulerState {
         for (client, entry) in &self.clients {
             for (future, held) in entry.futures.iter() {
                 if let Held::Task(row) = held {
+                    let hold = Hold { client: *client, future: FutureId(future) };
                     let task = self.tasks.get(*row);
-                    let agree = task.is_some_and(|t| t.holds.contains((*client, FutureId(future))));
+                    let agree = task.is_some_and(|t| t.holds.contains(hold));
                     ensure!(agree, "what a client holds knows it")?;
                 }
             }

@@ -11,7 +11,9 @@
 
 mod amm;
 mod assignment;
+mod batches;
 mod client;
+mod copies;
 mod departure;
 mod errand;
 mod event;
@@ -32,17 +34,21 @@ mod report;
 mod request;
 mod retirement;
 mod row_set;
+mod rows;
 mod scatter;
 mod small_list;
+mod spec;
 mod stealing;
 mod story;
 mod task;
+mod task_table;
 mod timeout;
 mod transfer;
 mod transition;
 mod unfetched;
 mod watchdog;
 mod worker;
+mod worker_map;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -64,7 +70,8 @@ use request::Wait;
 use retirement::RetirementTable;
 use stealing::Stealing;
 use story::{Cause, StoryLog};
-use task::{Row, StateName, TaskState, TaskTable};
+use task::{Row, Since, StateName, TaskState};
+use task_table::TaskTable;
 use timeout::{Asked, Patience};
 use transfer::TransferTable;
 use transition::Goal;
@@ -79,6 +86,8 @@ pub struct SchedulerState {
     /// Where it listens, for those who ask.
     address: Address,
     now: Moment,
+    /// The same as tasks note it.
+    since: Since,
     stimulus: StimulusId,
     cause: Cause,
     tasks: TaskTable,
@@ -124,6 +133,7 @@ impl SchedulerState {
             config,
             address,
             now: Moment::default(),
+            since: Since::default(),
             stimulus: StimulusId::default(),
             cause: Cause::default(),
             tasks: TaskTable::default(),
@@ -155,6 +165,7 @@ impl SchedulerState {
     pub fn handle(&mut self, now: Moment, event: Event, out: &mut Instructions) {
         std::mem::swap(&mut self.out, out);
         self.now = self.now.max(now);
+        self.since = self.now.into();
         self.stimulus.0 += 1;
         self.out.begin(self.stimulus);
         let asked = match &event {
@@ -252,7 +263,7 @@ impl SchedulerState {
                 let detail = match &task.state {
                     TaskState::Waiting { missing } => format!(" for {missing}"),
                     TaskState::Processing { worker, .. } => format!(" on {worker}"),
-                    TaskState::Memory { holders, .. } => {
+                    TaskState::Memory(holders) => {
                         let holders: Vec<_> = holders.iter().map(|w| w.to_string()).collect();
                         format!(" on {}", holders.join(" "))
                     }

@@ -7,7 +7,8 @@ use dask_proto::{TaskError, TaskErrorKind};
 
 use super::SchedulerState;
 use super::function::FunctionRow;
-use super::task::{Row, Spec};
+use super::spec::Spec;
+use super::task::Row;
 use super::transition::Goal;
 use super::worker::FEED_AHEAD;
 
@@ -41,7 +42,7 @@ impl SchedulerState {
         if let Some(worker) = self.where_it_is_missed(row, spec) {
             return Goal::Processing(worker);
         }
-        let options = &spec.options;
+        let options = spec.options();
         let worker = if !options.workers.is_empty() || !options.resources.is_empty() {
             self.choose(row, &self.eligible(spec))
         } else if self.config.worker_saturation.is_finite() && self.is_root_like(row) {
@@ -71,7 +72,7 @@ impl SchedulerState {
             return Some(idlest);
         }
         let mut candidates: BTreeSet<WorkerId> = [idlest].into();
-        for dependency in dependencies {
+        for dependency in dependencies.iter() {
             let holders = self.tasks[*dependency].holders().into_iter();
             candidates.extend(holders.flat_map(|h| h.iter().take(HOLDERS_CONSIDERED)));
         }
@@ -85,7 +86,7 @@ impl SchedulerState {
     pub(super) fn choose(&self, row: Row, candidates: &[WorkerId]) -> Option<WorkerId> {
         let mut present: BTreeMap<WorkerId, u64> = candidates.iter().map(|w| (*w, 0)).collect();
         let mut total = 0u64;
-        for dependency in &self.tasks[row].dependencies {
+        for dependency in self.tasks[row].dependencies.iter() {
             let task = &self.tasks[*dependency];
             // An empty value has to be fetched too.
             let nbytes = task.nbytes().unwrap_or(0).max(1);
@@ -140,7 +141,7 @@ impl SchedulerState {
 
     /// The workers that satisfy a task's restrictions.
     fn eligible(&self, spec: &Spec) -> Vec<WorkerId> {
-        let options = &spec.options;
+        let options = spec.options();
         let is_eligible = |worker: &WorkerId| {
             let entry = self.workers.get(*worker);
             self.can_run(*worker, spec.function)

@@ -10,7 +10,7 @@ impl SchedulerState {
     /// A task left its worker's pool of threads: it keeps none busy.
     pub(super) fn long_running(&mut self, row: Row) {
         let task = &mut self.tasks[row];
-        let (priority, function) = (task.priority, task.function());
+        let (priority, function) = (task.priority(), task.function());
         let TaskState::Processing { worker, seceded, .. } = &mut task.state else {
             return;
         };

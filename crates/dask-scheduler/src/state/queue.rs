@@ -99,6 +99,10 @@ impl Queue {
         if self.line.len() > 16 + 2 * self.standing {
             self.line.retain(|queued| !queued.is_gap);
         }
+        // What a burst took is given back.
+        if self.line.capacity() > 64 && self.line.len() < self.line.capacity() / 4 {
+            self.line.shrink_to(2 * self.line.len());
+        }
     }
 }
 

@@ -84,7 +84,7 @@ impl ReplicaTable {
 impl SchedulerState {
     /// Notes that a worker has a copy of a result that is in memory.
     pub(super) fn add_holder(&mut self, row: Row, worker: WorkerId) {
-        let TaskState::Memory { nbytes, holders } = &mut self.tasks[row].state else {
+        let TaskState::Memory(holders) = &mut self.tasks[row].state else {
             return;
         };
         let Some(entry) = self.workers.get_mut(worker) else { return };
@@ -92,7 +92,7 @@ impl SchedulerState {
             return;
         }
         entry.has.insert(row);
-        entry.nbytes = entry.nbytes.wrapping_add(*nbytes);
+        entry.nbytes = entry.nbytes.wrapping_add(holders.nbytes());
         if holders.len() > 1 && self.replicas.replicated.insert(row) {
             self.plan_round();
         }
@@ -102,7 +102,7 @@ impl SchedulerState {
     /// Notes that a worker has no copy of a result; whether it was believed to have one. The last
     /// copy can be taken out too: the result is lost then.
     pub(super) fn remove_holder(&mut self, row: Row, worker: WorkerId) -> bool {
-        let TaskState::Memory { nbytes, holders } = &mut self.tasks[row].state else {
+        let TaskState::Memory(holders) = &mut self.tasks[row].state else {
             return false;
         };
         if !holders.remove(worker) {
@@ -110,7 +110,7 @@ impl SchedulerState {
         }
         if let Some(entry) = self.workers.get_mut(worker) {
             entry.has.remove(row);
-            entry.nbytes = entry.nbytes.wrapping_sub(*nbytes);
+            entry.nbytes = entry.nbytes.wrapping_sub(holders.nbytes());
         }
         if holders.len() < 2 {
             self.replicas.replicated.remove(&row);

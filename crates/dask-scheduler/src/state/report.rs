@@ -8,7 +8,8 @@ use dask_proto::{Payload, TaskError, TaskErrorKind};
 use super::SchedulerState;
 use super::departure::Departure;
 use super::instruction::Peer;
-use super::task::{Row, Source, TaskState};
+use super::spec::Source;
+use super::task::{Row, TaskState};
 use super::transition::{Copy, Goal};
 use super::worker::WorkerEntry;
 
@@ -186,9 +187,8 @@ impl SchedulerState {
             }
             let expected = self.expected_duration(function);
             if let Some(entry) = self.workers.get_mut(worker) {
-                entry.work.revalue(function, expected);
+                entry.work.finish(function, expected);
                 entry.progressed(self.now);
-                *entry.finished.entry(function).or_default() += 1;
             }
         }
         let copy = Copy { worker, nbytes: finished.nbytes, value: finished.value };
@@ -203,9 +203,9 @@ impl SchedulerState {
     }
 
     fn erred(&mut self, row: Row, error: TaskError) {
-        let task = &mut self.tasks[row];
-        if task.retries > 0 {
-            task.retries -= 1;
+        let spec = self.tasks[row].spec_mut().filter(|spec| spec.retries > 0);
+        if let Some(spec) = spec {
+            spec.retries -= 1;
             self.recommend(row, Goal::Waiting);
         } else {
             self.recommend(row, Goal::Erred(Arc::new(error)));
@@ -233,8 +233,8 @@ impl SchedulerState {
         let entry = &self.tasks[row];
         match (&entry.state, &entry.source) {
             // Said before it heard that it is to have none.
-            (TaskState::Memory { .. }, _) if self.replicas.is_leaving(worker, task) => {}
-            (TaskState::Memory { .. }, _) => {
+            (TaskState::Memory(_), _) if self.replicas.is_leaving(worker, task) => {}
+            (TaskState::Memory(_), _) => {
                 self.add_holder(row, worker);
                 self.copy_arrived(row, worker);
             }

@@ -182,8 +182,8 @@ impl SchedulerState {
         let mut counts = Vec::new();
         for (_, entry) in self.workers.iter() {
             let mut by_prefix: BTreeMap<&str, u64> = BTreeMap::new();
-            for (function, finished) in &entry.finished {
-                let prefix = self.functions.get(*function).function.name();
+            for (function, finished) in entry.work.finished() {
+                let prefix = self.functions.get(function).function.name();
                 *by_prefix.entry(prefix).or_default() += finished;
             }
             counts.extend(by_prefix.into_iter().map(|(prefix, finished)| KeyCount {

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use super::task::Row;
 
@@ -12,7 +11,10 @@ const PAGE: u32 = u64::BITS;
 /// words: a fifth of the work of a set of single rows, and a fiftieth of the memory.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RowSet {
+    /// The pages that are not empty, but for the open one.
     pages: BTreeMap<u32, u64>,
+    /// The page that was changed last, and its word: the next change is mostly to the same.
+    open: (u32, u64),
     len: usize,
 }
 
@@ -27,13 +29,14 @@ impl RowSet {
 
     pub(super) fn contains(&self, row: Row) -> bool {
         let (page, bit) = place(row);
-        self.pages.get(&page).is_some_and(|word| word & bit != 0)
+        let word = if page == self.open.0 { Some(&self.open.1) } else { self.pages.get(&page) };
+        word.is_some_and(|word| word & bit != 0)
     }
 
     /// Adds a row; whether it is new.
     pub(super) fn insert(&mut self, row: Row) -> bool {
         let (page, bit) = place(row);
-        let word = self.pages.entry(page).or_default();
+        let word = self.open(page);
         let is_new = *word & bit == 0;
         *word |= bit;
         self.len += usize::from(is_new);
@@ -42,29 +45,47 @@ impl RowSet {
 
     /// Takes a row out; whether it was there.
     pub(super) fn remove(&mut self, row: Row) -> bool {
-        let (page, bit) = place(row);
-        let Entry::Occupied(mut word) = self.pages.entry(page) else {
+        if self.len == 0 {
             return false;
-        };
-        let was_there = *word.get() & bit != 0;
-        *word.get_mut() &= !bit;
-        if *word.get() == 0 {
-            word.remove();
         }
+        let (page, bit) = place(row);
+        let word = self.open(page);
+        let was_there = *word & bit != 0;
+        *word &= !bit;
         self.len -= usize::from(was_there);
         was_there
     }
 
     /// The rows, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Row> + '_ {
-        self.pages.iter().flat_map(|(page, word)| {
+        let (open, word) = self.open;
+        let before = self.pages.range(..open).map(|(page, word)| (*page, *word));
+        let behind = self.pages.range(open..).map(|(page, word)| (*page, *word));
+        let open = (word != 0).then_some((open, word));
+        before.chain(open).chain(behind).flat_map(|(page, word)| {
             // Each time without the lowest bit, until none is left.
-            let bits = std::iter::successors(Some(*word), |left| {
+            let bits = std::iter::successors(Some(word), |left| {
                 let rest = left & (left - 1);
                 (rest != 0).then_some(rest)
             });
             bits.map(move |left| Row::from_number(page * PAGE + left.trailing_zeros()))
         })
+    }
+
+    /// The word of a page, to be changed.
+    fn open(&mut self, page: u32) -> &mut u64 {
+        if page != self.open.0 {
+            self.turn_to(page);
+        }
+        &mut self.open.1
+    }
+
+    fn turn_to(&mut self, page: u32) {
+        let word = self.pages.remove(&page).unwrap_or_default();
+        let (last, its) = std::mem::replace(&mut self.open, (page, word));
+        if its != 0 {
+            self.pages.insert(last, its);
+        }
     }
 
     /// The rows that are not in another set, in order.
@@ -112,6 +133,6 @@ mod tests {
         for number in model {
             set.remove(Row::from_number(number));
         }
-        assert!(set.is_empty() && set.pages.is_empty());
+        assert!(set.is_empty() && set.pages.is_empty() && set.open.1 == 0);
     }
 }

@@ -6,7 +6,9 @@ use dask_proto::message::{Answer, Located, Refusal, ScatterItem};
 use super::SchedulerState;
 use super::instruction::Peer;
 use super::request::AddressList;
-use super::task::{Source, StateName};
+use super::rows::Rows;
+use super::spec::Source;
+use super::task::{Hold, StateName};
 use super::transition::Goal;
 
 /// How many copies of scattered data there shall be.
@@ -105,10 +107,10 @@ impl SchedulerState {
 
     /// Makes scattered data known and holds it; whether it is already there.
     fn await_data(&mut self, client: ClientId, item: ScatterItem) -> (TaskId, bool) {
-        let hold = (client, item.future);
+        let hold = Hold { client, future: item.future };
         let row = match self.tasks.find(item.key.as_str()) {
             Some(row) => row,
-            None => self.add_task(item.key, Source::Data { by: hold }, Box::default()),
+            None => self.add_task(item.key, Source::Data { by: hold }, Rows::default()),
         };
         let state = self.tasks[row].state.name();
         if state != StateName::Memory {

@@ -47,10 +47,14 @@ pub(super) struct Occasion {
 /// What happened to a task.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
+    /// It changed its state.
+    Moved { from: StateName, to: StateName },
     /// It changed its state, and went to this worker or was on it.
-    Moved { from: StateName, to: StateName, worker: Option<WorkerId> },
+    MovedAt { from: StateName, to: StateName, worker: WorkerId },
     /// Its worker was asked to give it back.
-    Asked { victim: WorkerId, thief: Option<WorkerId> },
+    Asked { victim: WorkerId },
+    /// Its worker was asked to give it back for this thief.
+    AskedFor { victim: WorkerId, thief: WorkerId },
     /// Its worker has given it back.
     Given { victim: WorkerId },
     /// Its worker keeps it.
@@ -60,16 +64,14 @@ pub(super) enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Moved { from, to, worker } => {
-                write!(f, "{} -> {}", from.as_str(), to.as_str())?;
-                worker.map_or(Ok(()), |worker| write!(f, " on {worker}"))
+            Self::Moved { from, to } => write!(f, "{} -> {}", from.as_str(), to.as_str()),
+            Self::MovedAt { from, to, worker } => {
+                write!(f, "{} -> {} on {worker}", from.as_str(), to.as_str())
             }
-            Self::Asked { victim, thief: Some(thief) } => {
+            Self::AskedFor { victim, thief } => {
                 write!(f, "processing, {victim} was asked for it, for {thief}")
             }
-            Self::Asked { victim, thief: None } => {
-                write!(f, "processing, {victim} was asked for it")
-            }
+            Self::Asked { victim } => write!(f, "processing, {victim} was asked for it"),
             Self::Given { victim } => write!(f, "processing, {victim} gave it back"),
             Self::Kept { victim } => write!(f, "processing, {victim} keeps it"),
         }
@@ -78,12 +80,10 @@ impl fmt::Display for Step {
 
 /// A step of a task. There are some five in the life of each: this is small, owns nothing, and
 /// says neither the key, which the table of tasks knows, nor the occasion, which many share.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
+#[repr(Rust, packed(4))]
 struct Record {
     task: TaskId,
-    /// How many occasions there were before its own, without the high bits: a log is far shorter
-    /// than what the low ones count.
-    occasion: u32,
     step: Step,
 }
 
@@ -92,16 +92,20 @@ struct Record {
 struct Ending {
     task: TaskId,
     key: Key,
-    occasion: u32,
+    /// The number of its last record.
+    record: u64,
 }
 
 /// The latest steps of all tasks: Dask's `transition_log`.
 #[derive(Debug)]
 pub(super) struct StoryLog {
     records: VecDeque<Record>,
-    occasions: VecDeque<Occasion>,
-    /// The number of the first occasion that is remembered, without the high bits.
-    first: u32,
+    /// The number of the first record, counted from the start.
+    first: u64,
+    /// The occasions of the records, each with the number of the first record that it led to.
+    occasions: VecDeque<(u64, Occasion)>,
+    /// That of the last occasion.
+    stimulus: StimulusId,
     endings: VecDeque<Ending>,
     limit: usize,
 }
@@ -110,33 +114,55 @@ impl StoryLog {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             records: VecDeque::new(),
-            occasions: VecDeque::new(),
             first: 0,
+            occasions: VecDeque::new(),
+            stimulus: StimulusId::default(),
             endings: VecDeque::new(),
             limit,
         }
     }
 
-    pub(super) fn push(&mut self, task: TaskId, step: Step, occasion: Occasion) {
-        if self.limit == 0 {
-            return;
+    /// That of the last occasion.
+    pub(super) fn stimulus(&self) -> StimulusId {
+        self.stimulus
+    }
+
+    /// Notes what leads to the steps that follow.
+    pub(super) fn occur(&mut self, occasion: Occasion) {
+        self.stimulus = occasion.stimulus;
+        self.occasions.push_back((self.first + self.records.len() as u64, occasion));
+        self.forget_occasions();
+    }
+
+    /// Notes a step.
+    pub(super) fn push(&mut self, task: TaskId, step: Step) {
+        let len = self.records.len();
+        if len == self.records.capacity().min(self.limit) {
+            if self.limit == 0 {
+                return;
+            }
+            self.make_room();
         }
-        if self.records.len() >= self.limit {
+        self.records.push_back(Record { task, step });
+    }
+
+    /// Forgets the oldest step once there are as many as are remembered; until then there may be
+    /// twice as many, and never more.
+    fn make_room(&mut self) {
+        let len = self.records.len();
+        if len >= self.limit {
             self.records.pop_front();
+            self.first += 1;
             self.forget_occasions();
+        } else {
+            self.records.reserve_exact(len.max(64).min(self.limit - len));
         }
-        if self.occasions.back().is_none_or(|last| last.stimulus != occasion.stimulus) {
-            self.occasions.push_back(occasion);
-        }
-        let last = u32::try_from(self.occasions.len()).unwrap_or(u32::MAX).wrapping_sub(1);
-        let occasion = self.first.wrapping_add(last);
-        self.records.push_back(Record { task, occasion, step });
     }
 
     /// Keeps the key of a task whose last step was just pushed, for as long as that step.
     pub(super) fn end(&mut self, task: TaskId, key: Key) {
-        if let Some(last) = self.records.back() {
-            self.endings.push_back(Ending { task, key, occasion: last.occasion });
+        if let Some(before) = self.records.len().checked_sub(1) {
+            self.endings.push_back(Ending { task, key, record: self.first + before as u64 });
         }
     }
 
@@ -144,17 +170,24 @@ impl StoryLog {
     /// task that has the key now.
     pub(super) fn story(&self, key: &str, current: Option<TaskId>) -> Vec<String> {
         let tasks = self.bearers(key, current);
-        self.records.iter().filter(|record| tasks.contains(&record.task)).map(self.line()).collect()
+        let numbered = self.numbered().filter(|(_, record)| tasks.contains(&{ record.task }));
+        numbered.map(|(number, record)| self.line(number, record)).collect()
     }
 
     /// The last lines of the story of a key that is gone, and when it was forgotten.
     pub(super) fn ending(&self, key: &str, lines: usize) -> (Vec<String>, Option<Moment>) {
         let tasks = self.bearers(key, None);
-        let latest = self.records.iter().rev().filter(|record| tasks.contains(&record.task));
-        let latest: Vec<&Record> = latest.take(lines).collect();
-        let forgotten = latest.first().and_then(|record| self.occasion(record.occasion));
-        let lines = latest.into_iter().rev().map(self.line()).collect();
-        (lines, forgotten.map(|occasion| occasion.at))
+        let numbered = self.numbered().rev();
+        let latest = numbered.filter(|(_, record)| tasks.contains(&{ record.task }));
+        let latest: Vec<_> = latest.take(lines).collect();
+        let forgotten = latest.first().and_then(|(number, _)| self.occasion(*number));
+        let lines = latest.iter().rev().map(|(number, record)| self.line(*number, record));
+        (lines.collect(), forgotten.map(|occasion| occasion.at))
+    }
+
+    /// The records with their numbers, oldest first.
+    fn numbered(&self) -> impl DoubleEndedIterator<Item = (u64, &Record)> {
+        self.records.iter().enumerate().map(|(i, record)| (self.first + i as u64, record))
     }
 
     /// All tasks that are remembered to have had a key, one after the other.
@@ -163,8 +196,8 @@ impl StoryLog {
         gone.map(|ending| ending.task).chain(current).collect()
     }
 
-    fn line(&self) -> impl Fn(&Record) -> String {
-        |record| match self.occasion(record.occasion) {
+    fn line(&self, number: u64, record: &Record) -> String {
+        match self.occasion(number) {
             Some(Occasion { at, stimulus, cause }) => {
                 format!("{at} {}, after {cause} ({stimulus})", record.step)
             }
@@ -172,21 +205,18 @@ impl StoryLog {
         }
     }
 
-    fn occasion(&self, number: u32) -> Option<&Occasion> {
-        let index = number.wrapping_sub(self.first);
-        self.occasions.get(usize::try_from(index).ok()?)
+    /// What led to a record.
+    fn occasion(&self, number: u64) -> Option<&Occasion> {
+        let later = self.occasions.partition_point(|(first, _)| *first <= number);
+        self.occasions.get(later.checked_sub(1)?).map(|(_, occasion)| occasion)
     }
 
     /// Forgets what no remembered step refers to.
     fn forget_occasions(&mut self) {
-        let kept = self.records.front().map(|record| record.occasion.wrapping_sub(self.first));
-        let gone = kept.map_or(self.occasions.len(), |kept| kept as usize);
-        self.occasions.drain(..gone.min(self.occasions.len()));
-        let gone = u32::try_from(gone).unwrap_or(u32::MAX);
-        self.first = self.first.wrapping_add(gone);
-        // What ended earlier has a number below the first, which wraps to a large one.
-        let (first, len) = (self.first, self.occasions.len());
-        while self.endings.front().is_some_and(|e| e.occasion.wrapping_sub(first) as usize >= len) {
+        while self.occasions.get(1).is_some_and(|(first, _)| *first <= self.first) {
+            self.occasions.pop_front();
+        }
+        while self.endings.front().is_some_and(|ending| ending.record < self.first) {
             self.endings.pop_front();
         }
     }
@@ -197,23 +227,27 @@ mod tests {
     use super::*;
 
     fn occasion(stimulus: u64) -> Occasion {
-        let stimulus = StimulusId(stimulus);
+        let stimulus = StimulusId(stimulus + 1);
         Occasion { at: Moment::default(), stimulus, cause: Cause::Timeout }
     }
 
     fn moved(to: StateName) -> Step {
-        Step::Moved { from: StateName::Released, to, worker: None }
+        Step::Moved { from: StateName::Released, to }
     }
 
     #[test]
     fn a_key_keeps_its_story_when_its_task_is_gone_and_another_has_it() {
         let mut log = StoryLog::new(10);
         let key = Key::new("a").expect("a short key");
-        log.push(TaskId(1), moved(StateName::Waiting), occasion(1));
-        log.push(TaskId(2), moved(StateName::Queued), occasion(1));
-        log.push(TaskId(1), moved(StateName::Forgotten), occasion(2));
+        log.occur(occasion(1));
+        log.push(TaskId(1), moved(StateName::Waiting));
+        log.occur(occasion(1));
+        log.push(TaskId(2), moved(StateName::Queued));
+        log.occur(occasion(2));
+        log.push(TaskId(1), moved(StateName::Forgotten));
         log.end(TaskId(1), key);
-        log.push(TaskId(3), moved(StateName::Erred), occasion(3));
+        log.occur(occasion(3));
+        log.push(TaskId(3), moved(StateName::Erred));
         let story = log.story("a", Some(TaskId(3)));
         assert_eq!(story.len(), 3, "{story:?}");
         assert!(story[1].contains("forgotten") && story[2].contains("erred"));
@@ -226,7 +260,8 @@ mod tests {
         let mut log = StoryLog::new(3);
         for number in 0..100 {
             let task = TaskId(number);
-            log.push(task, moved(StateName::Forgotten), occasion(number / 2));
+            log.occur(occasion(number / 2));
+            log.push(task, moved(StateName::Forgotten));
             log.end(task, Key::new(format!("k{number}")).expect("a short key"));
             assert!(log.records.len() <= 3 && log.occasions.len() <= 3);
             assert!(log.endings.len() <= 4);

@@ -1,19 +1,23 @@
-use std::hash::BuildHasher;
-use std::ops::{Index, IndexMut, Range};
 use std::sync::Arc;
 
-use dask_proto::graph::{Priority, TaskOptions};
+use dask_proto::graph::Priority;
 use dask_proto::id::{ClientId, FutureId, RunId, TaskId, WorkerId};
 use dask_proto::map::SmallSet;
 use dask_proto::{Address, Key, Moment, Payload, TaskError};
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
+use super::copies::Copies;
 use super::function::FunctionRow;
+use super::rows::Rows;
 use super::small_list::SmallList;
+use super::spec::{Source, Spec};
 
-/// A client's future on a key.
-pub(super) type Hold = (ClientId, FutureId);
+/// A client's future on a key. Packed, so that there is room beside it in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(Rust, packed(4))]
+pub(super) struct Hold {
+    pub(super) client: ClientId,
+    pub(super) future: FutureId,
+}
 
 /// What the scheduler knows about a task. There can be millions: every byte counts.
 #[derive(Debug)]
@@ -23,12 +27,13 @@ pub(super) struct TaskEntry {
     /// When it came into that state.
     pub(super) since: Since,
     pub(super) source: Source,
-    pub(super) priority: Priority,
+    /// The position in the order in which tasks were first heard of.
+    sequence: u64,
     /// The futures on it (Dask's `who_wants`).
     pub(super) holds: SmallSet<Hold>,
     /// The tasks whose results are its arguments, as often as the body counts them. They stay
     /// known for as long as this task is, so that it can be computed again.
-    pub(super) dependencies: Box<[Row]>,
+    pub(super) dependencies: Rows,
     /// The tasks that have this one as a dependency, as often as they do, in order of arrival.
     /// Forgotten ones are swept out once they are the greater part: forgetting one is O(1).
     pub(super) dependents: SmallList<TaskId>,
@@ -38,12 +43,22 @@ pub(super) struct TaskEntry {
     pub(super) waiters: u32,
     /// The latest attempt.
     pub(super) run: RunId,
-    /// How often it may still fail.
-    pub(super) retries: u32,
+    /// How many tasks had its row before it.
+    pub(super) generation: u32,
     /// Somebody fired and forgot it: it is wanted until it is done.
     pub(super) fired: bool,
-    /// The workers that died while they had it. Boxed, for hardly any task has any.
-    pub(super) deaths: Option<Box<Deaths>>,
+    /// Boxed, for hardly any task has any of it.
+    uncommon: Option<Box<Uncommon>>,
+}
+
+/// What hardly any task has.
+#[derive(Debug, Default)]
+struct Uncommon {
+    /// The arguments, if they are none that tasks share.
+    body: Option<Payload>,
+    /// Tells a resubmission from a collision where the key does not.
+    content: Option<[u8; 16]>,
+    deaths: Deaths,
 }
 
 /// The workers that died while they had a task.
@@ -74,28 +89,6 @@ impl From<Moment> for Since {
     }
 }
 
-/// Where the result of a task comes from.
-#[derive(Debug)]
-pub(super) enum Source {
-    /// It is computed.
-    Spec(Spec),
-    /// A client puts it on a worker.
-    Data {
-        /// The client that announced it last, and for which future.
-        by: Hold,
-    },
-}
-
-/// How to compute a task.
-#[derive(Debug)]
-pub(super) struct Spec {
-    pub(super) function: FunctionRow,
-    /// Boxed, for the keys of most tasks say it.
-    pub(super) content: Option<Box<[u8; 16]>>,
-    pub(super) body: Payload,
-    pub(super) options: Arc<TaskOptions>,
-}
-
 /// Where a task stands. The names are Dask's; forgotten is the absence of an entry.
 #[derive(Debug)]
 pub(super) enum TaskState {
@@ -122,7 +115,7 @@ pub(super) enum TaskState {
         kept: bool,
     },
     /// Its result is on workers.
-    Memory { nbytes: u64, holders: SmallSet<WorkerId> },
+    Memory(Copies),
     /// It failed, or something that it depends on did.
     Erred { error: Arc<TaskError> },
 }
@@ -174,7 +167,7 @@ impl TaskState {
             Self::Queued => StateName::Queued,
             Self::NoWorker => StateName::NoWorker,
             Self::Processing { .. } => StateName::Processing,
-            Self::Memory { .. } => StateName::Memory,
+            Self::Memory(_) => StateName::Memory,
             Self::Erred { .. } => StateName::Erred,
         }
     }
@@ -188,31 +181,83 @@ impl TaskState {
     }
 
     pub(super) fn is_memory(&self) -> bool {
-        matches!(self, Self::Memory { .. })
+        matches!(self, Self::Memory(_))
     }
 }
 
 impl TaskEntry {
-    pub(super) fn new(key: Key, source: Source, priority: Priority) -> Self {
-        let retries = match &source {
-            Source::Spec(spec) => spec.options.retries,
-            Source::Data { .. } => 0,
-        };
+    pub(super) fn new(key: Key, source: Source, sequence: u64) -> Self {
         Self {
             key,
             state: TaskState::Released,
             since: Since::default(),
             source,
-            priority,
+            sequence,
             holds: SmallSet::Empty,
-            dependencies: Box::default(),
+            dependencies: Rows::default(),
             dependents: SmallList::Empty,
             live_dependents: 0,
             waiters: 0,
             run: RunId(0),
-            retries,
+            generation: 0,
             fired: false,
-            deaths: None,
+            uncommon: None,
+        }
+    }
+
+    /// What runs first.
+    pub(super) fn priority(&self) -> Priority {
+        let user = self.spec().map_or(0, Spec::priority);
+        Priority::new(user, self.sequence)
+    }
+
+    /// The arguments.
+    pub(super) fn body(&self) -> Payload {
+        let own = self.uncommon.as_ref().and_then(|uncommon| uncommon.body.as_ref());
+        match (own, &self.source) {
+            (Some(own), _) => own.clone(),
+            (None, Source::Spec(spec)) => spec.shared_body(),
+            (None, Source::Data { .. }) => Payload::default(),
+        }
+    }
+
+    /// Gives it arguments of its own.
+    pub(super) fn set_body(&mut self, body: Payload) {
+        self.uncommon.get_or_insert_default().body = Some(body);
+    }
+
+    /// The digest of function and arguments where the key does not contain it.
+    pub(super) fn content(&self) -> Option<[u8; 16]> {
+        self.uncommon.as_ref()?.content
+    }
+
+    pub(super) fn set_content(&mut self, content: Option<[u8; 16]>) {
+        if content.is_some() {
+            self.uncommon.get_or_insert_default().content = content;
+        }
+    }
+
+    /// The workers under which it may have been running when they died.
+    pub(super) fn suspected(&self) -> &[Address] {
+        self.uncommon.as_ref().map_or(&[], |uncommon| &uncommon.deaths.suspected)
+    }
+
+    /// The workers that died while it was there, to add one.
+    pub(super) fn deaths_mut(&mut self) -> &mut Deaths {
+        &mut self.uncommon.get_or_insert_default().deaths
+    }
+
+    /// It is done: those that died beside it do not count any more.
+    pub(super) fn clear_beside(&mut self) {
+        if let Some(uncommon) = &mut self.uncommon {
+            uncommon.deaths.beside = 0;
+        }
+    }
+
+    /// It is tried anew, as if no worker had died.
+    pub(super) fn clear_deaths(&mut self) {
+        if let Some(uncommon) = &mut self.uncommon {
+            uncommon.deaths = Deaths::default();
         }
     }
 
@@ -233,24 +278,28 @@ impl TaskEntry {
         }
     }
 
+    pub(super) fn spec_mut(&mut self) -> Option<&mut Spec> {
+        match &mut self.source {
+            Source::Spec(spec) => Some(spec),
+            Source::Data { .. } => None,
+        }
+    }
+
     pub(super) fn function(&self) -> Option<FunctionRow> {
         self.spec().map(|spec| spec.function)
     }
 
     /// Where its result is, if it is anywhere.
-    pub(super) fn holders(&self) -> Option<&SmallSet<WorkerId>> {
+    pub(super) fn holders(&self) -> Option<&Copies> {
         match &self.state {
-            TaskState::Memory { holders, .. } => Some(holders),
+            TaskState::Memory(copies) => Some(copies),
             _ => None,
         }
     }
 
     /// The size of its result in bytes, if it is in memory.
     pub(super) fn nbytes(&self) -> Option<u64> {
-        match &self.state {
-            TaskState::Memory { nbytes, .. } => Some(*nbytes),
-            _ => None,
-        }
+        self.holders().map(Copies::nbytes)
     }
 }
 
@@ -267,183 +316,5 @@ impl Row {
     /// The place as a number, to spread choices by.
     pub(super) fn number(self) -> u32 {
         self.0
-    }
-}
-
-/// All tasks, by row and by key. A row is used again for another task, under a new generation.
-#[derive(Debug, Default)]
-pub(super) struct TaskTable {
-    slots: Vec<Slot>,
-    vacant: Vec<Row>,
-    by_key: HashTable<Named>,
-    hash: FixedState,
-}
-
-/// A row by the hash of its key. The key itself is in the row: a second copy of it here would cost
-/// a tenth of all memory.
-#[derive(Debug, Clone, Copy)]
-struct Named {
-    hash: u32,
-    row: Row,
-}
-
-impl Named {
-    /// The bits that place it, made of those that are kept.
-    fn bits(&self) -> u64 {
-        spread(self.hash)
-    }
-}
-
-/// A table takes its place from the low bits and what it looks at first from the high ones.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) | u64::from(hash.reverse_bits()) << 32
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    generation: u32,
-    entry: Option<TaskEntry>,
-}
-
-impl TaskTable {
-    pub(super) fn insert(&mut self, entry: TaskEntry) -> Row {
-        let row = self.vacant.pop().unwrap_or_else(|| {
-            let row = u32::try_from(self.slots.len())
-                .expect("memory ends long before four thousand million tasks");
-            self.slots.push(Slot::default());
-            Row(row)
-        });
-        let hash = self.hash_of(entry.key.as_str());
-        self.by_key.insert_unique(spread(hash), Named { hash, row }, Named::bits);
-        self.slots[row.0 as usize].entry = Some(entry);
-        row
-    }
-
-    pub(super) fn remove(&mut self, row: Row) -> Option<TaskEntry> {
-        let slot = self.slots.get_mut(row.0 as usize)?;
-        let entry = slot.entry.take()?;
-        let hash = spread(fold(&self.hash, entry.key.as_str()));
-        if let Ok(named) = self.by_key.find_entry(hash, |named| named.row == row) {
-            named.remove();
-        }
-        // A row whose generations are used up stays empty for ever: ids are never used twice.
-        if let Some(next) = slot.generation.checked_add(1) {
-            slot.generation = next;
-            self.vacant.push(row);
-        }
-        Some(entry)
-    }
-
-    fn hash_of(&self, key: &str) -> u32 {
-        fold(&self.hash, key)
-    }
-
-    pub(super) fn get(&self, row: Row) -> Option<&TaskEntry> {
-        self.slots.get(row.0 as usize)?.entry.as_ref()
-    }
-
-    /// How many rows there are, vacant ones too.
-    pub(super) fn rows(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// The rows in a range that have a task.
-    pub(super) fn occupied(&self, range: Range<usize>) -> Vec<Row> {
-        let rows = range.filter_map(|row| u32::try_from(row).ok()).map(Row);
-        rows.filter(|row| self.get(*row).is_some()).collect()
-    }
-
-    /// The id of the task in a row.
-    pub(super) fn id(&self, row: Row) -> TaskId {
-        let generation = self.slots[row.0 as usize].generation;
-        TaskId(u64::from(row.0) | u64::from(generation) << 32)
-    }
-
-    /// The row of a task, if it is still known.
-    pub(super) fn row(&self, id: TaskId) -> Option<Row> {
-        let index = id.0 & u64::from(u32::MAX);
-        let slot = self.slots.get(usize::try_from(index).ok()?)?;
-        let row = Row(u32::try_from(index).ok()?);
-        (slot.entry.is_some() && u64::from(slot.generation) == id.0 >> 32).then_some(row)
-    }
-
-    pub(super) fn find(&self, key: &str) -> Option<Row> {
-        let hash = self.hash_of(key);
-        let named = self.by_key.find(spread(hash), |named| {
-            let is_it = |task: &TaskEntry| task.key == *key;
-            named.hash == hash && self.get(named.row).is_some_and(is_it)
-        });
-        named.map(|named| named.row)
-    }
-
-    /// All tasks, by row.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Row, &TaskEntry)> {
-        (0u32..).zip(&self.slots).filter_map(|(row, slot)| Some((Row(row), slot.entry.as_ref()?)))
-    }
-
-    /// Notes that one mention of `dependency` by a dependent is gone, after the dependent is.
-    pub(super) fn forget_dependent(&mut self, dependency: Row) {
-        let entry = &mut self[dependency];
-        entry.live_dependents -= 1;
-        let live = entry.live_dependents as usize;
-        if entry.dependents.len() > 16 && entry.dependents.len() > 2 * live {
-            let mut dependents = std::mem::take(&mut entry.dependents);
-            dependents.retain(|id| self.row(*id).is_some());
-            self[dependency].dependents = dependents;
-        }
-    }
-}
-
-fn fold(state: &FixedState, key: &str) -> u32 {
-    let hash = state.hash_one(key);
-    (hash ^ hash >> 32) as u32
-}
-
-/// For rows that are known to be occupied: neighbours in the graph, members of an index.
-impl Index<Row> for TaskTable {
-    type Output = TaskEntry;
-
-    fn index(&self, row: Row) -> &TaskEntry {
-        let entry = self.slots[row.0 as usize].entry.as_ref();
-        entry.expect("rows in the graph and in indexes are occupied")
-    }
-}
-
-impl IndexMut<Row> for TaskTable {
-    fn index_mut(&mut self, row: Row) -> &mut TaskEntry {
-        let entry = self.slots[row.0 as usize].entry.as_mut();
-        entry.expect("rows in the graph and in indexes are occupied")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A million tasks shall cost some 400 MB in all: keys, indexes and clients' futures come on
-    /// top of this.
-    #[test]
-    fn a_task_keeps_to_its_budget_of_bytes() {
-        assert!(size_of::<Slot>() <= 216, "{} bytes", size_of::<Slot>());
-    }
-
-    #[test]
-    fn a_row_is_used_again_under_another_id() {
-        let mut tasks = TaskTable::default();
-        let by = (ClientId(1), FutureId(1));
-        let insert = |tasks: &mut TaskTable, key: &str| {
-            let key = Key::new(key).expect("a short key");
-            let source = Source::Data { by };
-            let row = tasks.insert(TaskEntry::new(key, source, Priority::default()));
-            (row, tasks.id(row))
-        };
-        let (first, first_id) = insert(&mut tasks, "a");
-        tasks.remove(first);
-        let (second, second_id) = insert(&mut tasks, "b");
-        assert_eq!(first, second);
-        assert_ne!(first_id, second_id);
-        assert_eq!(tasks.row(first_id), None);
-        assert_eq!(tasks.row(second_id), Some(second));
-        assert_eq!(tasks.find("a"), None);
     }
 }

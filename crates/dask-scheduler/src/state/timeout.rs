@@ -122,7 +122,7 @@ impl SchedulerState {
             let Some(spec) = self.tasks[row].spec() else {
                 continue;
             };
-            let (function, options) = (spec.function, spec.options.clone());
+            let (function, options) = (spec.function, spec.options().clone());
             let is_same = |known: &(FunctionRow, Arc<TaskOptions>, String)| {
                 known.0 == function && *known.1 == *options
             };

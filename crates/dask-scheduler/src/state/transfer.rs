@@ -151,7 +151,7 @@ impl SchedulerState {
 
     /// Tells as many targets to fetch a result as may fetch it at a time.
     pub(super) fn tell_to_acquire(&mut self, row: Row) {
-        let TaskState::Memory { holders, .. } = &self.tasks[row].state else {
+        let TaskState::Memory(holders) = &self.tasks[row].state else {
             return self.transfers.stall(row);
         };
         let holders = holders.len();

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use dask_proto::id::WorkerId;
 
 use super::SchedulerState;
-use super::task::{Row, Spec};
+use super::spec::Spec;
+use super::task::Row;
 
 /// A result that was lost so often because its last holder did not hand it over is computed where
 /// it is needed. Before that the holder is likely to be dead, and its results are spread out.
@@ -55,7 +56,7 @@ impl SchedulerState {
     pub(super) fn where_it_is_missed(&self, row: Row, spec: &Spec) -> Option<WorkerId> {
         let unfetched = self.unfetched.rows.get(&row)?;
         let entry = self.workers.get(unfetched.by)?;
-        let options = &spec.options;
+        let options = spec.options();
         let may = options.allow_other_workers
             || options.workers.is_empty()
             || options.workers.iter().any(|text| self.workers.is_named(text, unfetched.by));

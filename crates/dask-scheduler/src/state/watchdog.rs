@@ -138,7 +138,7 @@ impl SchedulerState {
             let (Some(spec), true) = (task.spec(), self.age(task) >= after) else {
                 continue;
             };
-            let subject = Subject::Unrunnable(spec.function, spec.options.clone());
+            let subject = Subject::Unrunnable(spec.function, spec.options().clone());
             match findings.iter().position(|finding| finding.subject == subject) {
                 Some(known) => findings[known].more += 1,
                 None if findings.len() < WARNED_AT_ONCE => {
@@ -189,7 +189,7 @@ impl SchedulerState {
                 let threads = self.workers.get(*worker).map_or(0, |entry| entry.join.nthreads);
                 let threads = usize::try_from(threads).unwrap_or(usize::MAX);
                 let old = sweep.old.entry((*worker, *seceded)).or_default();
-                old.insert((task.priority, row));
+                old.insert((task.priority(), row));
                 if old.len() > threads.clamp(1, FIRST_IN_LINE) {
                     old.pop_last();
                 }

@@ -10,6 +10,7 @@ use super::log::WorkerLog;
 use super::row_set::RowSet;
 use super::stealing::{Standing, Stealable};
 use super::task::Row;
+use super::worker_map::WorkerMap;
 use super::workload::Workload;
 
 /// A worker's threads are kept busy this far ahead, in nanoseconds, as far as tasks are known to
@@ -99,7 +100,6 @@ pub(super) struct WorkerEntry {
     pub(super) last_seen: Moment,
     pub(super) status: WorkerStatus,
     pub(super) metrics: Metrics,
-    pub(super) finished: BTreeMap<FunctionRow, u64>,
     /// What was said there.
     pub(super) log: WorkerLog,
 }
@@ -127,7 +127,6 @@ impl WorkerEntry {
             last_seen: now,
             status: WorkerStatus::default(),
             metrics: Metrics::default(),
-            finished: BTreeMap::new(),
             log: WorkerLog::default(),
         }
     }
@@ -202,8 +201,7 @@ impl WorkerEntry {
     /// Whether it has fewer tasks than threads, as far as saturation goes.
     pub(super) fn has_slot(&self, saturation: f64) -> bool {
         let threads = self.threads();
-        let slots = (saturation * f64::from(threads)).ceil().max(1.0);
-        threads > 0 && (self.expected() as f64) < slots
+        threads > 0 && self.expected() < slots(saturation, threads)
     }
 
     /// Its threads that no cancelled run keeps busy.
@@ -242,6 +240,15 @@ impl WorkerEntry {
     }
 }
 
+/// How many tasks saturate so many threads: rounded up, and at least one. Casts saturate, and cost
+/// less than a call to round.
+fn slots(saturation: f64, threads: u32) -> usize {
+    let exact = saturation * f64::from(threads);
+    let whole = exact as usize;
+    let is_whole = whole as f64 >= exact;
+    whole.saturating_add(usize::from(!is_whole)).max(1)
+}
+
 /// A load in nanoseconds, cut to its leading bits: a worker moves among the others when its load
 /// changes by some per cent, and not with every short task.
 fn coarse(nanos: u64) -> u64 {
@@ -255,7 +262,8 @@ fn coarse(nanos: u64) -> u64 {
 /// All workers, by id, name, address and host. Ids grow, so their order is that of joining.
 #[derive(Debug, Default)]
 pub(super) struct WorkerTable {
-    entries: BTreeMap<WorkerId, WorkerEntry>,
+    entries: WorkerMap,
+    newest: Option<WorkerId>,
     by_name: BTreeMap<String, WorkerId>,
     by_address: BTreeMap<Address, WorkerId>,
     by_host: BTreeMap<String, BTreeSet<WorkerId>>,
@@ -275,11 +283,13 @@ impl WorkerTable {
             workers.insert(worker);
         }
         self.nthreads += u64::from(join.nthreads);
+        self.newest = self.newest.max(Some(worker));
         self.entries.insert(worker, entry);
     }
 
     pub(super) fn remove(&mut self, worker: WorkerId) -> Option<WorkerEntry> {
-        let entry = self.entries.remove(&worker)?;
+        let entry = self.entries.remove(worker)?;
+        self.newest = self.entries.iter().next_back().map(|(id, _)| id);
         self.by_name.remove(&entry.join.name);
         self.by_address.remove(&entry.join.address);
         remove_from(&mut self.by_host, entry.join.address.host(), worker);
@@ -294,19 +304,19 @@ impl WorkerTable {
     }
 
     pub(super) fn get(&self, worker: WorkerId) -> Option<&WorkerEntry> {
-        self.entries.get(&worker)
+        self.entries.get(worker)
     }
 
     pub(super) fn get_mut(&mut self, worker: WorkerId) -> Option<&mut WorkerEntry> {
-        self.entries.get_mut(&worker)
+        self.entries.get_mut(worker)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (WorkerId, &WorkerEntry)> {
-        self.entries.iter().map(|(id, entry)| (*id, entry))
+        self.entries.iter()
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        self.entries.keys().copied()
+        self.entries.iter().map(|(id, _)| id)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -314,12 +324,12 @@ impl WorkerTable {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.len() == 0
     }
 
     /// The worker that joined last.
     pub(super) fn newest(&self) -> Option<WorkerId> {
-        self.entries.keys().next_back().copied()
+        self.newest
     }
 
     /// The threads of all workers.

@@ -9,7 +9,8 @@ use super::function::FunctionRow;
 /// to be long is known to be busy when the first of them is done, at no cost per task.
 #[derive(Debug, Default)]
 pub(super) struct Workload {
-    shares: BTreeMap<FunctionRow, Share>,
+    /// In the order of the functions, which are few.
+    shares: Vec<(FunctionRow, Share)>,
     total: u64,
 }
 
@@ -19,6 +20,8 @@ struct Share {
     tasks: u64,
     /// In nanoseconds.
     each: u64,
+    /// How many it has finished.
+    finished: u64,
 }
 
 impl Share {
@@ -36,7 +39,10 @@ impl Workload {
 
     /// Adds a task of a function whose tasks are expected to run for so long, in nanoseconds.
     pub(super) fn add(&mut self, function: FunctionRow, each: u64) {
-        self.change(function, |share| *share = Share { tasks: share.tasks + 1, each });
+        self.change(function, |share| {
+            share.tasks += 1;
+            share.each = each;
+        });
     }
 
     /// Takes out a task.
@@ -44,9 +50,18 @@ impl Workload {
         self.change(function, |share| share.tasks = share.tasks.saturating_sub(1));
     }
 
-    /// Takes in what was learned about a function.
-    pub(super) fn revalue(&mut self, function: FunctionRow, each: u64) {
-        self.change(function, |share| share.each = each);
+    /// A task of a function is done, and this is what was learned of it.
+    pub(super) fn finish(&mut self, function: FunctionRow, each: u64) {
+        self.change(function, |share| {
+            share.each = each;
+            share.finished += 1;
+        });
+    }
+
+    /// How many tasks of each function were done.
+    pub(super) fn finished(&self) -> impl Iterator<Item = (FunctionRow, u64)> + '_ {
+        let shares = self.shares.iter().filter(|(_, share)| share.finished > 0);
+        shares.map(|(function, share)| (*function, share.finished))
     }
 
     /// How many tasks of which function it is the sum of.
@@ -57,11 +72,18 @@ impl Workload {
 
     /// Whether the sum is right.
     pub(super) fn adds_up(&self) -> bool {
-        self.shares.values().fold(0, |sum: u64, s| sum.wrapping_add(s.total())) == self.total
+        self.shares.iter().fold(0, |sum: u64, (_, s)| sum.wrapping_add(s.total())) == self.total
     }
 
     fn change(&mut self, function: FunctionRow, change: impl FnOnce(&mut Share)) {
-        let share = self.shares.entry(function).or_default();
+        let index = match self.shares.binary_search_by_key(&function, |(of, _)| *of) {
+            Ok(index) => index,
+            Err(index) => {
+                self.shares.insert(index, (function, Share::default()));
+                index
+            }
+        };
+        let share = &mut self.shares[index].1;
         let before = share.total();
         change(share);
         self.total = self.total.wrapping_sub(before).wrapping_add(share.total());

@@ -80,7 +80,7 @@ impl SchedulerState {
                 if state == StateName::Waiting {
                     agenda.push(*dependency);
                 } else {
-                    let priority = self.tasks[*dependency].priority;
+                    let priority = self.tasks[*dependency].priority();
                     search.consider((alarm(state), priority, *dependency));
                 }
             }

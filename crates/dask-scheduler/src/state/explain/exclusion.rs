@@ -3,7 +3,8 @@ use dask_proto::id::WorkerId;
 use dask_proto::message::WorkerStatus;
 
 use super::super::SchedulerState;
-use super::super::task::{Row, Spec};
+use super::super::spec::Spec;
+use super::super::task::Row;
 use super::super::worker::WorkerEntry;
 use super::format::{and_more, counted, size};
 
@@ -28,7 +29,7 @@ impl SchedulerState {
         let total = self.workers.len();
         lines.push(format!("none of {} may run it:", counted(total, "worker")));
         let absent: Vec<&str> = spec
-            .options
+            .options()
             .workers
             .iter()
             .filter(|name| self.workers.named(name).is_empty())
@@ -55,7 +56,7 @@ impl SchedulerState {
 
     /// Some workers, first those that a restriction names or that have what the task needs.
     fn closest(&self, spec: &Spec) -> Vec<WorkerId> {
-        let options = &spec.options;
+        let options = spec.options();
         let named = options.workers.iter().flat_map(|text| self.workers.named(text));
         let resource = options.resources.first().into_iter();
         let supplying = resource.flat_map(|(name, _)| self.workers.by_resource(name));
@@ -81,11 +82,11 @@ impl SchedulerState {
             let function = &self.functions.get(spec.function).function;
             reasons.push(format!("it lacks the function {function}"));
         }
-        if !self.is_named(&spec.options, worker) {
+        if !self.is_named(spec.options(), worker) {
             reasons.push("it is not among the workers that the task is restricted to".to_owned());
         }
         reasons.extend(not_taking_tasks(entry));
-        for (name, needed) in &spec.options.resources {
+        for (name, needed) in &spec.options().resources {
             let supply = entry.join.resources.get(name).copied().unwrap_or(0.0);
             if supply < *needed {
                 reasons.push(format!("it lacks resource {name} (it has {supply} of {needed})"));

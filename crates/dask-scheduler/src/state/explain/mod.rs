@@ -12,7 +12,7 @@ use dask_proto::Address;
 use dask_proto::id::{ClientId, WorkerId};
 
 use super::SchedulerState;
-use super::task::{Row, StateName, TaskEntry, TaskState};
+use super::task::{Hold, Row, StateName, TaskEntry, TaskState};
 use format::{age, and_more, counted};
 
 /// How many of anything a line names before it says how many more there are.
@@ -55,7 +55,7 @@ impl SchedulerState {
             TaskState::Queued => self.explain_queued(row, lines),
             TaskState::NoWorker => self.explain_no_worker(row, lines),
             TaskState::Processing { worker, .. } => self.explain_processing(row, *worker, lines),
-            TaskState::Memory { .. } => self.explain_memory(row, lines),
+            TaskState::Memory(_) => self.explain_memory(row, lines),
             TaskState::Erred { error } => {
                 if error.key != self.tasks[row].key {
                     lines.push(format!("it failed because {} did", error.key));
@@ -94,7 +94,7 @@ impl SchedulerState {
     /// Who wants it.
     fn interest(&self, task: &TaskEntry) -> String {
         let mut clients: Vec<(ClientId, usize)> = Vec::new();
-        for (client, _) in task.holds.iter().take(COUNTED) {
+        for Hold { client, .. } in task.holds.iter().take(COUNTED) {
             match clients.last_mut() {
                 Some((last, futures)) if *last == client => *futures += 1,
                 _ => clients.push((client, 1)),
@@ -131,13 +131,13 @@ impl SchedulerState {
         if runs > 1 {
             lines.push(format!("it was given to a worker {runs} times so far"));
         }
-        if let Some(spec) = task.spec().filter(|spec| spec.options.retries > 0) {
-            let (left, of) = (task.retries, spec.options.retries);
+        if let Some(spec) = task.spec().filter(|spec| spec.options().retries > 0) {
+            let (left, of) = (spec.retries, spec.options().retries);
             let failed = counted(of.saturating_sub(left) as usize, "time");
             lines.push(format!("its function failed {failed}; {left} of {of} retries are left"));
         }
-        let deaths = task.deaths.as_ref().map(|deaths| &deaths.suspected);
-        if let Some(deaths) = deaths.filter(|deaths| !deaths.is_empty()) {
+        let deaths = task.suspected();
+        if !deaths.is_empty() {
             let names: Vec<&str> = deaths.iter().take(NAMED).map(Address::as_str).collect();
             let names = and_more(&names, deaths.len());
             let allowed = self.config.allowed_failures;

@@ -1,7 +1,8 @@
 use dask_proto::id::WorkerId;
 
 use super::super::SchedulerState;
-use super::super::task::{Row, Source, TaskState};
+use super::super::spec::Source;
+use super::super::task::{Row, TaskState};
 use super::exclusion::not_taking_tasks;
 use super::format::{and_more, counted, duration, size};
 use super::{COUNTED, NAMED};
@@ -12,7 +13,7 @@ const AHEAD: usize = 10_000;
 impl SchedulerState {
     pub(super) fn explain_released(&self, row: Row, lines: &mut Vec<String>) {
         if let (Source::Data { by }, true) = (&self.tasks[row].source, self.is_announced(row)) {
-            let name = self.clients.get(&by.0).map_or("", |entry| entry.name.as_str());
+            let name = self.clients.get(&{ by.client }).map_or("", |entry| entry.name.as_str());
             lines.push(format!("client {name} announced the data and has not put it anywhere"));
         }
     }
@@ -20,7 +21,7 @@ impl SchedulerState {
     pub(super) fn explain_queued(&self, row: Row, lines: &mut Vec<String>) {
         let task = &self.tasks[row];
         let Some(spec) = task.spec() else { return };
-        let place = (task.priority, row);
+        let place = (task.priority(), row);
         let queue = &self.functions.get(spec.function).queue;
         let before = queue.before(place).take(COUNTED).count();
         let more = if before == COUNTED { "at least " } else { "" };
@@ -99,14 +100,14 @@ impl SchedulerState {
 
     /// How many tasks its worker takes up first.
     fn ahead(&self, row: Row, on: WorkerId) -> String {
-        let place = (self.tasks[row].priority, row);
+        let place = (self.tasks[row].priority(), row);
         let Some(entry) = self.workers.get(on) else {
             return String::new();
         };
         let looked_at = entry.processing.iter().take(AHEAD);
         let first = looked_at
             .filter(|other| !entry.seceded.contains(*other))
-            .filter(|other| (self.tasks[*other].priority, *other) < place);
+            .filter(|other| (self.tasks[*other].priority(), *other) < place);
         let first: Vec<Row> = first.collect();
         let threads = counted(entry.join.nthreads as usize, "thread");
         match first.len() {
@@ -148,7 +149,7 @@ impl SchedulerState {
         if let Some(reason) = not_taking_tasks(entry) {
             lines.push(format!("that worker starts no tasks: {reason}"));
         }
-        let resources = self.tasks[row].spec().map(|spec| spec.options.resources.as_slice());
+        let resources = self.tasks[row].spec().map(|spec| spec.options().resources.as_slice());
         for (name, needed) in resources.unwrap_or_default() {
             let supply = entry.join.resources.get(name).copied().unwrap_or(0.0);
             lines.push(format!(
@@ -167,7 +168,7 @@ impl SchedulerState {
     }
 
     pub(super) fn explain_memory(&self, row: Row, lines: &mut Vec<String>) {
-        let TaskState::Memory { nbytes, holders } = &self.tasks[row].state else {
+        let TaskState::Memory(holders) = &self.tasks[row].state else {
             return;
         };
         let named: Vec<String> =
@@ -175,6 +176,6 @@ impl SchedulerState {
         let count = holders.len();
         let copies = if count == 1 { "1 copy".to_owned() } else { counted(count, "copy") };
         let named = and_more(&named, count);
-        lines.push(format!("its result takes {}, {copies}: on {named}", size(*nbytes)));
+        lines.push(format!("its result takes {}, {copies}: on {named}", size(holders.nbytes())));
     }
 }

@@ -15,8 +15,9 @@ use dask_proto::id::WorkerId;
 
 use super::SchedulerState;
 use super::function::FunctionRow;
+use super::spec::Spec;
 use super::story::Step;
-use super::task::{Row, Spec, TaskState};
+use super::task::{Row, TaskState};
 use super::worker::WorkerEntry;
 pub(super) use index::{Place, Restriction, Standing, Stealable, Stealing, Theft};
 
@@ -163,8 +164,13 @@ impl SchedulerState {
 
     fn ask(&mut self, row: Row, theft: Theft) {
         let task = &self.tasks[row];
-        let (priority, id) = (task.priority, (self.tasks.id(row), task.run));
-        self.record_step(row, Step::Asked { victim: theft.victim, thief: theft.thief });
+        let (priority, id) = (task.priority(), (self.tasks.id(row), task.run));
+        let victim = theft.victim;
+        let step = match theft.thief {
+            Some(thief) => Step::AskedFor { victim, thief },
+            None => Step::Asked { victim },
+        };
+        self.record_step(row, step);
         self.stealing.begin(row, theft);
         if let Some(entry) = self.workers.get_mut(theft.victim) {
             entry.not_stealable(priority, row);
@@ -239,11 +245,11 @@ impl SchedulerState {
         {
             return None;
         }
-        let options = &spec.options;
+        let options = spec.options();
         let is_free = options.workers.is_empty() && options.resources.is_empty();
         let restriction = if is_free { Restriction::None } else { Restriction::Some };
         let level = self.level(row, spec.function);
-        Some(((level, Reverse(task.priority), Reverse(row)), restriction))
+        Some(((level, Reverse(task.priority()), Reverse(row)), restriction))
     }
 
     /// The cost ratio in powers of two: how long it takes to fetch the dependencies, by how long
@@ -271,7 +277,7 @@ impl SchedulerState {
 
     /// Whether a worker takes tasks, has the function, and satisfies the restrictions.
     fn may_run(&self, worker: WorkerId, spec: &Spec) -> bool {
-        let options = &spec.options;
+        let options = spec.options();
         let mut names = options.workers.iter();
         self.can_run(worker, spec.function)
             && self.workers.get(worker).is_some_and(|entry| entry.supplies(&options.resources))

@@ -6,7 +6,7 @@ impl SchedulerState {
     /// A client asked to try again, or scatters lost data anew.
     pub(super) fn erred_to_released(&mut self, row: Row) {
         self.announce_pending(row, Again::Retried);
-        self.tasks[row].deaths = None;
+        self.tasks[row].clear_deaths();
         self.release(row);
     }
 

@@ -17,10 +17,11 @@ mod waiting;
 use std::sync::Arc;
 
 use dask_proto::id::WorkerId;
-use dask_proto::map::SmallSet;
+use dask_proto::limits::SUBMIT_TASKS;
 use dask_proto::{Payload, TaskError, TaskErrorKind};
 
 use super::SchedulerState;
+use super::copies::Copies;
 use super::story::{Occasion, Step};
 use super::task::{Row, StateName, TaskState};
 
@@ -56,6 +57,10 @@ pub(super) struct Copy {
     pub(super) value: Option<Payload>,
 }
 
+/// Recommended transitions for which there is room once there were as many: what a message with
+/// tasks recommends. Room for more is given back.
+const USUAL_AGENDA: usize = 2 * SUBMIT_TASKS;
+
 impl SchedulerState {
     /// Puts a transition on the agenda.
     pub(super) fn recommend(&mut self, row: Row, goal: Goal) {
@@ -67,6 +72,7 @@ impl SchedulerState {
         while let Some((row, goal)) = self.agenda.pop_front() {
             self.transition(row, goal);
         }
+        self.agenda.shrink_to(USUAL_AGENDA);
     }
 
     /// The table: one line for each edge.
@@ -123,9 +129,7 @@ impl SchedulerState {
         let task = &self.tasks[row];
         match (goal, &task.state) {
             (Goal::Released, TaskState::Released) => true,
-            (Goal::Released, TaskState::Memory { holders, .. }) => {
-                task.is_wanted() && !holders.is_empty()
-            }
+            (Goal::Released, TaskState::Memory(holders)) => task.is_wanted() && !holders.is_empty(),
             (Goal::Released, TaskState::Erred { .. }) => false,
             (Goal::Released, _) => task.is_wanted(),
             (Goal::Waiting, TaskState::Released) => !task.is_wanted() || self.is_announced(row),
@@ -135,7 +139,7 @@ impl SchedulerState {
             (Goal::Ready, _) => true,
             (Goal::Erred(_), TaskState::Erred { .. }) => true,
             (Goal::Erred(_), TaskState::Released) => task.spec().is_some(),
-            (Goal::Erred(_), TaskState::Memory { holders, .. }) => !holders.is_empty(),
+            (Goal::Erred(_), TaskState::Memory(holders)) => !holders.is_empty(),
             (Goal::Forgotten, TaskState::Released | TaskState::Erred { .. }) => {
                 task.is_wanted() || task.live_dependents > 0
             }
@@ -167,7 +171,7 @@ impl SchedulerState {
         self.leave(row);
         let task = &mut self.tasks[row];
         let old = std::mem::replace(&mut task.state, state);
-        task.since = self.now.into();
+        task.since = self.since;
         self.enter(row);
         self.errands.touch(row);
         self.counts[old.name() as usize] -= 1;
@@ -184,19 +188,19 @@ impl SchedulerState {
     /// Takes a task out of the index of its state.
     fn leave(&mut self, row: Row) {
         let task = &self.tasks[row];
-        let place = (task.priority, row);
         match &task.state {
             TaskState::Queued => {
+                let place = (task.priority(), row);
                 if let Some(function) = task.function() {
                     self.functions.dequeue(function, place);
                 }
             }
             TaskState::NoWorker => {
-                self.no_worker.remove(&place);
+                self.no_worker.remove(&(task.priority(), row));
             }
             TaskState::Processing { worker, .. } => {
                 let worker = *worker;
-                let (priority, function) = (task.priority, task.function());
+                let (priority, function) = (task.priority(), task.function());
                 self.call_off_steal(row);
                 if let Some(entry) = self.workers.get_mut(worker) {
                     entry.processing.remove(row);
@@ -208,11 +212,11 @@ impl SchedulerState {
                 }
                 self.call_retirement(worker);
             }
-            TaskState::Memory { nbytes, holders } => {
+            TaskState::Memory(holders) => {
                 for worker in holders.iter() {
                     if let Some(entry) = self.workers.get_mut(worker) {
                         entry.has.remove(row);
-                        entry.nbytes = entry.nbytes.wrapping_sub(*nbytes);
+                        entry.nbytes = entry.nbytes.wrapping_sub(holders.nbytes());
                     }
                 }
                 self.replicas.clear(row);
@@ -224,15 +228,15 @@ impl SchedulerState {
     /// Adds a task to the index of its state.
     fn enter(&mut self, row: Row) {
         let task = &self.tasks[row];
-        let place = (task.priority, row);
         match &task.state {
             TaskState::Queued => {
+                let place = (task.priority(), row);
                 if let Some(function) = task.function() {
                     self.functions.enqueue(function, place);
                 }
             }
             TaskState::NoWorker => {
-                self.no_worker.insert(place);
+                self.no_worker.insert((task.priority(), row));
                 self.start_patience(row);
             }
             TaskState::Processing { worker, .. } => {
@@ -249,11 +253,11 @@ impl SchedulerState {
                 self.add_stealable(row, worker);
                 self.rerank(worker);
             }
-            TaskState::Memory { nbytes, holders } => {
+            TaskState::Memory(holders) => {
                 for worker in holders.iter() {
                     if let Some(entry) = self.workers.get_mut(worker) {
                         entry.has.insert(row);
-                        entry.nbytes = entry.nbytes.wrapping_add(*nbytes);
+                        entry.nbytes = entry.nbytes.wrapping_add(holders.nbytes());
                     }
                 }
             }
@@ -297,17 +301,24 @@ impl SchedulerState {
         let worker = match (&task.state, old) {
             (TaskState::Processing { worker, .. }, _) => Some(*worker),
             (_, TaskState::Processing { worker, .. }) => Some(*worker),
-            (TaskState::Memory { holders, .. }, _) => holders.iter().next(),
+            (TaskState::Memory(holders), _) => holders.iter().next(),
             _ => None,
         };
-        let step = Step::Moved { from: old.name(), to, worker };
+        let from = old.name();
+        let step = match worker {
+            Some(worker) => Step::MovedAt { from, to, worker },
+            None => Step::Moved { from, to },
+        };
         self.record_step(row, step);
     }
 
     /// Notes in the story of a task what happened to it.
     pub(super) fn record_step(&mut self, row: Row, step: Step) {
-        let (at, stimulus, cause) = (self.now, self.stimulus, self.cause);
-        self.story.push(self.tasks.id(row), step, Occasion { at, stimulus, cause });
+        if self.story.stimulus() != self.stimulus {
+            let (at, stimulus, cause) = (self.now, self.stimulus, self.cause);
+            self.story.occur(Occasion { at, stimulus, cause });
+        }
+        self.story.push(self.tasks.id(row), step);
     }
 
     /// The end of every edge to waiting: counts what is missing and has it computed.
@@ -318,7 +329,7 @@ impl SchedulerState {
         for i in 0..self.tasks[row].dependencies.len() {
             let dependency = self.tasks[row].dependencies[i];
             match &self.tasks[dependency].state {
-                TaskState::Memory { .. } => continue,
+                TaskState::Memory(_) => continue,
                 TaskState::Erred { error } => failure = failure.or_else(|| Some(error.clone())),
                 TaskState::Released => self.recommend(dependency, Goal::Waiting),
                 _ => {}
@@ -347,9 +358,8 @@ impl SchedulerState {
 
     /// The end of every edge to memory: tells those who hold it, and wakes those who wait for it.
     fn arrive(&mut self, row: Row, copy: Copy) {
-        let nbytes = copy.nbytes;
-        let holders = SmallSet::One(copy.worker);
-        self.set_state(row, TaskState::Memory { nbytes, holders });
+        let copies = Copies::One { holder: copy.worker, nbytes: copy.nbytes };
+        self.set_state(row, TaskState::Memory(copies));
         // It may be that a copy of an earlier result was to get there.
         self.copy_arrived(row, copy.worker);
         self.announce_memory(row, copy.value);
@@ -365,9 +375,7 @@ impl SchedulerState {
         }
         let task = &mut self.tasks[row];
         task.fired = false;
-        if let Some(deaths) = &mut task.deaths {
-            deaths.beside = 0;
-        }
+        task.clear_beside();
         self.reconsider(row);
     }
 
@@ -394,9 +402,9 @@ impl SchedulerState {
         self.counts[state.name() as usize] -= 1;
         self.record(row, &state, StateName::Forgotten);
         let id = self.tasks.id(row);
-        if let Some(entry) = self.tasks.remove(row) {
-            self.story.end(id, entry.key);
-            for dependency in entry.dependencies {
+        if let Some((key, dependencies)) = self.tasks.remove(row) {
+            self.story.end(id, key);
+            for dependency in dependencies.iter().copied() {
                 self.tasks.forget_dependent(dependency);
                 self.reconsider(dependency);
             }
