@@ -15,8 +15,8 @@ pub(crate) struct Elements<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
-/// The elements of a list of numbers, or the bytes of text; `None` when the value is something else, or this machine
-/// writes numbers in another order than the format.
+/// The elements of a list of numbers, or the bytes of text; `None` when the value is something
+/// else, or this machine writes numbers in another order than the format.
 pub(crate) fn elements(value: &dyn Any) -> Option<Elements<'_>> {
     if cfg!(target_endian = "big") {
         return None;

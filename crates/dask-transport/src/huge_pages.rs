@@ -133,7 +133,7 @@ mod tests {
         }
         assert!(buffer.iter().all(|&byte| byte == 7));
         let start = buffer.as_ptr() as usize;
-        assert!(end_of_piece(start).unwrap() >= start + buffer.capacity());
+        assert!(end_of_piece(start).is_some_and(|end| end >= start + buffer.capacity()));
     }
 
     #[test]
