@@ -1,6 +1,6 @@
-//! Lists of numbers without a visit to each: the same bytes as the general format writes, at the
-//! speed of memory, and without a copy where they lie in memory as they are written. Arrays of
-//! numbers are most of what moves on a cluster.
+//! Lists of numbers, and text, without a visit to each element: the same bytes as the general
+//! format writes, at the speed of memory, and without a copy where they lie in memory as they are
+//! written. Arrays of numbers are most of what moves on a cluster.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -9,14 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dask_proto::Split;
 
-/// A list of numbers as it is encoded: behind its length.
+/// A list of numbers, or text, as it is encoded: behind its length.
 pub(crate) struct Elements<'a> {
     pub(crate) length: u64,
     pub(crate) bytes: &'a [u8],
 }
 
-/// The elements of a list of numbers; `None` when the value is something else, or this machine
-/// writes numbers in another order than the format.
+/// The elements of a list of numbers, or the bytes of text; `None` when the value is something
+/// else, or this machine writes numbers in another order than the format.
 pub(crate) fn elements(value: &dyn Any) -> Option<Elements<'_>> {
     if cfg!(target_endian = "big") {
         return None;
@@ -24,8 +24,9 @@ pub(crate) fn elements(value: &dyn Any) -> Option<Elements<'_>> {
     KINDS.iter().find_map(|kind| (kind.elements)(value))
 }
 
-/// Reads a list of numbers into `slot`, an empty `Option<T>`. It stays empty when `T` is something
-/// else, or the bytes are not as many as they say, which the general format then reports.
+/// Reads a list of numbers, or text, into `slot`, an empty `Option<T>`. It stays empty when `T` is
+/// something else, or the bytes are not as many as they say or no text, which the general format
+/// then reports.
 pub(crate) fn decode_into(bytes: &[u8], slot: &mut dyn Any) {
     if let Some((length, elements)) = bytes.split_first_chunk::<8>() {
         let length = u64::from_le_bytes(*length);
@@ -33,20 +34,28 @@ pub(crate) fn decode_into(bytes: &[u8], slot: &mut dyn Any) {
     }
 }
 
-/// The same for a list whose elements are apart from its length. Bytes that nobody else holds
-/// become the list as they are; all others are given back.
+/// The same for elements that are apart from their length. Bytes that nobody else holds become the
+/// list of bytes, or the text, as they are; all others are given back.
 pub(crate) fn decode_split_into(head: &[u8], tail: Bytes, slot: &mut dyn Any) -> Bytes {
     let Ok(length) = head.try_into().map(u64::from_le_bytes) else { return tail };
-    match slot.downcast_mut::<Option<Vec<u8>>>() {
-        Some(slot) if length == tail.len() as u64 => {
+    if length == tail.len() as u64 {
+        if let Some(slot) = slot.downcast_mut::<Option<Vec<u8>>>() {
             *slot = Some(Vec::from(tail));
-            Bytes::new()
+            return Bytes::new();
         }
-        _ => {
-            KINDS.iter().any(|kind| (kind.decode)(length, &tail, slot));
-            tail
+        if let Some(slot) = slot.downcast_mut::<Option<String>>() {
+            let text = String::from_utf8(Vec::from(tail));
+            return text.map_or_else(
+                |error| Bytes::from(error.into_bytes()),
+                |text| {
+                    *slot = Some(text);
+                    Bytes::new()
+                },
+            );
         }
     }
+    KINDS.iter().any(|kind| (kind.decode)(length, &tail, slot));
+    tail
 }
 
 /// Bytes that are the elements of a list.
@@ -110,9 +119,25 @@ macro_rules! kinds {
                 *slot = Some(numbers.iter().map(|n| <$number>::from_le_bytes(*n)).collect());
                 true
             },
-        }),*];
+        },)* TEXT];
     };
 }
+
+/// Encoded like the list of its bytes.
+const TEXT: Kind = Kind {
+    lend: |_, _, _| false,
+    elements: |value| {
+        let bytes = value.downcast_ref::<String>()?.as_bytes();
+        Some(Elements { length: bytes.len() as u64, bytes })
+    },
+    decode: |length, bytes, slot| {
+        let Some(slot) = slot.downcast_mut::<Option<String>>() else { return false };
+        if length == bytes.len() as u64 {
+            *slot = std::str::from_utf8(bytes).ok().map(str::to_owned);
+        }
+        slot.is_some()
+    },
+};
 
 kinds! { u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 }
 
@@ -125,19 +150,19 @@ mod tests {
     use crate::value::take;
     use crate::{Value, decode, encode, live};
 
-    fn same<T: Value + PartialEq + std::fmt::Debug>(value: Vec<T>) {
+    fn same<T: Value + PartialEq + std::fmt::Debug>(value: T) {
         let general = bincode::DefaultOptions::new().with_fixint_encoding();
         let bytes = encode(&value).expect("it encodes");
         assert_eq!(general.serialize(&value).expect("it encodes"), bytes);
         assert_eq!(crate::nbytes(&value), bytes.len() as u64);
-        assert_eq!(decode::<Vec<T>>(&bytes), Ok(value));
-        assert!(decode::<Vec<T>>(&bytes[..bytes.len() - 1]).is_err());
-        assert!(decode::<Vec<T>>(&[bytes.as_ref(), &[0]].concat()).is_err());
+        assert_eq!(decode::<T>(&bytes), Ok(value));
+        assert!(decode::<T>(&bytes[..bytes.len() - 1]).is_err());
+        assert!(decode::<T>(&[bytes.as_ref(), &[0]].concat()).is_err());
         let (head, tail) = (bytes.slice(..8), bytes.slice(8..));
         let split = |head: &Bytes, tail: &Bytes| {
-            take::<Vec<T>>(Split { head: head.clone(), tail: tail.clone() }.into())
+            take::<T>(Split { head: head.clone(), tail: tail.clone() }.into())
         };
-        assert_eq!(split(&head, &tail), decode::<Vec<T>>(&bytes));
+        assert_eq!(split(&head, &tail), decode::<T>(&bytes));
         assert!(split(&head.slice(1..), &tail).is_err());
         assert!(split(&head, &[tail.as_ref(), &[0]].concat().into()).is_err());
     }
@@ -150,6 +175,15 @@ mod tests {
         same(vec![1.5_f64, f64::INFINITY]);
         same(vec![i64::MIN, 7]);
         same(Vec::<u32>::new());
+    }
+
+    #[test]
+    fn text_is_the_bytes_of_the_general_format_and_only_text() {
+        same("grüße".to_owned());
+        same(String::new());
+        let no_text = Split { head: vec![1, 0, 0, 0, 0, 0, 0, 0].into(), tail: vec![0xff].into() };
+        assert!(decode::<String>(&no_text.joined()).is_err());
+        assert!(take::<String>(no_text.into()).is_err());
     }
 
     #[test]
@@ -178,6 +212,21 @@ mod tests {
         let place = arrived.as_ptr();
         let taken =
             take::<Vec<u8>>(Split { head: split.head, tail: arrived }.into()).expect("a list");
+        assert_eq!(taken.as_ptr(), place);
+    }
+
+    #[test]
+    fn a_long_text_leaves_and_arrives_without_a_copy() {
+        let text = "0123456789".repeat(10_000);
+        let place = text.as_ptr();
+        let Ok(Payload::Split(split)) = live(text).encoded() else {
+            panic!("a long text is lent, not copied")
+        };
+        assert_eq!(split.tail.as_ptr(), place);
+        let arrived = Bytes::from(split.tail.to_vec());
+        let place = arrived.as_ptr();
+        let taken = take::<String>(Split { head: split.head, tail: arrived }.into());
+        let taken = taken.expect("a text");
         assert_eq!(taken.as_ptr(), place);
     }
 

@@ -55,7 +55,7 @@ impl<T: Value> Object for Live<T> {
     }
 }
 
-/// A list of numbers that is lent to a connection, or to whoever else wants its bytes.
+/// A list of numbers, or text, that is lent to a connection, or to whoever else wants its bytes.
 struct Lent<T>(Arc<Live<T>>);
 
 impl<T: Value> AsRef<[u8]> for Lent<T> {
@@ -64,7 +64,7 @@ impl<T: Value> AsRef<[u8]> for Lent<T> {
     }
 }
 
-/// A list of numbers that takes at least this many bytes is not copied to be encoded.
+/// A list of numbers, or text, of at least this many bytes is not copied to be encoded.
 const SPLIT_BYTES: usize = 16 << 10;
 
 /// The value as a payload, not encoded.

@@ -143,13 +143,14 @@ impl FrameReceiver for TcpReceiver {
             let batch = self.decoder.decode(&mut input)?;
             self.decoded = self.buffer.len() - input.len();
             if batch.is_some() {
+                self.huge_pages = HugePages::default();
                 return Ok(batch);
             }
             self.buffer.clear();
             self.decoded = 0;
             let read = match self.decoder.space() {
                 Some(mut space) => {
-                    self.huge_pages.advise(space.get_mut());
+                    self.huge_pages.prepare(space.get_ref());
                     self.half.read_buf(&mut space).await
                 }
                 None => self.half.read_buf(&mut self.buffer).await,

@@ -112,6 +112,7 @@ const fn null(row: Row) -> Row {
 }
 
 const FRESH: (&str, &str) = ("fresh_mb_per_s", "TCP, fresh buffers");
+const PAGES: (&str, &str) = ("large_mb_per_s", "the same, 2 MiB pages");
 const REUSED: (&str, &str) = ("reused_mb_per_s", "TCP, reused buffers");
 
 /// The peer can do the same amount.
@@ -183,18 +184,27 @@ pub(super) const WORKLOADS: &[Workload] = &[
     },
     Workload {
         limit: TCP,
-        rows: &[bytes("scatter of 256 MiB", FRESH), bytes("scatter of 256 MiB", REUSED)],
+        rows: &[
+            bytes("scatter of 256 MiB", FRESH),
+            bytes("scatter of 256 MiB", PAGES),
+            bytes("scatter of 256 MiB", REUSED),
+        ],
         ..cluster("scatter", "scatter", same(LARGE, 1 << 20))
     },
     Workload {
         limit: TCP,
-        rows: &[bytes("gather of 256 MiB", FRESH), bytes("gather of 256 MiB", REUSED)],
+        rows: &[
+            bytes("gather of 256 MiB", FRESH),
+            bytes("gather of 256 MiB", PAGES),
+            bytes("gather of 256 MiB", REUSED),
+        ],
         ..cluster("gather", "gather", same(LARGE, 1 << 20))
     },
     Workload {
         limit: TCP,
         rows: &[
             bytes("worker to worker, 256 MiB", FRESH),
+            bytes("worker to worker, 256 MiB", PAGES),
             bytes("worker to worker, 256 MiB", REUSED),
         ],
         ..cluster("worker-to-worker", "worker-to-worker", same(LARGE, 1 << 20))
