@@ -1,5 +1,6 @@
 //! How a run goes and how it is judged.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dask_proto::{TaskError, TaskErrorKind};
@@ -65,7 +66,7 @@ impl Sim {
 
     /// Whether nothing is left over: no task, no copy, no future, no thread or resource in use.
     fn is_empty(&self) -> bool {
-        let at_work = |process: &crate::process::Process| {
+        let at_work = |process: &Box<crate::process::Process>| {
             let is_idle = process.state.as_ref().is_some_and(WorkerState::is_idle);
             !is_idle || !process.store.is_empty() || !process.active.is_empty()
         };
@@ -117,7 +118,8 @@ impl Sim {
             }
         }
         for (peer, process) in &self.processes {
-            let stages = process.state.as_ref().map(|state| state.stages());
+            let stages =
+                process.state.as_ref().map(|state| state.stages().collect::<BTreeMap<_, _>>());
             lines.push(format!(
                 "{} is process {peer}: {stages:?}, runs {:?}, frozen: {}",
                 self.slots[process.slot].join.name, process.running, process.is_frozen

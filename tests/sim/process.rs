@@ -229,7 +229,7 @@ impl Sim {
         self.slots[slot].process = Some(peer);
         let join = self.slots[slot].join.clone();
         let process = Process::new(slot, join.nthreads);
-        self.processes.insert(peer, process);
+        self.processes.insert(peer, Box::new(process));
         let slowest = self.slots[slot].slowest_us;
         self.links.insert(peer, Link::new(slowest));
         self.send_up(peer, Up::HelloWorker(Box::new(join)));

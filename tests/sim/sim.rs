@@ -1,6 +1,7 @@
 //! The whole cluster in one thread: an agenda of things that happen, and who they happen to.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cmp::Ordering as Order;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -49,11 +50,45 @@ pub(crate) enum Happening {
     Acquire,
 }
 
+/// Something on the agenda: the earlier, the greater, and what was planned first before the rest.
+#[derive(Debug)]
+struct Planned {
+    at: Moment,
+    number: u64,
+    happening: Happening,
+}
+
+impl Planned {
+    fn place(&self) -> (Moment, u64) {
+        (self.at, self.number)
+    }
+}
+
+impl Ord for Planned {
+    fn cmp(&self, other: &Self) -> Order {
+        other.place().cmp(&self.place())
+    }
+}
+
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Planned {}
+
 /// The cluster.
 pub(crate) struct Sim {
     pub(crate) dice: Dice,
     pub(crate) now: Moment,
-    agenda: BTreeMap<(Moment, u64), Happening>,
+    agenda: BinaryHeap<Planned>,
     scheduled: u64,
     pub(crate) book: Book,
     pub(crate) taste: Taste,
@@ -61,7 +96,8 @@ pub(crate) struct Sim {
     pub(crate) desk: Desk,
     pub(crate) links: BTreeMap<PeerId, Link>,
     pub(crate) slots: Vec<Slot>,
-    pub(crate) processes: BTreeMap<PeerId, Process>,
+    /// Boxed, for a worker leaves the map and comes back with every round of its loop.
+    pub(crate) processes: BTreeMap<PeerId, Box<Process>>,
     pub(crate) programs: BTreeMap<PeerId, Program>,
     pub(crate) calls: BTreeMap<CallId, Call>,
     pub(crate) next_call: CallId,
@@ -106,7 +142,7 @@ impl Sim {
         let mut sim = Self {
             dice,
             now: Moment::default(),
-            agenda: BTreeMap::new(),
+            agenda: BinaryHeap::new(),
             scheduled: 0,
             book: Book::default(),
             taste,
@@ -155,7 +191,7 @@ impl Sim {
     pub(crate) fn schedule(&mut self, at: Moment, happening: Happening) {
         self.scheduled += 1;
         let at = at.max(self.now);
-        self.agenda.insert((at, self.scheduled), happening);
+        self.agenda.push(Planned { at, number: self.scheduled, happening });
     }
 
     pub(crate) fn new_peer(&mut self) -> PeerId {
@@ -165,7 +201,7 @@ impl Sim {
 
     /// Lets the next thing happen; false when nothing ever will.
     pub(crate) fn step(&mut self) -> bool {
-        let Some(((at, _), happening)) = self.agenda.pop_first() else {
+        let Some(Planned { at, happening, .. }) = self.agenda.pop() else {
             return false;
         };
         self.now = at;

@@ -60,7 +60,7 @@ pub(crate) fn play(script: &str) -> String {
         for instruction in out.drain() {
             describe(&instruction, &mut played);
         }
-        let stages = state.stages();
+        let stages: BTreeMap<_, _> = state.stages().collect();
         let cancelled = state.cancelled().map(|(task, run)| format!("cancelled {task} {run}"));
         let stages = stages.iter().map(|(task, stage)| format!("{task} {stage}"));
         let all: Vec<_> = stages.chain(cancelled).collect();
