@@ -66,12 +66,12 @@ impl Sim {
 
     /// Whether nothing is left over: no task, no copy, no future, no thread or resource in use.
     fn is_empty(&self) -> bool {
-        let at_work = |process: &Box<crate::process::Process>| {
+        let at_work = |process: &crate::process::Process| {
             let is_idle = process.state.as_ref().is_some_and(WorkerState::is_idle);
             !is_idle || !process.store.is_empty() || !process.active.is_empty()
         };
         let is_forgotten = self.desk.state.tasks() == 0 && self.desk.state.futures() == 0;
-        is_forgotten && !self.processes.values().any(at_work)
+        is_forgotten && !self.processes.values().any(|process| at_work(process))
     }
 
     /// Every failure has a cause among the faults that were drawn.

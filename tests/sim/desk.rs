@@ -126,6 +126,7 @@ impl Sim {
 
     fn worker_said(&mut self, peer: PeerId, messages: Vec<WorkerToScheduler>) {
         let news = Ledger::news(peer, &messages, &self.desk.state);
+        let missed = Ledger::missed(peer, &messages, &self.desk.state);
         for message in &messages {
             self.ledger.hears(peer, message);
             if let WorkerToScheduler::Given { tasks } = message {
@@ -134,6 +135,7 @@ impl Sim {
         }
         let worker = WorkerId(peer);
         self.scheduler_handles(Event::WorkerSaid { worker, messages });
+        Ledger::what_is_missed_is_not_counted_on(missed, &self.desk.state);
         self.ledger.at_most_one_live_run_is_accepted(peer, news, &self.desk.state);
     }
 

@@ -118,6 +118,13 @@ impl Sim {
         self.schedule(at, Happening::Break(peer));
     }
 
+    /// A client goes while the faults last, as one of them.
+    pub(crate) fn vanish(&mut self, peer: PeerId) {
+        if self.is_wild && self.programs.contains_key(&peer) {
+            self.lose_program(peer);
+        }
+    }
+
     /// A client is gone without a word.
     fn lose_program(&mut self, peer: PeerId) {
         self.programs.remove(&peer);
