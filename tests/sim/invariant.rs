@@ -130,7 +130,9 @@ impl Sim {
             };
             let answered = |flight: FlightId| {
                 let mut inbox = process.inbox.iter();
-                inbox.any(|news| matches!(news, News::Fetched(of, _) if *of == flight))
+                inbox.any(
+                    |news| matches!(news, News::Fetched(of, _) | News::Busy(of) if *of == flight),
+                )
             };
             for flight in state.flights() {
                 let is_under_way = calls.contains(&(*peer, flight)) || answered(flight);

@@ -27,6 +27,7 @@ pub(crate) enum News {
     Lost,
     Put(CallId, Vec<(TaskId, u64, Payload)>),
     Fetched(FlightId, Option<Vec<(TaskId, ValueAt)>>),
+    Busy(FlightId),
     Seceded(RunKey),
     Rejoining(RunKey),
     Timer,
@@ -343,6 +344,7 @@ impl Sim {
             News::Fetched(flight, None) => {
                 process.handle(self.now, Event::FetchFailed { flight });
             }
+            News::Busy(flight) => process.handle(self.now, Event::PeerBusy { flight }),
             News::Seceded((task, run)) => {
                 process.handle(self.now, Event::Seceded { task, run });
             }

@@ -125,6 +125,7 @@ impl WorkerState {
             assert_eq!(entry.priority, priority, "{task} has another place");
             assert!(entry.holders.contains(peer), "{task} is not at {peer}");
         }
+        assert!(self.gather.rests_end(), "a busy peer is never asked again");
         let flying: u64 = self.gather.flights().values().map(|flight| flight.bytes).sum();
         assert_eq!(self.gather.flying(), flying, "bytes under way are missummed");
         let fetched = self.tasks.values();

@@ -168,6 +168,10 @@ impl World {
                 }
                 Event::RunsEnded(ended)
             }
+            12..16 if self.random.one_in(5) => match self.fetches.pop_first() {
+                Some((flight, _)) => Event::PeerBusy { flight },
+                None => Event::Timeout,
+            },
             12..16 => self.landing(),
             16 => Event::Put {
                 put: PutId(self.next_put),
@@ -418,6 +422,9 @@ impl World {
 
     /// Everything under way ends, and everything is freed.
     fn wind_up(&mut self) {
+        // Busy peers have rested by then.
+        self.now += 1_000_000_000;
+        self.handle(Event::Timeout);
         for _ in 0..200 {
             self.handle(Event::Measured { memory: 0 });
             for task in std::mem::take(&mut self.writing) {
