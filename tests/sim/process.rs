@@ -13,6 +13,7 @@ use dask_worker::state::{
 use crate::book::{self, Page};
 use crate::call::CallId;
 use crate::link::{Link, Up};
+use crate::load::Load;
 use crate::memo::Memo;
 use crate::memory::Disk;
 use crate::sim::{Happening, PeerId, Sim};
@@ -88,6 +89,7 @@ pub(crate) struct Process {
     out: Instructions,
     pub(crate) pending: Pending,
     pub(crate) memo: Memo,
+    load: Load,
     pub(crate) started: Moment,
     pub(crate) store: BTreeMap<TaskId, u64>,
     pub(crate) disk: Disk,
@@ -126,6 +128,7 @@ impl Process {
             out: Instructions::new(),
             pending: Pending::default(),
             memo: Memo::default(),
+            load: Load::default(),
             started: Moment::default(),
             store: BTreeMap::new(),
             disk: Disk::default(),
@@ -162,10 +165,13 @@ impl Process {
             return;
         };
         self.memo.begin(&event, state);
+        self.load.begin(&event);
         state.handle(now, event, &mut self.out);
         for instruction in self.out.drain() {
+            self.load.does(&instruction);
             self.take_down(instruction);
         }
+        self.load.what_starts_has_room();
     }
 
     fn take_down(&mut self, instruction: Instruction) {
@@ -372,6 +378,7 @@ impl Sim {
         };
         let join = &self.slots[process.slot].join;
         process.started = now;
+        process.load = Load::new(self.slots[process.slot].memory);
         process.state = Some(WorkerState::new(dask_worker::state::StateConfig {
             id,
             address: join.address.clone(),

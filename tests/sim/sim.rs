@@ -20,6 +20,7 @@ use crate::link::{Down, Link, Up};
 use crate::memory;
 use crate::process::{Process, RunKey, Slot};
 use crate::trace::Trace;
+use crate::watch::Watch;
 use crate::weather::Weather;
 
 /// A connection of the scheduler, by number: a worker process or a client.
@@ -116,6 +117,8 @@ pub(crate) struct Sim {
     pub(crate) cancelled: BTreeSet<Page>,
     /// Who was given what, and what came of it.
     pub(crate) ledger: Ledger,
+    /// What makes no progress, and what the scheduler said of it.
+    pub(crate) watch: Watch,
     /// Workers that the scheduler lost.
     pub(crate) losses: u32,
     pub(crate) events: u64,
@@ -163,6 +166,7 @@ impl Sim {
             killers: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             ledger: Ledger::default(),
+            watch: Watch::default(),
             losses: 0,
             events: 0,
             pulse: Arc::default(),

@@ -192,9 +192,22 @@ impl SchedulerState {
         Some((&task.key, task.state.name().as_str()))
     }
 
+    /// The key of a task, and the name of its state. For tests and simulations.
+    #[must_use]
+    pub fn known(&self, task: TaskId) -> Option<(&Key, &'static str)> {
+        let task = &self.tasks[self.tasks.row(task)?];
+        Some((&task.key, task.state.name().as_str()))
+    }
+
     /// The keys that wait for a worker that may compute them. For tests and simulations.
     pub fn without_worker(&self) -> impl Iterator<Item = &Key> {
         self.no_worker.iter().map(|(_, row)| &self.tasks[*row].key)
+    }
+
+    /// Whether a worker is to leave. For tests and simulations.
+    #[must_use]
+    pub fn is_retiring(&self, worker: WorkerId) -> bool {
+        self.retirements.workers.contains_key(&worker)
     }
 
     /// Every copy of a result that it counts on, by task, with the worker that has it. For tests
