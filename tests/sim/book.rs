@@ -62,8 +62,8 @@ pub(crate) enum Mishap {
 pub(crate) struct Book {
     pub(crate) specs: Vec<Spec>,
     values: Vec<u64>,
-    /// How many tasks have a key; more than one only by collision.
-    keys: BTreeMap<Key, usize>,
+    /// The tasks that have a key; more than one only by collision.
+    keys: BTreeMap<Key, Vec<Page>>,
     /// The keys by which somebody asked, who gets whatever has them: no other task shall.
     asked: BTreeSet<Key>,
 }
@@ -72,14 +72,20 @@ impl Book {
     pub(crate) fn add(&mut self, spec: Spec) -> Page {
         let inputs = spec.dependencies.iter().map(|page| self.values[*page]);
         self.values.push(value(spec.content, inputs));
-        *self.keys.entry(spec.key.clone()).or_default() += 1;
+        let page = self.specs.len();
+        self.keys.entry(spec.key.clone()).or_default().push(page);
         self.specs.push(spec);
-        self.specs.len() - 1
+        page
     }
 
     /// Whether another task has the same key and is not the same.
     pub(crate) fn has_twin(&self, page: Page) -> bool {
-        self.keys.get(&self.specs[page].key).is_some_and(|count| *count > 1)
+        self.pages(&self.specs[page].key).len() > 1
+    }
+
+    /// The tasks that have a key.
+    pub(crate) fn pages(&self, key: &Key) -> &[Page] {
+        self.keys.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Somebody asks for whatever has the key of a task: it will not have a twin.

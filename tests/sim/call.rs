@@ -32,6 +32,7 @@ pub(crate) enum Question {
 pub(crate) enum Reply {
     Values(Vec<(TaskId, ValueAt)>),
     Stored,
+    Busy,
     /// No connection, or it broke.
     Failed,
 }
@@ -82,7 +83,14 @@ impl Sim {
             process.unanswered.push(id);
             return;
         }
+        let is_asked_by_worker = matches!(call.caller, Caller::Worker(..));
         match call.question.clone() {
+            // A client's shell asks again by itself.
+            Question::Get(_)
+                if is_asked_by_worker && self.is_wild && self.dice.chance(self.weather.busy) =>
+            {
+                self.reply(id, Reply::Busy);
+            }
             Question::Get(tasks) => {
                 let mut values = Vec::new();
                 for task in tasks {
@@ -140,6 +148,9 @@ impl Sim {
         match (call.caller, reply) {
             (Caller::Worker(peer, flight), Reply::Values(values)) => {
                 self.tell_process(peer, News::Fetched(flight, Some(values)));
+            }
+            (Caller::Worker(peer, flight), Reply::Busy) => {
+                self.tell_process(peer, News::Busy(flight));
             }
             (Caller::Worker(peer, flight), _) => {
                 self.tell_process(peer, News::Fetched(flight, None));

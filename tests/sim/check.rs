@@ -1,5 +1,6 @@
 //! How a run goes and how it is judged.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dask_proto::{TaskError, TaskErrorKind};
@@ -70,7 +71,7 @@ impl Sim {
             !is_idle || !process.store.is_empty() || !process.active.is_empty()
         };
         let is_forgotten = self.desk.state.tasks() == 0 && self.desk.state.futures() == 0;
-        is_forgotten && !self.processes.values().any(at_work)
+        is_forgotten && !self.processes.values().any(|process| at_work(process))
     }
 
     /// Every failure has a cause among the faults that were drawn.
@@ -117,7 +118,8 @@ impl Sim {
             }
         }
         for (peer, process) in &self.processes {
-            let stages = process.state.as_ref().map(|state| state.stages());
+            let stages =
+                process.state.as_ref().map(|state| state.stages().collect::<BTreeMap<_, _>>());
             lines.push(format!(
                 "{} is process {peer}: {stages:?}, runs {:?}, frozen: {}",
                 self.slots[process.slot].join.name, process.running, process.is_frozen

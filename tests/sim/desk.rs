@@ -14,9 +14,11 @@ use dask_scheduler::Config;
 use dask_scheduler::state::{Event, Instruction, Instructions, Peer, SchedulerState};
 
 use crate::dice::Dice;
+use crate::leaving::Leaving;
 use crate::ledger::Ledger;
 use crate::link::{Down, Up};
 use crate::sim::{Happening, PeerId, Sim};
+use crate::watch::{STUCK_AFTER, UNRUNNABLE_AFTER};
 
 /// What the scheduler was last heard to say of a future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +64,8 @@ impl Desk {
             worker_saturation: saturations[dice.below(4)],
             worker_ttl: Duration::from_secs(ttl),
             story_len: 20_000,
-            stuck_after: Some(Duration::from_secs(1)),
-            unrunnable_after: Some(Duration::from_millis(100)),
+            stuck_after: Some(STUCK_AFTER),
+            unrunnable_after: Some(UNRUNNABLE_AFTER),
             ..Config::default()
         };
         let address = "tcp://10.0.0.0:8786".parse().expect("an address");
@@ -126,6 +128,7 @@ impl Sim {
 
     fn worker_said(&mut self, peer: PeerId, messages: Vec<WorkerToScheduler>) {
         let news = Ledger::news(peer, &messages, &self.desk.state);
+        let missed = Ledger::missed(peer, &messages, &self.desk.state);
         for message in &messages {
             self.ledger.hears(peer, message);
             if let WorkerToScheduler::Given { tasks } = message {
@@ -134,6 +137,7 @@ impl Sim {
         }
         let worker = WorkerId(peer);
         self.scheduler_handles(Event::WorkerSaid { worker, messages });
+        Ledger::what_is_missed_is_not_counted_on(missed, &self.desk.state);
         self.ledger.at_most_one_live_run_is_accepted(peer, news, &self.desk.state);
     }
 
@@ -169,6 +173,8 @@ impl Sim {
 
     fn scheduler_handles(&mut self, event: Event) {
         self.note(|| format!("the scheduler hears {event:?}"));
+        let leaving = Leaving::before(&event, self);
+        let is_timeout = matches!(event, Event::Timeout);
         self.desk.state.handle(self.now, event, &mut self.desk.out);
         for instruction in self.desk.out.drain() {
             self.note(|| format!("the scheduler shall {instruction:?}"));
@@ -185,19 +191,27 @@ impl Sim {
                     assert!(self.desk.peers.contains(&worker.0), "{worker} is not there");
                     for message in &messages {
                         self.ledger.told(worker.0, message);
+                        leaving.gets_no_tasks(worker, message, &self.desk.state);
                     }
                     self.send_down(worker.0, Down::Worker(messages));
                 }
                 Instruction::Disconnect { peer, reason } => {
+                    leaving.left_nothing_behind(peer, &reason, &self.desk.state);
                     self.disconnect(peer, reason);
                 }
-                // A task that nothing keeps from running may be long, and may wait long.
-                Instruction::Warn { key, lines } => assert!(lines.len() > 2, "{key}: {lines:?}"),
+                Instruction::Warn { key, lines } => {
+                    // A task that nothing keeps from running may be long, and may wait long.
+                    assert!(lines.len() > 2, "{key}: {lines:?}");
+                    self.watch.warned(key);
+                }
                 other => panic!("the simulation does not know {other:?}"),
             }
         }
         self.set_scheduler_timer();
         self.check_cluster();
+        if is_timeout {
+            self.what_makes_no_progress_is_warned_of();
+        }
     }
 
     fn lose_worker(&mut self, peer: PeerId) {

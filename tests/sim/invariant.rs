@@ -43,7 +43,8 @@ impl Sim {
     /// Every future that a client holds stands for a task, whose state is what the client was told.
     fn a_wanted_key_is_never_forgotten(&self) {
         for ((client, future), (key, told)) in &self.desk.holds {
-            let state = self.desk.state.task_state(key.as_str());
+            let held = self.desk.state.held(*client, *future);
+            let state = held.filter(|(of, _)| *of == key).map(|(_, state)| state);
             let agrees = match told {
                 Told::Refused => true,
                 Told::InMemory => state == Some("memory"),
@@ -129,7 +130,9 @@ impl Sim {
             };
             let answered = |flight: FlightId| {
                 let mut inbox = process.inbox.iter();
-                inbox.any(|news| matches!(news, News::Fetched(of, _) if *of == flight))
+                inbox.any(
+                    |news| matches!(news, News::Fetched(of, _) | News::Busy(of) if *of == flight),
+                )
             };
             for flight in state.flights() {
                 let is_under_way = calls.contains(&(*peer, flight)) || answered(flight);
@@ -149,20 +152,16 @@ impl Sim {
 
     /// A task waits for a worker only while none is there that may run it.
     fn nothing_waits_for_a_worker_that_is_there(&self) {
-        for page in 0..self.book.specs.len() {
-            let spec = &self.book.specs[page];
-            if self.desk.state.task_state(spec.key.as_str()) != Some("no-worker") {
+        for key in self.desk.state.without_worker() {
+            // Which of several has the key is not known here.
+            let [page] = *self.book.pages(key) else {
                 continue;
-            }
-            // Which of them has the key is not known here.
-            if self.book.has_twin(page) {
-                continue;
-            }
+            };
             let takes = |worker: &&PeerId| self.desk.state.takes_tasks(WorkerId(**worker));
             let workers = self.desk.workers.iter().filter(|(worker, _)| takes(worker));
             let mut able = workers.map(|(_, join)| join).filter(|join| self.may_run(page, join));
             let able = able.next().map(|join| &join.name);
-            assert_eq!(able, None, "{} waits for a worker, and this one may run it", spec.key);
+            assert_eq!(able, None, "{key} waits for a worker, and this one may run it");
         }
     }
 

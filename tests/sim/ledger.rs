@@ -104,6 +104,42 @@ impl Ledger {
         }
     }
 
+    /// What a worker could not have from its holders, in the attempt that counts.
+    pub(crate) fn missed(
+        peer: PeerId,
+        batch: &[WorkerToScheduler],
+        state: &SchedulerState,
+    ) -> Vec<(TaskId, WorkerId)> {
+        // Whatever else takes an attempt back may have taken back this one.
+        let first = batch.iter().find(|message| {
+            !matches!(
+                message,
+                WorkerToScheduler::Added { .. }
+                    | WorkerToScheduler::Finished { .. }
+                    | WorkerToScheduler::Heartbeat(_)
+                    | WorkerToScheduler::Logged { .. }
+            )
+        });
+        let Some(WorkerToScheduler::MissingDependencies { task, run, missing }) = first else {
+            return Vec::new();
+        };
+        let is_current = |it: (TaskId, RunId, WorkerId)| it == (*task, *run, WorkerId(peer));
+        let others = missing.iter().filter(|(_, holder)| holder.0 != peer).copied();
+        if state.assignments().any(is_current) { others.collect() } else { Vec::new() }
+    }
+
+    /// What could not be had from a holder is not counted on there, until the holder says that it
+    /// has it.
+    pub(crate) fn what_is_missed_is_not_counted_on(
+        missed: Vec<(TaskId, WorkerId)>,
+        state: &SchedulerState,
+    ) {
+        for (task, holder) in missed {
+            let counts = state.has_copy(task, holder);
+            assert!(!counts, "{task} could not be had from {holder}, which is counted on still");
+        }
+    }
+
     /// A worker is gone.
     pub(crate) fn lost(&mut self, peer: PeerId) {
         let all = (peer, TaskId(0))..=(peer, TaskId(u64::MAX));

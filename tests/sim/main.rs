@@ -14,8 +14,10 @@ mod client;
 mod desk;
 mod dice;
 mod invariant;
+mod leaving;
 mod ledger;
 mod link;
+mod load;
 mod memo;
 mod memory;
 mod process;
@@ -23,6 +25,7 @@ mod sim;
 mod thread;
 mod trace;
 mod user;
+mod watch;
 mod weather;
 
 mod run;

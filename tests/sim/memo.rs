@@ -84,11 +84,10 @@ impl Memo {
 
 /// The results that a worker is to fetch or fetches.
 fn wanted(state: &WorkerState) -> Vec<TaskId> {
-    let stages = state.stages();
     // An assignment that waits for an earlier run to end names holders as they were when it came.
-    if stages.values().any(|stage| *stage == Stage::Resumed) {
+    if state.stages().any(|(_, stage)| stage == Stage::Resumed) {
         return Vec::new();
     }
-    let wanted = stages.iter().filter(|(_, s)| matches!(s, Stage::Fetch | Stage::Flight));
-    wanted.map(|(task, _)| *task).collect()
+    let wanted = state.stages().filter(|(_, s)| matches!(s, Stage::Fetch | Stage::Flight));
+    wanted.map(|(task, _)| task).collect()
 }

@@ -13,6 +13,7 @@ use dask_worker::state::{
 use crate::book::{self, Page};
 use crate::call::CallId;
 use crate::link::{Link, Up};
+use crate::load::Load;
 use crate::memo::Memo;
 use crate::memory::Disk;
 use crate::sim::{Happening, PeerId, Sim};
@@ -27,6 +28,7 @@ pub(crate) enum News {
     Lost,
     Put(CallId, Vec<(TaskId, u64, Payload)>),
     Fetched(FlightId, Option<Vec<(TaskId, ValueAt)>>),
+    Busy(FlightId),
     Seceded(RunKey),
     Rejoining(RunKey),
     Timer,
@@ -87,6 +89,7 @@ pub(crate) struct Process {
     out: Instructions,
     pub(crate) pending: Pending,
     pub(crate) memo: Memo,
+    load: Load,
     pub(crate) started: Moment,
     pub(crate) store: BTreeMap<TaskId, u64>,
     pub(crate) disk: Disk,
@@ -125,6 +128,7 @@ impl Process {
             out: Instructions::new(),
             pending: Pending::default(),
             memo: Memo::default(),
+            load: Load::default(),
             started: Moment::default(),
             store: BTreeMap::new(),
             disk: Disk::default(),
@@ -161,10 +165,13 @@ impl Process {
             return;
         };
         self.memo.begin(&event, state);
+        self.load.begin(&event);
         state.handle(now, event, &mut self.out);
         for instruction in self.out.drain() {
+            self.load.does(&instruction);
             self.take_down(instruction);
         }
+        self.load.what_starts_has_room();
     }
 
     fn take_down(&mut self, instruction: Instruction) {
@@ -229,7 +236,7 @@ impl Sim {
         self.slots[slot].process = Some(peer);
         let join = self.slots[slot].join.clone();
         let process = Process::new(slot, join.nthreads);
-        self.processes.insert(peer, process);
+        self.processes.insert(peer, Box::new(process));
         let slowest = self.slots[slot].slowest_us;
         self.links.insert(peer, Link::new(slowest));
         self.send_up(peer, Up::HelloWorker(Box::new(join)));
@@ -343,6 +350,7 @@ impl Sim {
             News::Fetched(flight, None) => {
                 process.handle(self.now, Event::FetchFailed { flight });
             }
+            News::Busy(flight) => process.handle(self.now, Event::PeerBusy { flight }),
             News::Seceded((task, run)) => {
                 process.handle(self.now, Event::Seceded { task, run });
             }
@@ -370,6 +378,7 @@ impl Sim {
         };
         let join = &self.slots[process.slot].join;
         process.started = now;
+        process.load = Load::new(self.slots[process.slot].memory);
         process.state = Some(WorkerState::new(dask_worker::state::StateConfig {
             id,
             address: join.address.clone(),

@@ -1,6 +1,7 @@
 //! The whole cluster in one thread: an agenda of things that happen, and who they happen to.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cmp::Ordering as Order;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::link::{Down, Link, Up};
 use crate::memory;
 use crate::process::{Process, RunKey, Slot};
 use crate::trace::Trace;
+use crate::watch::Watch;
 use crate::weather::Weather;
 
 /// A connection of the scheduler, by number: a worker process or a client.
@@ -39,6 +41,8 @@ pub(crate) enum Happening {
     Ask(CallId),
     Reply(CallId, Reply),
     Act(PeerId),
+    Subscribe(PeerId, Page),
+    Vanish(PeerId),
     Fetch(PeerId, FutureId),
     GiveUp(PeerId, FutureId),
     Fault,
@@ -49,11 +53,45 @@ pub(crate) enum Happening {
     Acquire,
 }
 
+/// Something on the agenda: the earlier, the greater, and what was planned first before the rest.
+#[derive(Debug)]
+struct Planned {
+    at: Moment,
+    number: u64,
+    happening: Happening,
+}
+
+impl Planned {
+    fn place(&self) -> (Moment, u64) {
+        (self.at, self.number)
+    }
+}
+
+impl Ord for Planned {
+    fn cmp(&self, other: &Self) -> Order {
+        other.place().cmp(&self.place())
+    }
+}
+
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Planned {}
+
 /// The cluster.
 pub(crate) struct Sim {
     pub(crate) dice: Dice,
     pub(crate) now: Moment,
-    agenda: BTreeMap<(Moment, u64), Happening>,
+    agenda: BinaryHeap<Planned>,
     scheduled: u64,
     pub(crate) book: Book,
     pub(crate) taste: Taste,
@@ -61,7 +99,8 @@ pub(crate) struct Sim {
     pub(crate) desk: Desk,
     pub(crate) links: BTreeMap<PeerId, Link>,
     pub(crate) slots: Vec<Slot>,
-    pub(crate) processes: BTreeMap<PeerId, Process>,
+    /// Boxed, for a worker leaves the map and comes back with every round of its loop.
+    pub(crate) processes: BTreeMap<PeerId, Box<Process>>,
     pub(crate) programs: BTreeMap<PeerId, Program>,
     pub(crate) calls: BTreeMap<CallId, Call>,
     pub(crate) next_call: CallId,
@@ -78,6 +117,8 @@ pub(crate) struct Sim {
     pub(crate) cancelled: BTreeSet<Page>,
     /// Who was given what, and what came of it.
     pub(crate) ledger: Ledger,
+    /// What makes no progress, and what the scheduler said of it.
+    pub(crate) watch: Watch,
     /// Workers that the scheduler lost.
     pub(crate) losses: u32,
     pub(crate) events: u64,
@@ -106,7 +147,7 @@ impl Sim {
         let mut sim = Self {
             dice,
             now: Moment::default(),
-            agenda: BTreeMap::new(),
+            agenda: BinaryHeap::new(),
             scheduled: 0,
             book: Book::default(),
             taste,
@@ -125,6 +166,7 @@ impl Sim {
             killers: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             ledger: Ledger::default(),
+            watch: Watch::default(),
             losses: 0,
             events: 0,
             pulse: Arc::default(),
@@ -155,7 +197,7 @@ impl Sim {
     pub(crate) fn schedule(&mut self, at: Moment, happening: Happening) {
         self.scheduled += 1;
         let at = at.max(self.now);
-        self.agenda.insert((at, self.scheduled), happening);
+        self.agenda.push(Planned { at, number: self.scheduled, happening });
     }
 
     pub(crate) fn new_peer(&mut self) -> PeerId {
@@ -165,7 +207,7 @@ impl Sim {
 
     /// Lets the next thing happen; false when nothing ever will.
     pub(crate) fn step(&mut self) -> bool {
-        let Some(((at, _), happening)) = self.agenda.pop_first() else {
+        let Some(Planned { at, happening, .. }) = self.agenda.pop() else {
             return false;
         };
         self.now = at;
@@ -184,6 +226,8 @@ impl Sim {
             Happening::Ask(call) => self.ask(call),
             Happening::Reply(call, reply) => self.hear_reply(call, reply),
             Happening::Act(peer) => self.act(peer),
+            Happening::Subscribe(peer, page) => self.look_forward(peer, page),
+            Happening::Vanish(peer) => self.vanish(peer),
             Happening::Fetch(peer, future) => self.fetch_value(peer, future),
             Happening::GiveUp(peer, future) => self.give_up(peer, future),
             Happening::Fault => self.fault(),

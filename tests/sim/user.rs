@@ -36,7 +36,7 @@ impl Sim {
             55..=69 => self.submit_part(peer),
             70..=73 => self.ask_about_some(peer),
             74..=80 => self.ask_for_copies(peer),
-            81..=84 => self.subscribe(peer),
+            81..=84 => self.subscribe_to_any(peer),
             85..=91 => self.scatter(peer),
             92..=95 => self.fire_and_forget(peer),
             96 => self.tell_client(peer, Event::Closed),
@@ -239,9 +239,14 @@ impl Sim {
         self.perform(peer);
     }
 
-    fn subscribe(&mut self, peer: PeerId) {
+    fn subscribe_to_any(&mut self, peer: PeerId) {
         let page = self.dice.below(self.book.specs.len());
-        // Whoever asks by key gets whatever has it.
+        self.subscribe(peer, page);
+    }
+
+    /// A program asks for whatever has the key of a task.
+    fn subscribe(&mut self, peer: PeerId, page: Page) {
+        // What has the key need not be this.
         if self.book.has_twin(page) {
             return;
         }
@@ -254,6 +259,14 @@ impl Sim {
         self.cancelled.insert(page);
         let key = self.book.specs[page].key.clone();
         self.tell_client(peer, Event::Subscribed { future, key });
+    }
+
+    /// A program waits for data that another is about to scatter.
+    pub(crate) fn look_forward(&mut self, peer: PeerId, page: Page) {
+        if self.is_wild && self.programs.get(&peer).is_some_and(|program| program.is_welcome) {
+            self.subscribe(peer, page);
+            self.perform(peer);
+        }
     }
 
     /// Scatters new data, or old data anew.
@@ -275,8 +288,27 @@ impl Sim {
             self.schedule(at, Happening::GiveUp(peer, future));
         }
         let broadcast = self.dice.chance(20);
+        self.await_scatter(peer, &items);
         let workers = Vec::new();
         self.ask_scheduler(peer, Request::Scatter { items, workers, broadcast });
+    }
+
+    /// Sometimes others wait for the data before it is there, and it does not come.
+    fn await_scatter(&mut self, peer: PeerId, items: &[ScatterItem]) {
+        if !self.dice.chance(20) {
+            return;
+        }
+        let others: Vec<PeerId> = self.programs.keys().copied().filter(|p| *p != peer).collect();
+        let page = items.first().and_then(|item| self.book.pages(&item.key).first().copied());
+        if let (Some(other), Some(page)) = (self.dice.pick(&others).copied(), page) {
+            let at = self.now + self.dice.micros(20, 4_000);
+            self.schedule(at, Happening::Subscribe(other, page));
+        }
+        if self.weather.faults > 0 && self.dice.chance(50) {
+            self.weather.faults -= 1;
+            let at = self.now + self.dice.micros(20, 8_000);
+            self.schedule(at, Happening::Vanish(peer));
+        }
     }
 
     fn fire_and_forget(&mut self, peer: PeerId) {

@@ -19,6 +19,8 @@ pub(crate) struct Weather {
     longest_calm_us: u64,
     /// In percent: questions to workers whose connection breaks.
     pub(crate) broken_calls: usize,
+    /// In percent: questions of workers to workers that have too much to send.
+    pub(crate) busy: usize,
     /// In percent: slots with a slow link.
     pub(crate) slow_links: usize,
     /// Clients at the start, at most, and how often each acts.
@@ -40,6 +42,7 @@ impl Weather {
             longest_silence_us: 3_000_000,
             longest_calm_us: 1_000 << dice.below(12),
             broken_calls: if is_fair || dice.chance(50) { 0 } else { 15 },
+            busy: if dice.chance(50) { 0 } else { 1 << dice.below(7) },
             slow_links: if dice.chance(30) { 30 } else { 0 },
             clients: 1 + dice.below(4),
             acts: 12,
@@ -116,6 +119,13 @@ impl Sim {
         }
         let at = self.now + self.dice.micros(100_000, 400_000_000);
         self.schedule(at, Happening::Break(peer));
+    }
+
+    /// A client goes while the faults last, as one of them.
+    pub(crate) fn vanish(&mut self, peer: PeerId) {
+        if self.is_wild && self.programs.contains_key(&peer) {
+            self.lose_program(peer);
+        }
     }
 
     /// A client is gone without a word.

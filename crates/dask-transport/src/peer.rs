@@ -96,6 +96,28 @@ impl Peers {
         Ok(values)
     }
 
+    /// [`get`](Self::get), of a worker that is asked once: whoever asks knows when to ask again,
+    /// or whom else.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`PeerError::Busy`] as soon as the worker is.
+    pub async fn try_get(
+        &self,
+        address: &Address,
+        tasks: Vec<TaskId>,
+    ) -> Result<Vec<(TaskId, ValueAt)>, PeerError> {
+        let mut values = Vec::new();
+        for tasks in tasks.chunks(GET_TASKS) {
+            let some = self.ask_for(address, tasks.to_vec()).await?;
+            let Some(some) = some else {
+                let address = address.clone();
+                return Err(PeerError::Busy { address });
+            };
+            values.extend(some);
+        }
+        Ok(values)
+    }
+
     /// Hands these values to the worker at this address and waits until it holds them.
     ///
     /// # Errors
@@ -130,18 +152,30 @@ impl Peers {
     ) -> Result<Vec<(TaskId, ValueAt)>, PeerError> {
         let mut delay = BUSY_DELAY;
         for _ in 0..BUSY_RETRIES {
-            let link = self.link(address).await?;
-            let asked = tasks.clone();
-            let ask = |id| PeerRequest::Get { id, tasks: asked };
-            match link.ask(tasks.clone(), ask).await? {
-                Answer::Values(values) => return Ok(values),
-                Answer::Stored => return Err(self.defective(address)),
-                Answer::Busy => tokio::time::sleep(delay).await,
+            if let Some(values) = self.ask_for(address, tasks.clone()).await? {
+                return Ok(values);
             }
+            tokio::time::sleep(delay).await;
             delay *= 2;
         }
         let address = address.clone();
         Err(PeerError::Busy { address })
+    }
+
+    /// Asks once; `None` if the worker is busy.
+    async fn ask_for(
+        &self,
+        address: &Address,
+        tasks: Vec<TaskId>,
+    ) -> Result<Option<Vec<(TaskId, ValueAt)>>, PeerError> {
+        let link = self.link(address).await?;
+        let asked = tasks.clone();
+        let ask = |id| PeerRequest::Get { id, tasks: asked };
+        match link.ask(tasks, ask).await? {
+            Answer::Values(values) => Ok(Some(values)),
+            Answer::Busy => Ok(None),
+            Answer::Stored => Err(self.defective(address)),
+        }
     }
 
     fn defective(&self, address: &Address) -> PeerError {

@@ -32,6 +32,9 @@ pub struct Config {
     /// The share of the limit beyond which nothing starts until there is less (Dask's
     /// `worker.memory.pause`); `None` for never.
     pub memory_pause: Option<f64>,
+    /// To how many peers it sends results at the same time; at least 1. Others are told that it is
+    /// busy, and ask again or ask another (Dask's `worker.connections.outgoing`).
+    pub transfers: usize,
     /// Where results go that do not fit in memory: into a fresh directory inside this one, removed
     /// when the worker ends. `None` takes the system's directory for temporary files. Directories
     /// of workers that were killed are removed by the next that starts here.
@@ -69,6 +72,7 @@ impl Config {
             memory_target: Some(0.6),
             memory_spill: Some(0.7),
             memory_pause: Some(0.8),
+            transfers: 50,
             local_directory: None,
             resources: BTreeMap::new(),
             program: Program::default(),

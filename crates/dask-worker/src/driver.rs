@@ -12,14 +12,14 @@ use dask_proto::message::{Compute, SchedulerToWorker, ValueAt, WorkerToScheduler
 use dask_proto::{Address, Moment};
 use dask_task::TaskDef;
 use dask_task::registry::{self, RegistryError};
-use dask_transport::{Inbox, Listener, Outbox, PeerError, Peers};
+use dask_transport::{Inbox, Outbox, PeerError, Peers};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::executor::{Executor, Job, Reports};
 use crate::memory;
 use crate::overflow::Overflow;
-use crate::serve::{Put, Server};
+use crate::serve::{Put, Server, Service};
 use crate::spill::{Spiller, Storage};
 use crate::state::{
     Event, FlightId, Instruction, Instructions, PutId, SpillFailure, StateConfig, WorkerState,
@@ -104,11 +104,13 @@ impl Driver {
     pub(crate) async fn run(
         mut self,
         inbox: Inbox<SchedulerToWorker>,
-        listener: Box<dyn Listener>,
+        service: Service,
         mut overflows: mpsc::UnboundedReceiver<Overflow>,
         shutdown: impl Future<Output = ()>,
     ) -> Option<Ended> {
-        let server = Server::new(Arc::clone(&self.store), self.news.clone(), self.memory_limit);
+        let Service { listener, transfers } = service;
+        let (store, news) = (Arc::clone(&self.store), self.news.clone());
+        let server = Server::new(store, news, self.memory_limit, transfers);
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(server.run(listener));
         tasks.spawn(listen_to_scheduler(inbox, self.news.clone()));
@@ -203,6 +205,9 @@ impl Driver {
             News::Fetched(flight, Ok(results)) => {
                 self.handle(Event::Fetched { flight, results });
             }
+            News::Fetched(flight, Err(PeerError::Busy { .. })) => {
+                self.handle(Event::PeerBusy { flight });
+            }
             News::Fetched(flight, Err(error)) => {
                 tracing::debug!(%error, %flight, "a fetch failed");
                 self.handle(Event::FetchFailed { flight });
@@ -294,7 +299,7 @@ impl Driver {
         tokio::spawn(async move {
             tokio::select! {
                 () = news.closed() => {}
-                fetched = peers.get(&address, tasks) => {
+                fetched = peers.try_get(&address, tasks) => {
                     // The worker may have ended.
                     let _ = news.send(News::Fetched(flight, fetched)).await;
                 }

@@ -35,6 +35,14 @@ const LIMIT_PARTS: u64 = 64;
 /// Answers that are encoded at the same time.
 const ENCODERS: usize = 4;
 
+/// Where a worker serves, and how many at the same time.
+pub(crate) struct Service {
+    pub(crate) listener: Box<dyn Listener>,
+    /// Questions for results that are answered at the same time; who asks beyond that is told that
+    /// the worker is busy.
+    pub(crate) transfers: usize,
+}
+
 /// Values that a client put here, for the worker's loop.
 #[derive(Debug)]
 pub(crate) struct Put {
@@ -50,6 +58,7 @@ pub(crate) struct Server<News> {
     pub(crate) store: Arc<Store>,
     pub(crate) news: mpsc::Sender<News>,
     encoders: Arc<Semaphore>,
+    transfers: Arc<Semaphore>,
     /// Bytes after which a part of an answer is sent.
     part_bytes: u64,
 }
@@ -80,11 +89,14 @@ impl<News: From<Put> + Send + 'static> Server<News> {
         store: Arc<Store>,
         news: mpsc::Sender<News>,
         memory_limit: Option<u64>,
+        transfers: usize,
     ) -> Self {
         let encoders = Arc::new(Semaphore::new(ENCODERS));
+        let transfers = transfers.clamp(1, Semaphore::MAX_PERMITS);
+        let transfers = Arc::new(Semaphore::new(transfers));
         let share = memory_limit.map_or(u64::MAX, |limit| limit / LIMIT_PARTS);
         let part_bytes = share.min(PART_BYTES);
-        Self { store, news, encoders, part_bytes }
+        Self { store, news, encoders, transfers, part_bytes }
     }
 
     /// Accepts connections until it is dropped, and its connections with it.
@@ -114,6 +126,7 @@ impl<News: From<Put> + Send + 'static> Server<News> {
                         store: Arc::clone(&self.store),
                         news: self.news.clone(),
                         encoders: Arc::clone(&self.encoders),
+                        transfers: Arc::clone(&self.transfers),
                         part_bytes: self.part_bytes,
                     };
                     tasks.spawn(server.converse(connection));
@@ -170,6 +183,9 @@ impl<News: From<Put> + Send + 'static> Server<News> {
         id: RequestId,
         tasks: Vec<TaskId>,
     ) -> Result<(), Broken> {
+        let Ok(_transfer) = self.transfers.try_acquire() else {
+            return reply(connection, PeerReply::Busy { id }).await;
+        };
         let mut tasks = VecDeque::from(tasks);
         loop {
             let values = match connection.carriage {

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::driver::{Driver, News};
 use crate::executor::{Executor, Setup};
 use crate::overflow::Reporter;
+use crate::serve::Service;
 use crate::spill::{Directory, Storage};
 use crate::state::StateConfig;
 use crate::{Config, Error};
@@ -155,9 +156,10 @@ impl Worker {
         };
         let executor = Executor::start(setup, &Handle::current()).map_err(Error::Threads)?;
         let driver = Driver::new(self.state, self.scheduler, executor, storage, self.peers);
+        let service = Service { listener: self.listener, transfers: self.config.transfers };
         let scheduler = self.config.scheduler;
         driver
-            .run(self.from_scheduler, self.listener, overflows, shutdown)
+            .run(self.from_scheduler, service, overflows, shutdown)
             .await
             .ok_or(Error::SchedulerLost { scheduler })
     }

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.mutations {
         return mutant::run(args);
     }
-    let mut command = simulation(&build(&root())?, args, 2_000);
+    let mut command = simulation(&build(&root(), "sim")?, args, 2_000);
     if args.verbose {
         command.env("SIM_VERBOSE", "1");
     }
@@ -61,9 +61,9 @@ pub(crate) fn run_seeds(seeds: u64) -> Result<()> {
     run(&args)
 }
 
-/// Builds the simulation of the workspace in a folder; where it is.
-fn build(workspace: &Path) -> Result<std::path::PathBuf> {
-    let args = ["test", "--package", "sim", "--profile", "sim", "--no-run"];
+/// Builds the simulation of the workspace in a folder, with a profile; where it is.
+fn build(workspace: &Path, profile: &str) -> Result<std::path::PathBuf> {
+    let args = ["test", "--package", "sim", "--profile", profile, "--no-run"];
     test_executable(&mut cargo_in(workspace, &args), "sim")
 }
 

@@ -130,7 +130,7 @@ fn try_one(workspace: &Path, mutation: &Mutation, args: &Args) -> Result<Option<
     let text = String::from_utf8_lossy(&original);
     let broken = mutation.apply(&text).map_err(|_| Error::Mutation { line: mutation.line })?;
     write_if_new(&path, broken.as_bytes())?;
-    let caught = build(workspace).and_then(|program| catch(&program, args));
+    let caught = build(workspace, "sim-quick").and_then(|program| catch(&program, args));
     write_if_new(&path, &original)?;
     caught
 }

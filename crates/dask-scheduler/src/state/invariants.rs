@@ -119,14 +119,15 @@ impl SchedulerState {
     }
 
     fn dependents_are_counted(&self, row: Row, task: &TaskEntry) -> Check {
-        let live = task.dependents.iter().filter_map(|id| self.tasks.row(*id));
-        let live: Vec<Row> = live.collect();
-        let rule = "dependents are counted";
-        ensure!(live.len() == task.live_dependents as usize, rule, task)?;
-        let depends = |d: &Row| self.tasks[*d].dependencies.contains(&row);
-        ensure!(live.iter().all(depends), "dependents depend", task)?;
+        let mut live = 0;
+        for dependent in task.dependents.iter().filter_map(|id| self.tasks.row(*id)) {
+            live += 1;
+            let depends = self.tasks[dependent].dependencies.contains(&row);
+            ensure!(depends, "dependents depend", task)?;
+        }
+        ensure!(live == task.live_dependents as usize, "dependents are counted", task)?;
         // Sixteen are not worth a sweep, and stay when others join them.
-        let few = task.dependents.len() <= 16 + 2 * live.len();
+        let few = task.dependents.len() <= 16 + 2 * live;
         ensure!(few, "forgotten dependents are swept out", task)
     }
 
@@ -209,13 +210,12 @@ impl SchedulerState {
     }
 
     fn states_are_counted(&self) -> Check {
-        let mut counts: BTreeMap<StateName, u64> = BTreeMap::new();
+        let mut counts = self.counts;
         for (_, task) in self.tasks.iter() {
-            *counts.entry(task.state.name()).or_default() += 1;
+            let count = &mut counts[task.state.name() as usize];
+            *count = count.wrapping_sub(1);
         }
-        let agree = StateName::ALL
-            .iter()
-            .all(|name| self.counts[*name as usize] == counts.get(name).copied().unwrap_or(0));
+        let agree = StateName::ALL.iter().all(|name| counts[*name as usize] == 0);
         ensure!(agree, "the number of tasks in each state is right")
     }
 

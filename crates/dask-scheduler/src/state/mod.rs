@@ -54,9 +54,9 @@ mod workload;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use dask_proto::graph::Priority;
-use dask_proto::id::{ClientId, RunId, StimulusId, TaskId, WorkerId};
+use dask_proto::id::{ClientId, FutureId, RunId, StimulusId, TaskId, WorkerId};
 use dask_proto::message::{Rejection, Welcome};
-use dask_proto::{Address, Moment};
+use dask_proto::{Address, Key, Moment};
 
 use super::Config;
 use client::ClientEntry;
@@ -195,11 +195,30 @@ impl SchedulerState {
         self.story.story(key, current)
     }
 
-    /// The name of the state of a task, such as `processing`; `None` if it is not known.
+    /// The key that a client's future holds, and the name of its state, such as `processing`;
+    /// `None` if it holds none. For tests and simulations.
     #[must_use]
-    pub fn task_state(&self, key: &str) -> Option<&'static str> {
-        let row = self.tasks.find(key)?;
-        Some(self.tasks[row].state.name().as_str())
+    pub fn held(&self, client: ClientId, future: FutureId) -> Option<(&Key, &'static str)> {
+        let task = self.tasks.get(self.task_of(client, future)?)?;
+        Some((&task.key, task.state.name().as_str()))
+    }
+
+    /// The key of a task, and the name of its state. For tests and simulations.
+    #[must_use]
+    pub fn known(&self, task: TaskId) -> Option<(&Key, &'static str)> {
+        let task = &self.tasks[self.tasks.row(task)?];
+        Some((&task.key, task.state.name().as_str()))
+    }
+
+    /// The keys that wait for a worker that may compute them. For tests and simulations.
+    pub fn without_worker(&self) -> impl Iterator<Item = &Key> {
+        self.no_worker.iter().map(|(_, row)| &self.tasks[*row].key)
+    }
+
+    /// Whether a worker is to leave. For tests and simulations.
+    #[must_use]
+    pub fn is_retiring(&self, worker: WorkerId) -> bool {
+        self.retirements.workers.contains_key(&worker)
     }
 
     /// Every copy of a result that it counts on, by task, with the worker that has it. For tests

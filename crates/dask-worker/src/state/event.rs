@@ -40,6 +40,11 @@ pub enum Event {
         /// The fetch.
         flight: FlightId,
     },
+    /// A peer has too much to send to others to answer a fetch now.
+    PeerBusy {
+        /// The fetch.
+        flight: FlightId,
+    },
     /// A client put values here.
     Put {
         /// Names this event in the answer.

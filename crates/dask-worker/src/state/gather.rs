@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How much longer, for each megabyte.
 const PATIENCE_PER_MB: Duration = Duration::from_secs(1);
 
+/// How long a busy peer is not asked again (as in Dask).
+const REST: Duration = Duration::from_millis(150);
+
 /// A result that is to be fetched.
 type Place = (Priority, TaskId);
 
@@ -42,8 +45,10 @@ pub(super) struct Gather {
     own: WorkerId,
     address: Address,
     peers: BTreeMap<WorkerId, Peer>,
-    /// The peers that have a line and no fetch under way.
+    /// The peers that have a line and no fetch under way, and do not rest.
     candidates: BTreeSet<Urgency>,
+    /// The peers that were busy, and when they are asked again.
+    resting: BTreeMap<WorkerId, Moment>,
     flights: BTreeMap<FlightId, Flight>,
     /// Bytes under way.
     flying: u64,
@@ -56,6 +61,7 @@ struct Peer {
     is_remote: bool,
     line: BTreeSet<Place>,
     is_asked: bool,
+    is_resting: bool,
 }
 
 /// A fetch under way.
@@ -84,6 +90,7 @@ impl Gather {
             address,
             peers: BTreeMap::new(),
             candidates: BTreeSet::new(),
+            resting: BTreeMap::new(),
             flights: BTreeMap::new(),
             flying: 0,
             next: FlightId(0),
@@ -101,7 +108,8 @@ impl Gather {
             });
             return;
         }
-        let peer = Peer { address, is_remote, line: BTreeSet::new(), is_asked: false };
+        let line = BTreeSet::new();
+        let peer = Peer { address, is_remote, line, is_asked: false, is_resting: false };
         self.peers.insert(id, peer);
     }
 
@@ -171,9 +179,31 @@ impl Gather {
         Some(flight)
     }
 
-    /// When the next peer counts as gone.
+    /// A peer is busy: it is not asked for a while.
+    pub(super) fn rest(&mut self, peer: WorkerId, now: Moment) {
+        self.change(peer, |peer| peer.is_resting = true);
+        self.resting.insert(peer, now + REST);
+    }
+
+    /// Peers that were busy for long enough are asked again.
+    pub(super) fn end_rests(&mut self, now: Moment) {
+        let over = self.resting.iter().filter(|(_, until)| **until <= now);
+        let over: Vec<WorkerId> = over.map(|(peer, _)| *peer).collect();
+        for peer in over {
+            self.resting.remove(&peer);
+            self.change(peer, |peer| peer.is_resting = false);
+        }
+    }
+
+    /// When the next peer counts as gone, or is asked again.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
-        self.flights.values().map(|flight| flight.deadline).min()
+        let patience = self.flights.values().map(|flight| flight.deadline);
+        patience.chain(self.resting.values().copied()).min()
+    }
+
+    /// Whether it is known until when peers rest, for a check.
+    pub(super) fn rests_end(&self) -> bool {
+        self.peers.iter().all(|(id, peer)| peer.is_resting == self.resting.contains_key(id))
     }
 
     /// Fetches that took too long, and whom they asked.
@@ -228,6 +258,6 @@ impl Gather {
 }
 
 fn urgency(own: WorkerId, id: WorkerId, peer: &Peer) -> Option<Urgency> {
-    let first = peer.line.first().filter(|_| !peer.is_asked)?;
+    let first = peer.line.first().filter(|_| !peer.is_asked && !peer.is_resting)?;
     Some((*first, peer.is_remote, id.0.wrapping_sub(own.0), id))
 }

@@ -37,6 +37,7 @@ impl WorkerState {
             Event::Rejoining { task, run } => self.rejoining(task, run),
             Event::Fetched { flight, results } => self.fetched(flight, results, out),
             Event::FetchFailed { flight } => self.fetch_failed(flight),
+            Event::PeerBusy { flight } => self.peer_busy(flight),
             Event::Put { put, values } => self.put(put, values, out),
             Event::Logged { records, dropped } => self.logged(records, dropped),
             Event::Measured { memory } => self.measured(memory, out),
@@ -249,6 +250,20 @@ impl WorkerState {
         }
     }
 
+    /// The results stand in the lines of their holders again, the busy one among them: whichever
+    /// has time first is asked.
+    fn peer_busy(&mut self, flight: FlightId) {
+        let Some(Flight { peer, tasks, .. }) = self.gather.land(flight) else {
+            return;
+        };
+        self.gather.rest(peer, self.now);
+        for task in tasks {
+            if self.is_on(task, flight) {
+                self.work.push_back((task, Next::Fetch));
+            }
+        }
+    }
+
     fn is_on(&self, task: TaskId, flight: FlightId) -> bool {
         let entry = self.tasks.get(&task);
         entry.is_some_and(|e| matches!(e.state, TaskState::Flight(id) if id == flight))
@@ -321,6 +336,7 @@ impl WorkerState {
     }
 
     fn timed_out(&mut self, out: &mut Instructions) {
+        self.gather.end_rests(self.now);
         for (flight, address) in self.gather.overdue(self.now) {
             out.act(Instruction::Disconnect { address });
             self.fetch_failed(flight);

@@ -1,11 +1,9 @@
 //! What holds after every event.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use dask_proto::id::TaskId;
 
 use super::WorkerState;
-use super::memory::Started;
+use super::memory::{Results, Started};
 use super::resources::Requirement;
 use super::task::TaskState;
 
@@ -23,7 +21,7 @@ impl WorkerState {
     }
 
     fn check_entries(&self) {
-        let mut results = BTreeMap::new();
+        let mut results = Results::default();
         let mut handed = self.cancelled.values().filter(|run| !run.seceded).count();
         assert_eq!(self.lingering() as usize, handed, "cancelled runs are miscounted");
         let mut returning = 0;
@@ -33,9 +31,11 @@ impl WorkerState {
                     panic!("{task} stays {}", entry.state.stage())
                 }
                 TaskState::Waiting { compute, missing } => {
-                    let distinct: BTreeSet<_> =
-                        compute.dependencies.iter().map(|d| d.task).collect();
-                    let absent = distinct.iter().filter(|d| !self.holds(**d)).count();
+                    let absent = compute.dependencies.iter().map(|d| d.task);
+                    let mut absent: Vec<_> = absent.filter(|task| !self.holds(*task)).collect();
+                    absent.sort_unstable();
+                    absent.dedup();
+                    let absent = absent.len();
                     assert_eq!(*missing, absent, "{task} miscounts its dependencies");
                     assert!(absent > 0, "{task} waits for nothing");
                 }
@@ -54,7 +54,9 @@ impl WorkerState {
                     returning += usize::from(waits);
                 }
                 TaskState::Memory => {
-                    results.insert(*task, entry.nbytes);
+                    results.count += 1;
+                    results.bytes += entry.nbytes;
+                    assert!(self.memory.knows(*task, entry.nbytes), "{task} has another size");
                 }
                 TaskState::Fetch | TaskState::Flight(_) => {
                     assert!(entry.is_needed(), "{task} is fetched for nobody");
@@ -82,7 +84,7 @@ impl WorkerState {
         assert!(returning == 0 || !self.resources.has_seat(), "a run waits for a free thread");
     }
 
-    fn check_memory(&self, results: &BTreeMap<TaskId, u64>) {
+    fn check_memory(&self, results: &Results) {
         let running = self.tasks.values().filter(|entry| {
             matches!(entry.state, TaskState::Executing(_) | TaskState::LongRunning(_))
         });
@@ -123,6 +125,7 @@ impl WorkerState {
             assert_eq!(entry.priority, priority, "{task} has another place");
             assert!(entry.holders.contains(peer), "{task} is not at {peer}");
         }
+        assert!(self.gather.rests_end(), "a busy peer is never asked again");
         let flying: u64 = self.gather.flights().values().map(|flight| flight.bytes).sum();
         assert_eq!(self.gather.flying(), flying, "bytes under way are missummed");
         let fetched = self.tasks.values();

@@ -139,11 +139,9 @@ impl WorkerState {
         is_empty && self.memory.in_memory() == 0 && self.resources.are_free()
     }
 
-    /// Every task that the worker knows, by id.
-    #[must_use]
-    pub fn stages(&self) -> BTreeMap<TaskId, Stage> {
-        let tasks = self.tasks.iter();
-        tasks.map(|(id, entry)| (*id, entry.state.stage())).collect()
+    /// Every task that the worker knows, in no order that means anything.
+    pub fn stages(&self) -> impl Iterator<Item = (TaskId, Stage)> + '_ {
+        self.tasks.iter().map(|(id, entry)| (*id, entry.state.stage()))
     }
 
     /// Runs that go on although their results will be dropped.

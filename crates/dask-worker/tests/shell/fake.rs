@@ -50,6 +50,12 @@ pub(crate) fn call_on(dependencies: &[u32]) -> Payload {
     writer.finish().0
 }
 
+/// Where to listen with a scheme.
+pub(crate) fn any_address(scheme: &str) -> Address {
+    let address = if scheme == "tcp" { "tcp://127.0.0.1:0" } else { "inproc://0" };
+    address.parse().expect("an address")
+}
+
 pub(crate) struct FakeScheduler {
     pub(crate) address: Address,
     pub(crate) transports: Transports,
@@ -74,11 +80,7 @@ pub(crate) struct Fleet {
 impl FakeScheduler {
     pub(crate) async fn listen(scheme: &str) -> Self {
         let transports = Transports::default();
-        let address = match scheme {
-            "tcp" => "tcp://127.0.0.1:0",
-            _ => "inproc://0",
-        };
-        let address = address.parse().expect("an address");
+        let address = any_address(scheme);
         let listener = transports.listen(&address).await.expect("it listens");
         Self { address: listener.address().clone(), transports, listener, next: 0 }
     }

@@ -1,5 +1,6 @@
 //! The worker's shell over every transport, against a scheduler played by the test.
 
+mod busy;
 mod fake;
 mod link;
 mod log;

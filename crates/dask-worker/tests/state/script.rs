@@ -9,7 +9,7 @@
 //! done t1 run0 8 1000                size in bytes, duration in nanoseconds
 //! failed t1 run0 | skipped t1 run0 | seceded t1 run0 | rejoining t1 run0
 //! fetched flight0 t7=80 t8=missing t9=failed
-//! unreachable flight0
+//! unreachable flight0 | busy flight0
 //! logs 3 | logs 3x100                so many lines, of so many bytes
 //! put put0 t9:80 | measured 500 | timeout 1000 | lost | shutdown
 //! config memory=600/700/800          bytes: target, spill, pause
@@ -60,7 +60,7 @@ pub(crate) fn play(script: &str) -> String {
         for instruction in out.drain() {
             describe(&instruction, &mut played);
         }
-        let stages = state.stages();
+        let stages: BTreeMap<_, _> = state.stages().collect();
         let cancelled = state.cancelled().map(|(task, run)| format!("cancelled {task} {run}"));
         let stages = stages.iter().map(|(task, stage)| format!("{task} {stage}"));
         let all: Vec<_> = stages.chain(cancelled).collect();
@@ -148,6 +148,7 @@ fn event(line: &str) -> Event {
             results: words[2..].iter().map(|word| result(word)).collect(),
         },
         "unreachable" => Event::FetchFailed { flight: FlightId(number(words[1])) },
+        "busy" => Event::PeerBusy { flight: FlightId(number(words[1])) },
         "put" => {
             let values = words[2..].iter().map(|word| {
                 let (name, nbytes) = word.split_once(':').expect("task:bytes");

@@ -12,7 +12,7 @@ use dask_proto::message::{Compute, WorkerStatus};
 
 use super::event::SpillFailure;
 
-pub(super) use check::Started;
+pub(super) use check::{Results, Started};
 
 /// Bytes at which a worker acts; [`NEVER`](MemoryLimits::NEVER) where it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

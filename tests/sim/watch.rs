@@ -1,0 +1,98 @@
+//! The scheduler's watchdog: what makes no progress is warned of in bounded time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dask_proto::id::{RunId, TaskId, WorkerId};
+use dask_proto::{Key, Moment};
+
+use crate::sim::Sim;
+
+/// How long tasks may be under way, or data may be waited for.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(1);
+
+/// How long tasks may be without a worker.
+pub(crate) const UNRUNNABLE_AFTER: Duration = Duration::from_millis(100);
+
+/// What may pass until the scheduler warns of what waits: it sweeps now and then, and counts in
+/// tenths of seconds.
+const LATEST: Duration = Duration::from_secs(5);
+
+/// The same for what is under way: ten times as long as the longest task is well, and then the
+/// first in line has to be seen to stay so.
+const LATEST_OF_RUNS: Duration = Duration::from_secs(60);
+
+/// So many things at most are warned of in one look.
+const WARNED_AT_ONCE: usize = 10;
+
+/// Attempts at tasks.
+type Runs = BTreeSet<(TaskId, RunId)>;
+
+/// What was seen to make no progress, and what was said.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    warned: BTreeSet<Key>,
+    /// Keys without a worker and data that is to come, since when.
+    waiting: BTreeMap<Key, Moment>,
+    /// All that a worker has to compute, unchanged since when.
+    given: BTreeMap<WorkerId, (Runs, Moment)>,
+}
+
+impl Watch {
+    pub(crate) fn warned(&mut self, key: Key) {
+        self.warned.insert(key);
+    }
+}
+
+impl Sim {
+    /// Looked at whenever the scheduler's deadline has come, for then it looks itself.
+    pub(crate) fn what_makes_no_progress_is_warned_of(&mut self) {
+        let state = &self.desk.state;
+        let to_come = self.desk.holds.iter().filter(|((client, future), (key, _))| {
+            let state = state.held(*client, *future).map(|(_, state)| state);
+            key.as_str().starts_with("data") && state == Some("released")
+        });
+        let waiting = to_come.map(|(_, (key, _))| key).chain(state.without_worker());
+        let before = std::mem::take(&mut self.watch.waiting);
+        let since = |key: &Key| before.get(key).copied().unwrap_or(self.now);
+        let waiting = waiting.map(|key| (key.clone(), since(key))).collect();
+        let mut given: BTreeMap<WorkerId, (Runs, Moment)> = BTreeMap::new();
+        for (task, run, worker) in state.assignments() {
+            given.entry(worker).or_insert((Runs::new(), self.now)).0.insert((task, run));
+        }
+        for (worker, (runs, since)) in &mut given {
+            let known = self.watch.given.get(worker).filter(|(known, _)| known == runs);
+            *since = known.map_or(self.now, |(_, since)| *since);
+        }
+        self.watch.waiting = waiting;
+        self.watch.given = given;
+        if self.watch.waiting.len() + self.watch.given.len() <= WARNED_AT_ONCE {
+            self.what_waits_is_warned_of();
+            self.what_does_not_end_is_warned_of();
+        }
+    }
+
+    /// Tasks with the same needs are warned of together.
+    fn what_waits_is_warned_of(&self) {
+        let needs = |key: &Key| {
+            let spec = self.book.pages(key).first().map(|page| &self.book.specs[*page]);
+            spec.filter(|spec| !spec.is_data).map(|spec| (spec.function, &spec.options))
+        };
+        for (key, since) in &self.watch.waiting {
+            let is_late = self.now.since(*since) > LATEST && !self.watch.warned.contains(key);
+            let mut warned = self.watch.warned.iter();
+            let is_like = |other: &Key| needs(key).is_some() && needs(key) == needs(other);
+            assert!(!is_late || warned.any(is_like), "{key} waits, and nobody is warned");
+        }
+    }
+
+    fn what_does_not_end_is_warned_of(&self) {
+        for (worker, (runs, since)) in &self.watch.given {
+            if self.now.since(*since) > LATEST_OF_RUNS {
+                let keys = runs.iter().filter_map(|(task, _)| self.desk.state.known(*task));
+                let is_warned = keys.map(|(key, _)| key).any(|k| self.watch.warned.contains(k));
+                assert!(is_warned, "{worker} does not end {runs:?}, and nobody is warned");
+            }
+        }
+    }
+}
