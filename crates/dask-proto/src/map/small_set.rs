@@ -10,7 +10,7 @@ pub enum SmallSet<T> {
     Empty,
     /// One element.
     One(T),
-    /// Any number of elements; does not shrink back. Boxed, for there is one of these for each task.
+    /// Any number of elements; does not shrink back. Boxed, for there is one of these a task.
     Many(Box<BTreeSet<T>>),
 }
 

@@ -7,8 +7,8 @@ use crate::id::TaskId;
 ///
 /// A scheduler numbers tasks by the rows of its own table, so those that are submitted together
 /// have neighbouring ids, and things happen to them one after the other. Here too neighbours lie
-/// together, in an index that is small and in rows without gaps: what happens to a thousand tasks in
-/// turn costs hardly a cache miss.
+/// together, in an index that is small and in rows without gaps: what happens to a thousand tasks
+/// in turn costs hardly a cache miss.
 #[derive(Debug, Clone)]
 pub struct TaskMap<T> {
     index: HashMap<TaskId, u32, Neighbours>,
