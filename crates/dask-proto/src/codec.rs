@@ -189,6 +189,9 @@ impl Write for Header {
 /// Messages whose number is within the limit, as a sequence.
 struct Batch<T>(T);
 
+/// For how many messages of a batch there is room before they are read: some hundred kilobytes.
+const ANNOUNCED: usize = 1024;
+
 /// A batch has too many messages.
 #[derive(Debug, thiserror::Error)]
 #[error("a batch of {messages} messages is over the limit of {MAX_MESSAGES} messages")]
@@ -222,8 +225,8 @@ impl<'de, M: Deserialize<'de>> Deserialize<'de> for Batch<Vec<M>> {
                     let messages = announced;
                     return Err(serde::de::Error::custom(TooMany { messages }));
                 }
-                // An announcement alone must not cost memory.
-                let mut messages = Vec::with_capacity(announced.min(64));
+                // An announcement alone must not cost much memory.
+                let mut messages = Vec::with_capacity(announced.min(ANNOUNCED));
                 while let Some(message) = items.next_element()? {
                     messages.push(message);
                 }

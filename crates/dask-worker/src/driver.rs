@@ -62,7 +62,7 @@ pub(crate) struct Driver {
     peers: Peers,
     news: mpsc::Sender<News>,
     from_others: mpsc::Receiver<News>,
-    functions: Map<FunctionId, Result<&'static TaskDef, RegistryError>>,
+    functions: Map<FunctionId, Result<&'static TaskDef, Arc<RegistryError>>>,
     puts: Map<PutId, oneshot::Sender<()>>,
     next_put: PutId,
     is_lost: bool,
@@ -183,7 +183,7 @@ impl Driver {
                 for message in &messages {
                     if let SchedulerToWorker::Define { id, function } = message {
                         let found = registry::find(&function.path, &function.signature);
-                        self.functions.insert(*id, found);
+                        self.functions.insert(*id, found.map_err(Arc::new));
                     }
                 }
                 self.handle(Event::SchedulerSaid(messages));
@@ -277,7 +277,7 @@ impl Driver {
             let path = format!("{}, which the scheduler has not defined", compute.function);
             let signature = String::new();
             let function = Function { path, signature };
-            Err(RegistryError::Unknown { function })
+            Err(Arc::new(RegistryError::Unknown { function }))
         });
         let held = compute.dependencies.iter();
         // A dependency that is not in the store would be a bug of the state: the call finds fewer

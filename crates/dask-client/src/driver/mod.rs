@@ -39,6 +39,9 @@ struct Driver {
 /// Batches from the scheduler that wait for the driver; more stay with the transport.
 const INBOX_BATCHES: usize = 16;
 
+/// For how many instructions there is room from the start, after as many or more.
+const INSTRUCTIONS: usize = 1024;
+
 /// How long the last messages to the scheduler may take.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -150,7 +153,9 @@ impl Driver {
     fn perform(&mut self) {
         let mut messages = Vec::new();
         let mut trouble = false;
-        for instruction in std::mem::take(&mut self.out) {
+        // As many are likely to follow: growing by and by would copy them again and again.
+        let next = Vec::with_capacity(self.out.len().min(INSTRUCTIONS));
+        for instruction in std::mem::replace(&mut self.out, next) {
             match instruction {
                 Instruction::Send(message) => messages.push(message),
                 Instruction::Finish { future, value } => {

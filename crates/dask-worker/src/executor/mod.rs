@@ -6,7 +6,7 @@
 mod run;
 mod seat;
 
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -78,7 +78,7 @@ impl Executor {
         }
         let mut queue = self.shared.queue();
         let wanted = jobs.len().min(queue.idle);
-        queue.jobs.extend(jobs);
+        jobs.into_iter().for_each(|job| queue.line_up(job));
         drop(queue);
         for _ in 0..wanted {
             self.shared.wake.notify_one();
@@ -87,7 +87,10 @@ impl Executor {
 
     /// What happened to runs since the last time.
     pub(crate) fn take_reports(&self) -> Reports {
-        let reports = std::mem::take(&mut *self.shared.reports());
+        let mut all = self.shared.reports();
+        let next = Reports::with_room(all.ended.len().min(REPORTS));
+        let reports = std::mem::replace(&mut *all, next);
+        drop(all);
         let cancelled = &mut self.shared.queue().cancelled;
         if !cancelled.is_empty() {
             for run in &reports.ended {
@@ -156,6 +159,17 @@ pub(crate) struct Reports {
     pub(crate) spent: Vec<Box<Compute>>,
 }
 
+/// For how many reports there is room from the start, after as many or more.
+const REPORTS: usize = 1024;
+
+impl Reports {
+    /// Room that is made by whoever will give it back.
+    fn with_room(runs: usize) -> Self {
+        let (ended, spent) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
+        Self { moves: Vec::new(), ended, spent }
+    }
+}
+
 /// What the threads share.
 pub(crate) struct Shared {
     setup: Setup,
@@ -171,7 +185,7 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Queue {
     /// The most urgent first: a job may be handed over behind others that have not started.
-    jobs: BinaryHeap<Job>,
+    jobs: VecDeque<Job>,
     idle: usize,
     /// Threads that take jobs or run one that did not leave.
     in_pool: usize,
@@ -184,6 +198,19 @@ struct Queue {
     /// Runs that were cancelled before they were on a thread.
     cancelled: Set<(TaskId, RunId)>,
     is_closed: bool,
+}
+
+impl Queue {
+    /// Puts a job in its place, which is nearly always the last.
+    fn line_up(&mut self, job: Job) {
+        match self.jobs.back() {
+            Some(last) if job < *last => {
+                let place = self.jobs.partition_point(|other| *other < job);
+                self.jobs.insert(place, job);
+            }
+            _ => self.jobs.push_back(job),
+        }
+    }
 }
 
 impl Shared {
@@ -311,7 +338,7 @@ impl Shared {
                 }
                 return None;
             }
-            if let Some(job) = queue.jobs.pop() {
+            if let Some(job) = queue.jobs.pop_front() {
                 let flag = seat.begin(job.run());
                 flag.store(queue.cancelled.remove(&job.run()), Ordering::Relaxed);
                 queue.running.insert(job.run(), flag);

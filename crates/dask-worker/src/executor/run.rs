@@ -1,6 +1,5 @@
 //! One run of a task, on a thread of the pool.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -26,21 +25,21 @@ use crate::store::{Found, OnDisk, discard};
 pub(crate) struct Job {
     place: Place,
     compute: Box<Compute>,
-    def: Result<&'static TaskDef, RegistryError>,
+    def: Result<&'static TaskDef, Arc<RegistryError>>,
     /// The results of its dependencies, in the order of the assignment.
     inputs: Vec<Found>,
 }
 
-/// What is more urgent is greater.
-type Place = Reverse<(Priority, TaskId, RunId)>;
+/// What is more urgent is less.
+type Place = (Priority, TaskId, RunId);
 
 impl Job {
     pub(crate) fn new(
         compute: Box<Compute>,
-        def: Result<&'static TaskDef, RegistryError>,
+        def: Result<&'static TaskDef, Arc<RegistryError>>,
         inputs: Vec<Found>,
     ) -> Self {
-        let place = Reverse((compute.priority, compute.task, compute.run));
+        let place = (compute.priority, compute.task, compute.run);
         Self { place, compute, def, inputs }
     }
 
@@ -141,7 +140,7 @@ impl Thread {
     fn call(
         &mut self,
         compute: &Compute,
-        def: Result<&'static TaskDef, RegistryError>,
+        def: Result<&'static TaskDef, Arc<RegistryError>>,
         (body, inputs): (Payload, Vec<Found>),
     ) -> Outcome {
         let key = || compute.key.clone();

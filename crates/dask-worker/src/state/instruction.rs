@@ -102,6 +102,9 @@ pub struct Instructions {
     close: Option<String>,
 }
 
+/// For how many instructions there is room from the start, after as many or more.
+const KEPT: usize = 1024;
+
 impl Instructions {
     /// An empty buffer, to be used again and again.
     #[must_use]
@@ -118,7 +121,11 @@ impl Instructions {
     /// Takes all instructions out, in the order in which they are to be carried out: values are in
     /// the store before anybody hears of them, and the scheduler hears of a put before its client.
     pub fn drain(&mut self) -> impl Iterator<Item = Instruction> + use<> {
-        let taken = std::mem::take(self);
+        // As many are likely to follow: growing by and by would copy them again and again.
+        let actions = Vec::with_capacity(self.actions.len().min(KEPT));
+        let to_scheduler = Vec::with_capacity(self.to_scheduler.len().min(KEPT));
+        let next = Self { actions, to_scheduler, ..Self::default() };
+        let taken = std::mem::replace(self, next);
         let batch = Some(taken.to_scheduler).filter(|batch| !batch.is_empty());
         let stored = taken.stored.into_iter();
         taken
