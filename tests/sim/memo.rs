@@ -49,7 +49,7 @@ impl Memo {
 
     fn name(&mut self, dependencies: &[Dependency]) {
         for dependency in dependencies {
-            for holder in &dependency.holders {
+            for holder in dependency.holders.iter() {
                 self.refused.remove(&(dependency.task, *holder));
             }
         }

@@ -1,5 +1,6 @@
 //! What goes wrong around the cluster.
 
+use dask_proto::map::SmallList;
 use dask_proto::message::{Dependency, SchedulerToWorker, Welcome};
 
 use crate::book::{self, FUNCTIONS};
@@ -102,7 +103,7 @@ impl Sim {
             return;
         };
         let peer = SchedulerToWorker::Peer { id: holder, address: join.address.clone() };
-        let dependency = Dependency { task, nbytes: 1, holders: vec![holder] };
+        let dependency = Dependency { task, nbytes: 1, holders: SmallList::One(holder) };
         let acquire = SchedulerToWorker::Acquire { dependencies: vec![dependency] };
         self.send_down(*worker, Down::Worker(vec![peer, acquire]));
     }

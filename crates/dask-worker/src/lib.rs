@@ -12,6 +12,7 @@ pub mod state;
 mod byte_size;
 mod config;
 mod driver;
+mod encoder;
 mod error;
 mod executor;
 mod log;

@@ -15,6 +15,7 @@ use dask_transport::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
+use crate::encoder::Encoder;
 use crate::store::{Found, Store};
 
 /// How long a peer may take to say hello.
@@ -24,7 +25,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Values in one part of an answer, far below what a batch may hold.
-const PART_VALUES: usize = 1024;
+const PART_VALUES: usize = 4096;
 
 /// Encoded bytes after which a part of an answer is sent, before more is encoded.
 const PART_BYTES: u64 = 32 << 20;
@@ -191,9 +192,9 @@ impl<News: From<Put> + Send + 'static> Server<News> {
             let values = match connection.carriage {
                 Carriage::Objects => match self.live_part(&mut tasks) {
                     Some(values) => values,
-                    None => self.slow_part(&mut tasks, ValueAt::Found).await?,
+                    None => self.slow_part(&mut tasks, Carriage::Objects).await?,
                 },
-                Carriage::Bytes => self.slow_part(&mut tasks, encoded).await?,
+                Carriage::Bytes => self.slow_part(&mut tasks, Carriage::Bytes).await?,
             };
             let last = tasks.is_empty();
             reply(connection, PeerReply::Values { id, values, last }).await?;
@@ -222,7 +223,7 @@ impl<News: From<Put> + Send + 'static> Server<News> {
     async fn slow_part(
         &self,
         tasks: &mut VecDeque<TaskId>,
-        convert: fn(Payload) -> ValueAt,
+        carriage: Carriage,
     ) -> Result<Vec<(TaskId, ValueAt)>, Broken> {
         let permit = Arc::clone(&self.encoders).acquire_owned().await;
         let permit = permit.map_err(|_| Broken::Ended)?;
@@ -230,7 +231,8 @@ impl<News: From<Put> + Send + 'static> Server<News> {
         let mut rest = std::mem::take(tasks);
         let part_bytes = self.part_bytes;
         let encoding = tokio::task::spawn_blocking(move || {
-            let mut part = Vec::new();
+            let mut encoder = Encoder::default();
+            let mut part = Vec::with_capacity(rest.len().min(PART_VALUES));
             let mut bytes = 0;
             while part.len() < PART_VALUES && bytes < part_bytes {
                 let Some(task) = rest.pop_front() else {
@@ -241,7 +243,11 @@ impl<News: From<Put> + Send + 'static> Server<News> {
                     Some(Found::OnDisk(result)) => store.read(&result),
                     None => None,
                 };
-                let value = value.map_or(ValueAt::Missing, convert);
+                let value = match (value, carriage) {
+                    (None, _) => ValueAt::Missing,
+                    (Some(value), Carriage::Objects) => ValueAt::Found(value),
+                    (Some(value), Carriage::Bytes) => encoded(&mut encoder, value),
+                };
                 // What goes by reference takes nothing.
                 if let ValueAt::Found(value) = &value
                     && value.is_encoded()
@@ -279,8 +285,8 @@ async fn reply(connection: &mut Connection, reply: PeerReply) -> Result<(), Brok
     Ok(connection.sender.send(frames).await?)
 }
 
-fn encoded(value: Payload) -> ValueAt {
-    let encoded = catch_unwind(AssertUnwindSafe(move || value.encoded()));
+fn encoded(encoder: &mut Encoder, value: Payload) -> ValueAt {
+    let encoded = catch_unwind(AssertUnwindSafe(move || encoder.encode(&value)));
     match encoded {
         Ok(Ok(encoded)) => ValueAt::Found(encoded),
         Ok(Err(error)) => ValueAt::Failed(error.to_string()),

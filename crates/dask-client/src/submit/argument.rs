@@ -64,6 +64,9 @@ pub struct CallBuilder {
     dependencies: Vec<Dependency>,
 }
 
+/// Up to how many dependencies are compared with the next.
+const COMPARED: usize = 16;
+
 /// Something whose result is an argument.
 #[derive(Clone, Debug)]
 pub(crate) enum Dependency {
@@ -110,11 +113,12 @@ impl CallBuilder {
         if let Some(tokenizer) = &mut self.tokenizer {
             tokenizer.key(dependency.key().as_str());
         }
-        // A key that occurs twice is one dependency. Calls have few, so a search beats a map; long
-        // lists of futures are mostly distinct, so only the last few are compared.
-        let recent = self.dependencies.len().saturating_sub(16);
-        let known = self.dependencies[recent..].iter().position(|d| d.key() == dependency.key());
-        let index = known.map_or(self.dependencies.len(), |position| recent + position);
+        // A key that occurs twice is one dependency. Calls have few, so a search beats a map; the
+        // futures of long lists are mostly distinct, and one that is not costs little.
+        let compared = Some(&self.dependencies).filter(|known| known.len() <= COMPARED);
+        let mut compared = compared.into_iter().flatten();
+        let known = compared.position(|known| known.key() == dependency.key());
+        let index = known.unwrap_or(self.dependencies.len());
         if known.is_none() {
             self.dependencies.push(dependency);
         }

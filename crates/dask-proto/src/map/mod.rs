@@ -4,6 +4,7 @@
 //! The iteration order of a [`Map`] is still arbitrary; a state whose instructions depend on it
 //! sorts first.
 
+mod small_list;
 mod small_set;
 mod table;
 mod task_map;
@@ -12,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::FixedState;
 
+pub use small_list::SmallList;
 pub use small_set::{Elements, SmallSet};
 pub use table::Table;
 pub use task_map::{Neighbours, TaskMap};

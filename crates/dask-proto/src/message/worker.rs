@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::{Function, Priority};
 use crate::id::{FunctionId, RunId, TaskId, WorkerId};
+use crate::map::SmallList;
 use crate::{Address, Key, Payload, TaskError};
 
 /// What the scheduler says to a worker.
@@ -83,7 +84,7 @@ pub struct Dependency {
     pub nbytes: u64,
     /// The workers that hold it, each defined by [`SchedulerToWorker::Peer`]; can include the
     /// worker that is told.
-    pub holders: Vec<WorkerId>,
+    pub holders: SmallList<WorkerId>,
 }
 
 /// What a worker says to the scheduler.

@@ -278,7 +278,11 @@ pub(crate) fn scheduler_to_client() -> Vec<SchedulerToClient> {
 }
 
 fn dependency() -> Dependency {
-    Dependency { task: TaskId(9), nbytes: 8_000_000, holders: vec![WorkerId(1), WorkerId(2)] }
+    Dependency {
+        task: TaskId(9),
+        nbytes: 8_000_000,
+        holders: [WorkerId(1), WorkerId(2)].into_iter().collect(),
+    }
 }
 
 pub(crate) fn scheduler_to_worker() -> Vec<SchedulerToWorker> {

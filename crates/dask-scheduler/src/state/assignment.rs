@@ -1,4 +1,5 @@
 use dask_proto::id::{TaskId, WorkerId};
+use dask_proto::map::SmallList;
 use dask_proto::message::{Compute, Dependency, SchedulerToWorker};
 
 use super::SchedulerState;
@@ -89,7 +90,7 @@ impl SchedulerState {
     /// different results, so that the holders share the load.
     pub(super) fn dependency(&self, row: Row, worker: WorkerId) -> Dependency {
         let task = &self.tasks[row];
-        let mut holders = Vec::new();
+        let mut holders = SmallList::Empty;
         if let Some(known) = task.holders() {
             let own = known.contains(worker).then_some(worker);
             let newest = self.workers.newest().map_or(0, |newest| newest.0);
@@ -102,7 +103,7 @@ impl SchedulerState {
 
     /// Tells a worker the addresses of holders that it does not know yet.
     pub(super) fn introduce_peers(&mut self, dependencies: &[Dependency], worker: WorkerId) {
-        let holders = dependencies.iter().flat_map(|d| &d.holders);
+        let holders = dependencies.iter().flat_map(|d| d.holders.iter());
         for id in holders.copied().filter(|id| *id != worker) {
             let Some(peer) = self.workers.get(id) else {
                 continue;

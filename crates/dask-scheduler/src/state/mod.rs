@@ -36,7 +36,6 @@ mod retirement;
 mod row_set;
 mod rows;
 mod scatter;
-mod small_list;
 mod spec;
 mod stealing;
 mod story;

@@ -2,13 +2,12 @@ use std::sync::Arc;
 
 use dask_proto::graph::Priority;
 use dask_proto::id::{ClientId, FutureId, RunId, TaskId, WorkerId};
-use dask_proto::map::SmallSet;
+use dask_proto::map::{SmallList, SmallSet};
 use dask_proto::{Address, Key, Moment, Payload, TaskError};
 
 use super::copies::Copies;
 use super::function::FunctionRow;
 use super::rows::Rows;
-use super::small_list::SmallList;
 use super::spec::{Source, Spec};
 
 /// A client's future on a key. Packed, so that there is room beside it in a word.

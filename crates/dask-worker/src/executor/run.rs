@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::{BufMut, BytesMut};
 use dask_proto::codec::Carriage;
 use dask_proto::graph::Priority;
 use dask_proto::id::{RunId, TaskId};
@@ -17,6 +16,7 @@ use dask_task::{Inputs, Panic, TaskDef, catch};
 
 use super::Shared;
 use super::seat::Seat;
+use crate::encoder::Encoder;
 use crate::overflow;
 use crate::state::{Outcome, RunEnded};
 use crate::store::{Found, OnDisk, discard};
@@ -75,9 +75,6 @@ pub(super) struct Ended {
     pub(super) compute: Box<Compute>,
 }
 
-/// Small results are encoded into memory of this size that they share.
-const BUFFER_BYTES: usize = 8 << 10;
-
 /// The results that a call needs, in memory.
 struct Loaded {
     inputs: Vec<Payload>,
@@ -94,14 +91,13 @@ enum Origin {
 pub(super) struct Thread {
     pub(super) shared: Arc<Shared>,
     pub(super) seat: Arc<Seat>,
-    /// Where small results are encoded.
-    buffer: BytesMut,
+    encoder: Encoder,
 }
 
 impl Thread {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let seat = Arc::new(Seat::new(Arc::clone(&shared)));
-        Self { shared, seat, buffer: BytesMut::new() }
+        Self { shared, seat, encoder: Encoder::default() }
     }
 
     /// Runs a job whose turn it is.
@@ -223,23 +219,10 @@ impl Thread {
         let nbytes = value.nbytes();
         let inline = match self.shared.setup.carriage {
             Carriage::Objects => Some(value.clone()),
-            Carriage::Bytes if nbytes <= INLINE_RESULT_BYTES => Some(self.encode(&value)?),
+            Carriage::Bytes if nbytes <= INLINE_RESULT_BYTES => Some(self.encoder.encode(&value)?),
             Carriage::Bytes => None,
         };
         Ok(Outcome::Done { value, nbytes, inline })
-    }
-
-    /// Encodes a small value.
-    fn encode(&mut self, value: &Payload) -> Result<Payload, ValueError> {
-        let Payload::Object(object) = value else {
-            return Ok(value.clone());
-        };
-        if self.buffer.capacity() < INLINE_RESULT_BYTES as usize {
-            self.buffer = BytesMut::with_capacity(BUFFER_BYTES);
-        }
-        let written = object.encode_to(&mut (&mut self.buffer).writer());
-        let bytes = self.buffer.split().freeze();
-        written.map(|()| Payload::Bytes(bytes))
     }
 
     /// An error of a function that could not be called, or whose result could not be kept.

@@ -18,7 +18,7 @@ use super::instruction::FlightId;
 const FLIGHT_BYTES: u64 = 50_000_000;
 
 /// Results asked for in one fetch.
-const FLIGHT_TASKS: usize = 4096;
+const FLIGHT_TASKS: usize = 1 << 14;
 
 /// Fetches at the same time (Dask's `worker.connections.outgoing`).
 const FLIGHTS: usize = 50;

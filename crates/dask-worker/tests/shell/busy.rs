@@ -5,6 +5,7 @@ use std::time::Duration;
 use dask_proto::Payload;
 use dask_proto::codec;
 use dask_proto::id::{RequestId, RunId, TaskId, WorkerId};
+use dask_proto::map::SmallList;
 use dask_proto::message::{
     Dependency, Hello, PeerReply, PeerRequest, Program, Role, SchedulerToWorker, StoredValue,
     ValueAt, Welcome, WorkerToScheduler,
@@ -34,7 +35,7 @@ async fn a_peer_that_is_busy_is_asked_again() {
         let mut peer = scheduler.transports.listen(&address).await.expect("it listens");
         let (id, address) = (WorkerId(77), peer.address().clone());
         worker.say(SchedulerToWorker::Peer { id, address });
-        let dependency = Dependency { task: TaskId(1), nbytes: 8, holders: vec![id] };
+        let dependency = Dependency { task: TaskId(1), nbytes: 8, holders: SmallList::One(id) };
         worker.compute(2, "shell::add", call_on(&[0, 0]), &[dependency]);
 
         let mut asked = within(peer.accept()).await.expect("it connects");

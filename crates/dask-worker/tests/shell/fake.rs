@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use dask_proto::codec::Carriage;
 use dask_proto::graph::{Function, Priority};
 use dask_proto::id::{FunctionId, RunId, TaskId, WorkerId};
+use dask_proto::map::SmallList;
 use dask_proto::message::{
     Compute, Dependency, Hello, Role, SchedulerToWorker, Welcome, WorkerJoin, WorkerToScheduler,
 };
@@ -210,7 +211,7 @@ impl Fleet {
     pub(crate) fn knows(&self, peer: &Self, task: u64, nbytes: u64) -> Dependency {
         let address = peer.address.clone();
         self.say(SchedulerToWorker::Peer { id: peer.id, address });
-        Dependency { task: TaskId(task), nbytes, holders: vec![peer.id] }
+        Dependency { task: TaskId(task), nbytes, holders: SmallList::One(peer.id) }
     }
 
     pub(crate) fn shut_down(&mut self) {

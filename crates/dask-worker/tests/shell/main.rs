@@ -123,6 +123,7 @@ async fn a_peer_that_is_gone_counts_as_one_that_lacks_the_result() {
     let address = "inproc://nobody-is-here".parse().expect("an address");
     worker.say(SchedulerToWorker::Peer { id: gone, address });
     let holders = vec![gone];
+    let holders = holders.into_iter().collect();
     let dependency = Dependency { task: TaskId(7), nbytes: 8, holders };
     worker.compute(2, "shell::add", fake::call_on(&[0, 0]), &[dependency]);
     let message = worker.hear().await;
@@ -316,6 +317,7 @@ async fn a_dependency_in_bytes_is_decoded_once_and_kept_live() {
     within(peers.put(&worker.address, vec![value])).await.expect("held");
     worker.hear().await;
     let holders = vec![worker.id];
+    let holders = holders.into_iter().collect();
     let dependency = Dependency { task: TaskId(9), nbytes: 8, holders };
     worker.compute(1, "shell::add", fake::call_on(&[0, 0]), &[dependency]);
     let message = worker.hear().await;

@@ -30,7 +30,7 @@ impl WorkerState {
         entry.nbytes = dependency.nbytes;
         // What the scheduler says last is what it knows: holders that it names no more are gone.
         entry.holders = SmallSet::Empty;
-        for &holder in &dependency.holders {
+        for &holder in dependency.holders.iter() {
             if self.gather.knows(holder) {
                 entry.failed.remove(holder);
                 entry.holders.insert(holder);

@@ -1,0 +1,124 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A list that costs no allocation while it has one element, as most have: the dependents of a
+/// task, the holders of a result. It is a slice of its elements, and crosses a link like one.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub enum SmallList<T> {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// One element.
+    One(T),
+    /// Any number of elements. Boxed, for there is one of these a task.
+    Many(Box<Vec<T>>),
+}
+
+impl<T: Copy> SmallList<T> {
+    /// Adds an element at the end.
+    pub fn push(&mut self, item: T) {
+        match self {
+            Self::Empty => *self = Self::One(item),
+            Self::One(one) => *self = Self::Many(Box::new(vec![*one, item])),
+            Self::Many(many) => many.push(item),
+        }
+    }
+
+    /// Keeps the elements that are to be kept, and gives back memory that is not needed.
+    pub fn retain(&mut self, mut is_kept: impl FnMut(&T) -> bool) {
+        match self {
+            Self::One(one) if !is_kept(one) => *self = Self::Empty,
+            Self::Many(many) => {
+                many.retain(is_kept);
+                many.shrink_to(2 * many.len());
+            }
+            Self::Empty | Self::One(_) => {}
+        }
+    }
+}
+
+impl<T> Deref for SmallList<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Empty => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for SmallList<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&**self).finish()
+    }
+}
+
+impl<T: Copy> Extend<T> for SmallList<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
+        items.into_iter().for_each(|item| self.push(item));
+    }
+}
+
+impl<T: Copy> FromIterator<T> for SmallList<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        let mut list = Self::Empty;
+        list.extend(items);
+        list
+    }
+}
+
+impl<T: Serialize> Serialize for SmallList<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&**self)
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Copy> Deserialize<'de> for SmallList<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de> + Copy> Visitor<'de> for Elements<T> {
+            type Value = SmallList<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<SmallList<T>, A::Error> {
+                let mut list = SmallList::Empty;
+                while let Some(item) = items.next_element()? {
+                    list.push(item);
+                }
+                Ok(list)
+            }
+        }
+        deserializer.deserialize_seq(Elements(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_keeps_its_order_however_long_it_is() {
+        let mut list = SmallList::default();
+        for number in 0..5 {
+            assert_eq!(list.len(), number);
+            list.push(number);
+            assert_eq!(list.last(), Some(&number));
+        }
+        list.retain(|number| number % 2 == 0);
+        assert_eq!(*list, [0, 2, 4]);
+        let mut one = SmallList::One(7);
+        one.retain(|_| true);
+        assert_eq!(*one, [7]);
+        one.retain(|_| false);
+        assert!(one.is_empty());
+    }
+}
