@@ -5,6 +5,8 @@
 
 mod run;
 mod seat;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -117,6 +119,8 @@ impl Executor {
         let mut queue = self.shared.queue();
         match queue.running.get(&run) {
             Some(flag) => flag.store(true, Ordering::Relaxed),
+            // It came to its end.
+            None if queue.jobs.is_empty() => {}
             None => drop(queue.cancelled.insert(run)),
         }
         drop(queue);
@@ -195,7 +199,7 @@ struct Queue {
     readmitted: BTreeSet<(TaskId, RunId)>,
     /// The flags of runs on threads, set when their results will be dropped.
     running: Map<(TaskId, RunId), Arc<AtomicBool>>,
-    /// Runs that were cancelled before they were on a thread.
+    /// Runs that were cancelled before they were on a thread, as far as is known.
     cancelled: Set<(TaskId, RunId)>,
     is_closed: bool,
 }
@@ -344,6 +348,8 @@ impl Shared {
                 queue.running.insert(job.run(), flag);
                 return Some(job);
             }
+            // What was cancelled just as it came to its end is no job either.
+            queue.cancelled.clear();
             queue.idle += 1;
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
             queue.idle -= 1;
