@@ -127,7 +127,10 @@ mod worker {
         // Not on this thread, whose stack is not ours to choose.
         let thread = std::thread::Builder::new().name("worker".to_owned());
         let served = thread.stack_size(config.stack_bytes).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .thread_stack_size(config.stack_bytes)
+                .enable_all()
+                .build();
             let runtime = runtime.map_err(|error| describe(&error))?;
             let served = runtime.block_on(serve(config, parent));
             // Threads that still run a task do not keep the process.
