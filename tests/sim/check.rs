@@ -13,9 +13,9 @@ use crate::sim::{PeerId, Sim};
 /// How long the wild part may take, if programs act for so long.
 const WILD: Duration = Duration::from_secs(120);
 
-/// How long, in simulated time, everything may take that is still to be done. A lone worker with one
-/// thread starts a long graph from its beginning after every death, and a graph may have a few
-/// tasks that kill four workers each.
+/// How long everything may take that is still to be done once the faults have stopped. A lone
+/// worker with one thread starts a long graph from its beginning after every death, and a graph may
+/// have a few tasks that kill four workers each.
 const SETTLING: Duration = Duration::from_secs(7_200);
 
 impl Sim {
