@@ -58,7 +58,10 @@ async fn a_task_that_ends_its_process_is_given_up_with_the_names_of_the_workers(
             let task = error.task_error().unwrap();
             assert_eq!(task.kind, TaskErrorKind::KilledWorker, "{error}");
             says(&error, &["4 workers died while they had this task", fatal.key().as_str()]);
-            assert_eq!(error.to_string().matches("tcp://127.0.0.1:").count(), 5, "{error}");
+            // How the last link broke may name an address as well.
+            let text = error.to_string();
+            let (workers, _) = text.split_once("; the last").unwrap();
+            assert_eq!(workers.matches("tcp://127.0.0.1:").count(), 5, "{error}");
         }
         client.wait_for_workers(2).await.unwrap();
         goes_on(&client).await;
