@@ -16,7 +16,7 @@ use foldhash::fast::FixedState;
 pub use small_list::SmallList;
 pub use small_set::{Elements, SmallSet};
 pub use table::Table;
-pub use task_map::{Neighbours, TaskMap};
+pub use task_map::TaskMap;
 
 /// A hash map with a fixed seed.
 pub type Map<K, V> = HashMap<K, V, FixedState>;

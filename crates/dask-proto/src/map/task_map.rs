@@ -38,13 +38,6 @@ impl<T> TaskMap<T> {
         self.index.is_empty()
     }
 
-    /// Whether a task is there.
-    #[must_use]
-    #[inline]
-    pub fn contains_key(&self, task: &TaskId) -> bool {
-        self.index.contains_key(task)
-    }
-
     /// The value of a task.
     #[must_use]
     #[inline]
@@ -111,11 +104,11 @@ impl<T> TaskMap<T> {
 /// Hashes task ids so that the neighbours in a block of them are neighbours in the table. Blocks
 /// are scattered, so ids at any regular distance spread over it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Neighbours;
+struct Neighbours;
 
 /// The hash in work.
 #[derive(Debug, Default)]
-pub struct NeighbourHasher(u64);
+struct NeighbourHasher(u64);
 
 /// Ids in a block, as a power of two.
 const BLOCK: u32 = 6;
@@ -151,12 +144,6 @@ impl Hasher for NeighbourHasher {
         let start = (block ^ block >> 32).wrapping_add(id & ((1 << BLOCK) - 1));
         let mark = id.wrapping_mul(SPREAD) & !(u64::MAX >> 7);
         self.0 = start & (u64::MAX >> 7) | mark;
-    }
-
-    /// What is hashed behind a task stays where the task is.
-    #[inline]
-    fn write_u32(&mut self, attempt: u32) {
-        self.0 ^= u64::from(attempt) << 57;
     }
 }
 
