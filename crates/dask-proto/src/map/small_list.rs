@@ -121,4 +121,15 @@ mod tests {
         one.retain(|_| false);
         assert!(one.is_empty());
     }
+
+    #[test]
+    fn a_list_crosses_a_link_like_any_other() {
+        for number in 0..4_u32 {
+            let list: SmallList<u32> = (0..number).collect();
+            let bytes = crate::codec::encode_one(&list).expect("it encodes");
+            let usual: Vec<u32> = (0..number).collect();
+            assert_eq!(bytes, crate::codec::encode_one(&usual).expect("it encodes"));
+            assert_eq!(crate::codec::decode_one::<SmallList<u32>>(&bytes).expect("a list"), list);
+        }
+    }
 }
