@@ -1,9 +1,13 @@
 //! What a running task can do, and what it holds while it runs.
 
 use dask_client::blocking;
-use dask_client::{Client, LocalCluster, LocalClusterBuilder, LogLevel, rejoin, secede};
+use dask_client::{
+    Client, LocalCluster, LocalClusterBuilder, LogLevel, get_worker, rejoin, secede,
+};
 use support::cluster::{Cluster, ONE_THREAD, Over, connect, eventually, run, within};
-use support::running_tasks::{count_aloud, fibonacci, step_aside};
+use support::running_tasks::{
+    count_aloud, fibonacci, fibonacci_async, step_aside, total, unwrap, whereabouts,
+};
 use support::stage::{Stage, perform};
 use support::tasks::inc;
 
@@ -11,6 +15,34 @@ on_every_transport! {
     ONE_THREAD:
     a_task_that_secedes_makes_room_and_rejoins,
     what_tasks_say_is_found_with_their_keys,
+    tasks_that_wait_for_their_own_tasks_make_room_for_them,
+    get_client_and_get_worker_name_the_cluster_of_the_task,
+    a_future_in_an_argument_is_awaited_in_the_task,
+}
+
+mod on_two_workers {
+    use support::cluster::{Cluster, TWO_WORKERS};
+    use support::running_tasks::only_on;
+
+    on_every_transport! {
+        TWO_WORKERS:
+        a_task_that_asks_for_it_is_run_elsewhere,
+    }
+
+    async fn a_task_that_asks_for_it_is_run_elsewhere(cluster: &Cluster) {
+        let client = &cluster.client;
+        let futures = client.map(only_on, ["0", "1"]);
+        assert_eq!(client.gather(&futures).await.unwrap(), ["0", "1"]);
+        // No other may run it, so it comes back until it is cancelled.
+        let bound = client.options().workers(["0"]).submit(only_on, "nowhere");
+        let story = support::cluster::eventually("to be sent back", async || {
+            let story = client.story(bound.key()).await.unwrap();
+            let asked = story.iter().filter(|line| line.contains("asked to be run elsewhere"));
+            (asked.count() > 1).then_some(story)
+        });
+        assert!(story.await.len() > 4);
+        bound.cancel().await.unwrap();
+    }
 }
 
 async fn a_task_that_secedes_makes_room_and_rejoins(cluster: &Cluster) {
@@ -38,6 +70,37 @@ async fn tasks_that_wait_for_their_own_tasks_do_not_fill_the_only_thread() {
         assert_eq!(cluster.client.submit(fibonacci, 9).await.unwrap(), 34);
     })
     .await;
+}
+
+async fn tasks_that_wait_for_their_own_tasks_make_room_for_them(cluster: &Cluster) {
+    let client = &cluster.client;
+    assert_eq!(client.submit(fibonacci_async, 6).await.unwrap(), 8);
+    for way in ["gather", "wait", "first", "as completed", "worker client"] {
+        let sum = client.options().pure(false).submit(total, (way, vec![1, 2, 3]));
+        assert_eq!(within(way, sum.result()).await.unwrap(), 6, "{way}");
+    }
+    // All are back, and the only thread is free.
+    assert_eq!(client.submit(inc, 1).await.unwrap(), 2);
+}
+
+async fn get_client_and_get_worker_name_the_cluster_of_the_task(cluster: &Cluster) {
+    let client = &cluster.client;
+    let (address, name, nthreads, scheduler) = client.submit(whereabouts, ()).await.unwrap();
+    assert_eq!(address, cluster.workers().await[0].to_string());
+    assert_eq!((name.as_str(), nthreads), ("0", 1));
+    assert_eq!(scheduler, client.address().to_string());
+    assert!(get_worker().unwrap_err().to_string().contains("only a running task"));
+}
+
+async fn a_future_in_an_argument_is_awaited_in_the_task(cluster: &Cluster) {
+    let client = &cluster.client;
+    let stage = Stage::new().await;
+    let given = client.submit(perform, (stage.address(), "given"));
+    let performer = stage.entrance().await;
+    let call = client.scatter(given.clone()).await.unwrap();
+    let unwrapped = client.submit(unwrap, &call);
+    performer.give(5).await;
+    assert_eq!(unwrapped.await.unwrap(), 5);
 }
 
 async fn what_tasks_say_is_found_with_their_keys(cluster: &Cluster) {

@@ -272,6 +272,7 @@ fn reports_run(message: &WorkerToScheduler, of: RunKey) -> bool {
         WorkerToScheduler::Finished { task, run, .. }
         | WorkerToScheduler::Erred { task, run, .. }
         | WorkerToScheduler::MissingDependencies { task, run, .. }
+        | WorkerToScheduler::Rescheduled { task, run }
         | WorkerToScheduler::Dying { task, run, .. } => (*task, *run) == of,
         WorkerToScheduler::Given { tasks } => tasks.contains(&of),
         _ => false,

@@ -58,6 +58,7 @@ impl Ledger {
         let over: &[(TaskId, RunId)] = match message {
             WorkerToScheduler::Finished { task, run, .. }
             | WorkerToScheduler::Erred { task, run, .. }
+            | WorkerToScheduler::Rescheduled { task, run }
             | WorkerToScheduler::MissingDependencies { task, run, .. } => &[(*task, *run)],
             WorkerToScheduler::Given { tasks } => tasks,
             _ => &[],

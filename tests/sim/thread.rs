@@ -173,6 +173,8 @@ impl Sim {
             Outcome::Skipped
         } else if !lost.is_empty() {
             Outcome::InputsLost(lost)
+        } else if self.dice.chance(1) {
+            Outcome::Rescheduled
         } else {
             self.outcome(&job, run.1)
         };

@@ -2,7 +2,10 @@
 
 use std::io::{Error, Result};
 
-use dask_client::{print, rejoin, secede, task, warn};
+use dask_client::{
+    Client, Future, Reschedule, as_completed, blocking, get_client, get_worker, print, rejoin,
+    secede, task, wait, warn,
+};
 
 use crate::stage::perform;
 
@@ -18,8 +21,6 @@ pub fn step_aside(stage: &str, name: &str) -> Result<i64> {
 /// Computes with tasks of its own, for whose results it waits outside of the pool.
 #[task]
 pub fn fibonacci(n: i64) -> std::result::Result<i64, dask_client::Error> {
-    use dask_client::blocking;
-
     if n < 2 {
         return Ok(n);
     }
@@ -39,4 +40,70 @@ pub fn count_aloud(n: i64) -> i64 {
     }
     warn("that was all");
     n
+}
+
+/// The same with the client of its worker, waiting as it comes.
+#[task]
+pub async fn fibonacci_async(n: i64) -> dask_client::Result<i64> {
+    if n < 2 {
+        return Ok(n);
+    }
+    let client = get_client()?;
+    let (one, two) = (client.submit(fibonacci_async, n - 1), client.submit(fibonacci_async, n - 2));
+    Ok(one.await? + two.await?)
+}
+
+/// Sums these up with tasks of its own, in the way that is named, on a worker that has but one
+/// thread.
+#[task]
+pub fn total(way: &str, of: Vec<i64>) -> dask_client::Result<i64> {
+    let client = blocking::get_client()?;
+    let futures = client.map(same, of);
+    match way {
+        "gather" => Ok(client.gather(&futures)?.iter().sum()),
+        "wait" => {
+            blocking::wait(&futures)?;
+            futures.iter().map(blocking::Future::result).sum()
+        }
+        "first" => {
+            let first = wait(&futures).first_completed().block()?;
+            assert!(!first.done.is_empty());
+            futures.iter().map(blocking::Future::result).sum()
+        }
+        "as completed" => as_completed(futures).map(|future| future.result()).sum(),
+        "worker client" => {
+            let client = blocking::worker_client()?;
+            Ok(client.gather(&futures)?.iter().sum())
+        }
+        other => panic!("no way {other}"),
+    }
+}
+
+/// Its argument.
+#[task]
+pub fn same(x: i64) -> i64 {
+    x
+}
+
+/// What a future in its argument stands for.
+#[task]
+pub async fn unwrap(future: Future<i64>) -> dask_client::Result<i64> {
+    future.await
+}
+
+/// The address, the name and the threads of its worker, and the address of its client.
+#[task]
+pub fn whereabouts() -> dask_client::Result<(String, String, u32, String)> {
+    let (worker, client): (_, Client) = (get_worker()?, get_client()?);
+    let scheduler = client.address().to_string();
+    Ok((worker.address.to_string(), worker.name.clone(), worker.nthreads, scheduler))
+}
+
+/// Asks to be run elsewhere until it is on the worker of this name.
+#[task]
+pub fn only_on(name: &str) -> dask_client::Result<String> {
+    if get_worker()?.name != name {
+        return Err(Reschedule.into());
+    }
+    Ok(name.to_owned())
 }

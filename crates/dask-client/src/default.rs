@@ -2,22 +2,18 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use dask_proto::Address;
-
 use crate::driver::Link;
 use crate::error::Kind;
-use crate::{Client, Result, blocking};
+use crate::running::companion::{self, Companion};
+use crate::{Client, Result};
 
-/// The scheduler of this process, where it is a worker.
-static SCHEDULER: OnceLock<Address> = OnceLock::new();
-
-/// The client of a worker, for the futures that its tasks are given.
-static WORKER_CLIENT: Mutex<Option<Client>> = Mutex::new(None);
+/// What the tasks of this process have for a client, where it is a worker.
+static COMPANION: OnceLock<Arc<Companion>> = OnceLock::new();
 
 static CLIENTS: Mutex<Vec<Weak<Link>>> = Mutex::new(Vec::new());
 
 /// The client that connected last: Dask's `default_client`. Closing it restores the one before.
-/// A task on a worker process gets a client of the worker's scheduler.
+/// A task gets the client of its worker, as with [`get_client`](crate::get_client).
 ///
 /// ```
 /// # use dask_client::{Client, Result, default_client};
@@ -43,30 +39,23 @@ pub(crate) fn unregister(link: &Arc<Link>) {
     clients().retain(|other| other.as_ptr() != Arc::as_ptr(link));
 }
 
-/// This process is a worker of that scheduler.
+/// This process is a worker, and threads that its tasks start have this.
 #[cfg(feature = "worker")]
-pub(crate) fn is_worker_of(scheduler: Address) {
+pub(crate) fn is_worker_with(companion: Arc<Companion>) {
     // A process has one role, so nobody was here before.
-    let _ = SCHEDULER.set(scheduler);
+    let _ = COMPANION.set(companion);
 }
 
 pub(crate) fn current() -> Option<Arc<Link>> {
-    connected().or_else(of_worker)
+    let of_task = companion::of_task().and_then(Result::ok);
+    let of_task = of_task.map(|client| client.link().clone());
+    of_task.or_else(connected).or_else(of_worker)
 }
 
-/// The client of a worker, which connects when it is first asked for.
+/// The client of a process that is a worker.
 fn of_worker() -> Option<Arc<Link>> {
-    let scheduler = SCHEDULER.get()?;
-    let mut client = WORKER_CLIENT.lock().unwrap_or_else(PoisonError::into_inner);
-    // Another task may have connected it meanwhile.
-    if let Some(link) = connected() {
-        return Some(link);
-    }
-    let connect = || blocking::block_on(Client::connect(scheduler));
-    // On a thread of its own, as this one may drive a runtime and must not run another.
-    let connected = std::thread::scope(|scope| scope.spawn(connect).join());
-    *client = connected.ok()?.ok();
-    client.as_ref().map(|client| client.link().clone())
+    let client = COMPANION.get()?.client().ok()?;
+    Some(client.link().clone())
 }
 
 fn connected() -> Option<Arc<Link>> {

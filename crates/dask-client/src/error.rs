@@ -56,6 +56,12 @@ pub(crate) enum Kind {
     Token(#[from] dask_tokenize::TokenizeError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[error("only a running task has a worker, on its own thread")]
+    NoTask,
+    #[error(transparent)]
+    Pool(#[from] dask_task::context::PoolError),
+    #[error("a task gave up its place")]
+    Reschedule(#[from] dask_task::Reschedule),
     #[error("there is no default client: connect one first")]
     NoDefault,
     #[error(transparent)]

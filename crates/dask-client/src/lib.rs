@@ -49,6 +49,7 @@ mod local;
 #[cfg(feature = "worker")]
 mod resource;
 mod role;
+mod running;
 mod submit;
 
 pub use client::Client;
@@ -61,8 +62,8 @@ pub use client::options::Options;
 pub use dask_macros::{main, task};
 pub use dask_proto::message::{LogLevel, LogRecord, SchedulerInfo, WorkerInfo};
 pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};
-pub use dask_task::context::{PoolError, is_cancelled, print, rejoin, secede, warn};
-pub use dask_task::{TaskFn, Value};
+pub use dask_task::context::{CurrentWorker, PoolError, is_cancelled, print, rejoin, secede, warn};
+pub use dask_task::{Reschedule, TaskFn, Value};
 pub use default::default_client;
 pub use error::{Error, Result};
 pub use future::as_completed::{AsCompleted, as_completed};
@@ -76,6 +77,8 @@ pub use graph::delayed::{Collection, Delayed, Persisted, delayed};
 pub use graph::{Graph, KeyRef};
 #[cfg(feature = "local")]
 pub use local::{LocalCluster, LocalClusterBuilder};
+pub use running::worker_client::{WorkerClient, worker_client};
+pub use running::{get_client, get_worker};
 /// What values of tasks are serialized with: `#[derive(Serialize, Deserialize)]` with
 /// `#[serde(crate = "dask_client::serde")]` needs no dependency of its own.
 pub use serde;

@@ -89,6 +89,7 @@ mod worker {
     };
     use crate::client::builder::program;
     use crate::driver::describe;
+    use crate::running::companion::Companion;
 
     pub(super) fn main() -> i32 {
         match run() {
@@ -120,7 +121,9 @@ mod worker {
         config.program = program();
         config.report_stack_overflow = true;
         config.log.install();
-        crate::default::is_worker_of(config.scheduler.clone());
+        let companion = Companion::new(config.scheduler.clone(), Transports::default());
+        config.companion = companion.slot();
+        crate::default::is_worker_with(companion);
         // One thread drives all connections: a message is read, taken in and answered without
         // waking another, which costs more than the work. Values are also encoded and dropped
         // outside of their tasks: what fits the stack of a task must fit there.

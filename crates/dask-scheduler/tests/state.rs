@@ -77,6 +77,7 @@ scripts! {
     queued_with_dependency,
     queued_without_worker,
     rejoin,
+    reschedule,
     release,
     released_data,
     restrictions,

@@ -1,7 +1,9 @@
 //! What a running task may ask and do: which task it is, where it runs, whether it is still
 //! wanted; leave the pool of threads and come back; say something.
 
+use std::any::Any;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,16 +17,60 @@ use dask_proto::{Address, Key};
 pub struct Context {
     /// Its key.
     pub key: Key,
-    /// The address of the worker that runs it.
-    pub worker: Address,
+    /// The worker that runs it.
+    pub worker: Arc<CurrentWorker>,
     /// Set when nobody wants the result any more.
     pub cancelled: Arc<AtomicBool>,
     /// What the worker does for it.
     pub host: Arc<dyn Host>,
 }
 
+/// A worker, as the tasks that it runs see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CurrentWorker {
+    /// Where its peers reach it.
+    pub address: Address,
+    /// Its name.
+    pub name: String,
+    /// How many tasks it runs at once.
+    pub nthreads: u32,
+    /// Bytes of memory that it may use; `None` without a limit.
+    pub memory_limit: Option<u64>,
+    /// Its abstract resources, by name.
+    pub resources: BTreeMap<String, f64>,
+    /// Its scheduler.
+    pub scheduler: Address,
+    /// What whoever started the worker gives its tasks at hand.
+    #[doc(hidden)]
+    pub companion: Companion,
+}
+
+/// Something that is there for all tasks of a worker, and that the worker knows nothing of.
+#[derive(Clone, Default)]
+pub struct Companion(pub Option<Arc<dyn Any + Send + Sync>>);
+
+impl fmt::Debug for Companion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Companion" } else { "None" })
+    }
+}
+
+/// Whether it is the same one.
+impl PartialEq for Companion {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What a worker does for the task that runs on one of its threads, which calls it.
 pub trait Host: fmt::Debug + Send + Sync {
+    /// Whether the thread is outside of the pool.
+    fn is_outside(&self) -> bool;
+
     /// Takes the thread out of the pool: [`secede`].
     ///
     /// # Errors
@@ -162,6 +208,10 @@ mod tests {
     struct Nowhere;
 
     impl Host for Nowhere {
+        fn is_outside(&self) -> bool {
+            false
+        }
+
         fn secede(&self) -> Result<(), PoolError> {
             Err(PoolError::TooMany { limit: 0 })
         }
@@ -176,9 +226,18 @@ mod tests {
     #[test]
     fn a_task_knows_itself_and_hears_of_its_cancellation() {
         let cancelled = Arc::new(AtomicBool::new(false));
+        let worker = CurrentWorker {
+            address: "tcp://127.0.0.1:1".parse().expect("an address"),
+            name: "alice".to_owned(),
+            nthreads: 1,
+            memory_limit: None,
+            resources: BTreeMap::new(),
+            scheduler: "tcp://127.0.0.1:2".parse().expect("an address"),
+            companion: Companion::default(),
+        };
         let context = Context {
             key: Key::new("f-1").expect("a short key"),
-            worker: "tcp://127.0.0.1:1".parse().expect("an address"),
+            worker: Arc::new(worker),
             cancelled: cancelled.clone(),
             host: Arc::new(Nowhere),
         };

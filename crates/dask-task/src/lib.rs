@@ -15,12 +15,14 @@ mod call;
 mod function;
 mod input;
 mod panic;
+mod reschedule;
 mod value;
 
 pub use call::{CallWriter, MAX_ARGUMENTS, MalformedCall};
 pub use function::{Body, Failure, TaskDef, TaskFn, block_on, failure};
 pub use input::{Borrowed, InputError, Inputs, Slice};
 pub use panic::{Panic, catch};
+pub use reschedule::Reschedule;
 pub use value::{Live, Value, decode, encode, live, nbytes, shared, take};
 
 #[doc(hidden)]

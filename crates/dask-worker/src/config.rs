@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dask_proto::Address;
 use dask_proto::message::Program;
+use dask_task::context::Companion;
 
 use crate::Log;
 use crate::state::MemoryLimits;
@@ -51,6 +52,8 @@ pub struct Config {
     pub seceded_limit: usize,
     /// Where lines for the scheduler are put: those of its tasks, and others that are put there.
     pub log: Log,
+    /// What its tasks are to have at hand.
+    pub companion: Companion,
     /// Whether a task that overflows its stack is reported before the process dies. Installs a
     /// signal handler for the whole process, so it is for processes that are workers.
     pub report_stack_overflow: bool,
@@ -80,6 +83,7 @@ impl Config {
             stack_bytes: 16 << 20,
             seceded_limit: 1000,
             log: Log::new(),
+            companion: Companion::default(),
             report_stack_overflow: false,
         }
     }

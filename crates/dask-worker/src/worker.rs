@@ -1,7 +1,9 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use dask_proto::Address;
 use dask_proto::message::{Hello, Role, SchedulerToWorker, Welcome, WorkerJoin, WorkerToScheduler};
+use dask_task::context::CurrentWorker;
 use dask_task::registry;
 use dask_transport::{Inbox, Listener, Outbox, Peers, Transports, channel, connect};
 use tokio::net::{UdpSocket, lookup_host};
@@ -148,9 +150,17 @@ impl Worker {
             nthreads: self.state.nthreads,
             stack_bytes,
             seceded_limit: self.config.seceded_limit,
-            worker: self.address,
+            worker: Arc::new(CurrentWorker {
+                address: self.address,
+                name: self.name,
+                nthreads: self.state.nthreads,
+                memory_limit: self.config.memory_limit,
+                resources: self.config.resources,
+                scheduler: self.config.scheduler.clone(),
+                companion: self.config.companion,
+            }),
             carriage: self.scheduler.carriage(),
-            store: std::sync::Arc::clone(&storage.store),
+            store: Arc::clone(&storage.store),
             log: self.config.log.clone(),
             overflow,
         };

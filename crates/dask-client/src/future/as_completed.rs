@@ -7,6 +7,7 @@ use futures_core::Stream;
 use tokio::sync::mpsc;
 
 use crate::future::wait::{AnyFuture, Futures, hold};
+use crate::running::aside::aside;
 use crate::{Future, blocking};
 
 /// Futures in the order in which they are done: Dask's `as_completed`.
@@ -87,7 +88,7 @@ impl<F: AnyFuture> AsCompleted<F> {
     }
 
     pub(crate) async fn one(&mut self) -> Option<F> {
-        std::future::poll_fn(|context| self.poll_done(context)).await
+        aside(std::future::poll_fn(|context| self.poll_done(context))).await
     }
 
     async fn batch(&mut self) -> Option<Vec<F>> {

@@ -8,6 +8,7 @@ use dask_proto::{Key, Payload, TaskError};
 use crate::driver::Link;
 use crate::error::Kind;
 use crate::future::Status;
+use crate::running::aside::aside;
 use crate::state::{Event, Unanswered};
 use crate::{Error, Result};
 
@@ -92,9 +93,9 @@ impl Hold {
         self.lock().outcome.clone()
     }
 
-    /// Waits until the future is done.
+    /// Waits until the future is done. A task that waits makes room for others.
     pub(crate) async fn done(&self) -> Outcome {
-        std::future::poll_fn(|context| {
+        aside(std::future::poll_fn(|context| {
             let mut progress = self.lock();
             if let Some(outcome) = &progress.outcome {
                 return Poll::Ready(outcome.clone());
@@ -104,7 +105,7 @@ impl Hold {
                 wakers.push(context.waker().clone());
             }
             Poll::Pending
-        })
+        }))
         .await
     }
 

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::builder::program;
 use crate::error::Kind;
+use crate::running::companion::Companion;
 use crate::{Client, Result, resource, role};
 use process::WorkerProcess;
 
@@ -324,6 +325,8 @@ impl LocalClusterBuilder {
             config.memory_limit = self.memory_limit;
             config.local_directory = self.local_directory.clone();
             config.program = program();
+            let companion = Companion::new(scheduler.clone(), self.transports.clone());
+            config.companion = companion.slot();
             let worker = Worker::connect(config, self.transports.clone()).await?;
             let stopped = until(stopped.clone());
             tasks.push(tokio::spawn(async move {

@@ -196,6 +196,13 @@ pub enum WorkerToScheduler {
         /// The results.
         tasks: Vec<TaskId>,
     },
+    /// A task asks to be run elsewhere (Dask's `Reschedule`): the worker has forgotten it.
+    Rescheduled {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        run: RunId,
+    },
 }
 
 /// What a worker measures about itself.

@@ -340,6 +340,7 @@ pub(crate) fn worker_to_scheduler() -> Vec<WorkerToScheduler> {
         WorkerToScheduler::Lingering { runs: 3 },
         WorkerToScheduler::Removed { tasks: vec![TaskId(9), TaskId(10)] },
         WorkerToScheduler::Lost { tasks: vec![TaskId(9)] },
+        WorkerToScheduler::Rescheduled { task, run },
     ]
 }
 

@@ -162,6 +162,13 @@ impl SchedulerState {
         }
     }
 
+    /// The best of the workers that may run a task, other than this one.
+    pub(super) fn elsewhere(&self, row: Row, than: WorkerId) -> Option<WorkerId> {
+        let eligible = self.eligible(self.tasks[row].spec()?);
+        let others: Vec<WorkerId> = eligible.into_iter().filter(|w| *w != than).collect();
+        self.choose(row, &others)
+    }
+
     /// Says which function is missing, and what the workers have instead.
     fn no_function(&self, row: Row, spec: &Spec) -> TaskError {
         let wanted = &self.functions.get(spec.function).function;

@@ -9,6 +9,7 @@ use super::SchedulerState;
 use super::departure::Departure;
 use super::instruction::Peer;
 use super::spec::Source;
+use super::story::Step;
 use super::task::{Row, TaskState};
 use super::transition::{Copy, Goal};
 use super::worker::WorkerEntry;
@@ -101,6 +102,7 @@ impl SchedulerState {
                     self.rejoined(row);
                 }
             }
+            WorkerToScheduler::Rescheduled { task, run } => self.rescheduled(worker, task, run),
             WorkerToScheduler::Lingering { runs } => self.lingering(worker, runs),
             WorkerToScheduler::NotAcquired { tasks } => {
                 for task in tasks {
@@ -210,6 +212,16 @@ impl SchedulerState {
         } else {
             self.recommend(row, Goal::Erred(Arc::new(error)));
         }
+    }
+
+    /// A task asks to be run elsewhere: Dask's `reschedule`.
+    fn rescheduled(&mut self, worker: WorkerId, task: TaskId, run: RunId) {
+        let Some(row) = self.attempt(worker, task, run) else { return };
+        self.progressed(worker);
+        self.record_step(row, Step::Rescheduled { worker });
+        self.call_off_steal(row);
+        let other = self.elsewhere(row, worker);
+        self.transition(row, other.map_or(Goal::Waiting, Goal::Processing));
     }
 
     fn missing_dependencies(&mut self, worker: WorkerId, row: Row, missing: &[(TaskId, WorkerId)]) {

@@ -59,6 +59,8 @@ pub(super) enum Step {
     Given { victim: WorkerId },
     /// Its worker keeps it.
     Kept { victim: WorkerId },
+    /// It asked to be run elsewhere than on this worker.
+    Rescheduled { worker: WorkerId },
 }
 
 impl fmt::Display for Step {
@@ -74,6 +76,9 @@ impl fmt::Display for Step {
             Self::Asked { victim } => write!(f, "processing, {victim} was asked for it"),
             Self::Given { victim } => write!(f, "processing, {victim} gave it back"),
             Self::Kept { victim } => write!(f, "processing, {victim} keeps it"),
+            Self::Rescheduled { worker } => {
+                write!(f, "processing, it asked to be run elsewhere than on {worker}")
+            }
         }
     }
 }

@@ -189,6 +189,7 @@ impl ModelWorker {
                 self.tasks.insert(task, compute);
                 WorkerToScheduler::Added { tasks }
             }
+            36 => WorkerToScheduler::Rescheduled { task, run },
             35 => WorkerToScheduler::Dying { task, run, reason: "its stack overflowed".to_owned() },
             _ => self.finish(&compute),
         })

@@ -11,7 +11,7 @@
 //! > c1 r1 replicate f1 f2 n=2 @alice | rebalance f1 @alice | retire @alice | retire n=1
 //! > w1 finished a 8 [run=1] [ms=5] [value] | erred a | lacks a b@w2 | added a:8 | ...
 //! > w1 not-acquired a | removed a | pauses | runs | retires
-//! > w1 gives a b/run1 | keeps a
+//! > w1 gives a b/run1 | keeps a | reschedules a
 //! > lose w1 | lose c1 | at 60 (seconds; fires the timeout) | shutdown
 //! ```
 

@@ -251,6 +251,7 @@ impl Script {
 
     fn worker_message(&self, words: &[&str]) -> WorkerToScheduler {
         let task = |name: &str| self.task(name);
+        let tasks = |names: &[&str]| names.iter().map(|name| self.task(name)).collect();
         match words {
             ["finished", name, nbytes, settings @ ..] => WorkerToScheduler::Finished {
                 task: task(name),
@@ -283,19 +284,16 @@ impl Script {
             ["rejoins", name] => {
                 WorkerToScheduler::Rejoined { task: task(name), run: self.run(name, &[]) }
             }
+            ["reschedules", name] => {
+                WorkerToScheduler::Rescheduled { task: task(name), run: self.run(name, &[]) }
+            }
             ["logs", texts @ ..] => WorkerToScheduler::Logged { records: log_records(texts) },
             ["lingers", runs] => {
                 WorkerToScheduler::Lingering { runs: runs.parse().expect("a number") }
             }
-            ["not-acquired", names @ ..] => {
-                WorkerToScheduler::NotAcquired { tasks: names.iter().map(|n| task(n)).collect() }
-            }
-            ["removed", names @ ..] => {
-                WorkerToScheduler::Removed { tasks: names.iter().map(|n| task(n)).collect() }
-            }
-            ["lost", names @ ..] => {
-                WorkerToScheduler::Lost { tasks: names.iter().map(|n| task(n)).collect() }
-            }
+            ["not-acquired", names @ ..] => WorkerToScheduler::NotAcquired { tasks: tasks(names) },
+            ["removed", names @ ..] => WorkerToScheduler::Removed { tasks: tasks(names) },
+            ["lost", names @ ..] => WorkerToScheduler::Lost { tasks: tasks(names) },
             ["runs"] => WorkerToScheduler::Status(WorkerStatus::Running),
             ["pauses"] => WorkerToScheduler::Status(WorkerStatus::Paused),
             ["retires"] => WorkerToScheduler::Status(WorkerStatus::Retiring),

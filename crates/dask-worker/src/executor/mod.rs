@@ -13,12 +13,11 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use dask_proto::Address;
 use dask_proto::codec::Carriage;
 use dask_proto::id::{RunId, TaskId};
 use dask_proto::map::{Map, Set};
 use dask_proto::message::Compute;
-use dask_task::context::PoolError;
+use dask_task::context::{CurrentWorker, PoolError};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -37,7 +36,8 @@ pub(crate) struct Setup {
     pub(crate) stack_bytes: usize,
     /// How many tasks may be outside of the pool at once.
     pub(crate) seceded_limit: usize,
-    pub(crate) worker: Address,
+    /// The worker, as its tasks see it.
+    pub(crate) worker: Arc<CurrentWorker>,
     /// What the link to the scheduler carries.
     pub(crate) carriage: Carriage,
     pub(crate) store: Arc<Store>,

@@ -160,7 +160,7 @@ impl Thread {
         };
         // From here on the arguments are the call's alone: what nobody else holds is moved in.
         drop((inputs, body));
-        let worker = self.shared.setup.worker.clone();
+        let worker = Arc::clone(&self.shared.setup.worker);
         let (cancelled, host) = (Arc::clone(self.seat.cancelled()), Arc::clone(&self.seat) as _);
         let entered = Context { key: key(), worker, cancelled, host }.enter();
         let result = def.run(&mut arguments);
@@ -168,8 +168,9 @@ impl Thread {
         self.keep_decoded(&origins, &mut arguments);
         let value = match result {
             Ok(value) => value,
+            Err(failure) if failure.is_reschedule() => return Outcome::Rescheduled,
             Err(failure) => {
-                let worker = Some(self.shared.setup.worker.clone());
+                let worker = Some(self.shared.setup.worker.address.clone());
                 return Outcome::Failed(Box::new(failure.into_task_error(key(), def, worker)));
             }
         };
@@ -229,7 +230,7 @@ impl Thread {
     fn error(&self, error: TaskError, def: Option<&TaskDef>) -> Box<TaskError> {
         Box::new(TaskError {
             function: def.map_or_else(String::new, |def| def.path.to_owned()),
-            worker: Some(self.shared.setup.worker.clone()),
+            worker: Some(self.shared.setup.worker.address.clone()),
             ..error
         })
     }

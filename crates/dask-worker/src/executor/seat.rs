@@ -65,6 +65,10 @@ impl Seat {
 }
 
 impl Host for Seat {
+    fn is_outside(&self) -> bool {
+        Seat::is_outside(self)
+    }
+
     fn secede(&self) -> Result<(), PoolError> {
         let mut turn = self.turn();
         if turn.left.is_none() {

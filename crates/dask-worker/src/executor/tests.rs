@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dask_proto::Payload;
 use dask_proto::id::FunctionId;
+use dask_proto::{Address, Payload};
+use dask_task::context::Companion;
 use dask_task::{CallWriter, Failure, Inputs, TaskDef, live};
 use tokio::sync::Notify;
 
@@ -45,11 +47,21 @@ fn job(task: u64, def: &'static TaskDef) -> Job {
 
 #[tokio::test]
 async fn a_job_that_is_cancelled_before_its_turn_does_not_run_and_leaves_nothing() {
+    let address: Address = "inproc://1".parse().expect("an address");
+    let worker = CurrentWorker {
+        address: address.clone(),
+        name: "alice".to_owned(),
+        nthreads: 1,
+        memory_limit: None,
+        resources: BTreeMap::new(),
+        scheduler: address,
+        companion: Companion::default(),
+    };
     let setup = Setup {
         nthreads: 1,
         stack_bytes: 1 << 20,
         seceded_limit: 1,
-        worker: "inproc://1".parse().expect("an address"),
+        worker: Arc::new(worker),
         carriage: Carriage::Objects,
         store: Arc::new(Store::new().0),
         log: Log::default(),

@@ -133,4 +133,6 @@ pub enum Outcome {
     Skipped,
     /// Nothing: these inputs were on disk and could not be read back.
     InputsLost(Vec<TaskId>),
+    /// Nothing: it asks to be run elsewhere.
+    Rescheduled,
 }

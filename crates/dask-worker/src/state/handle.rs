@@ -185,6 +185,7 @@ impl WorkerState {
             }
             Outcome::Failed(error) => Next::Error(error),
             Outcome::InputsLost(lost) => Next::GivenBack(lost),
+            Outcome::Rescheduled => Next::Rescheduled,
             // Only a run that is cancelled here can be skipped.
             Outcome::Skipped => match self.defect(task) {
                 Some(error) => Next::Error(error),

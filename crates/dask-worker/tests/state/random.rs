@@ -315,6 +315,8 @@ impl World {
             self.random.one_of(&self.on_disk).filter(|_| self.random.one_in(4))
         {
             Outcome::InputsLost(vec![input])
+        } else if self.random.one_in(12) {
+            Outcome::Rescheduled
         } else {
             let value = Payload::default();
             let nbytes = if self.random.one_in(2) { 30_000_000 } else { 2000 };

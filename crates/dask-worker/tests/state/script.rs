@@ -7,7 +7,7 @@
 //! compute t1 run0 fn0 p5 on t7@w2+w3:80 with GPU=1
 //! free t1 t2        acquire t7@w2:80        steal t1/run0 t2/run1        close
 //! done t1 run0 8 1000                size in bytes, duration in nanoseconds
-//! failed t1 run0 | skipped t1 run0 | seceded t1 run0 | rejoining t1 run0
+//! failed t1 run0 | skipped t1 run0 | elsewhere t1 run0 | seceded t1 run0 | rejoining t1 run0
 //! fetched flight0 t7=80 t8=missing t9=failed
 //! unreachable flight0 | busy flight0
 //! logs 3 | logs 3x100                so many lines, of so many bytes
@@ -138,7 +138,7 @@ fn event(line: &str) -> Event {
             let failure = if is_disk { SpillFailure::Disk } else { SpillFailure::Value };
             Event::SpillFailed { task: task(words[1]), failure }
         }
-        "done" | "failed" | "skipped" | "unread" => {
+        "done" | "failed" | "skipped" | "elsewhere" | "unread" => {
             Event::RunsEnded(line.split(';').map(|part| ended(part.trim())).collect())
         }
         "seceded" => Event::Seceded { task: task(words[1]), run: run(words[2]) },
@@ -191,6 +191,7 @@ fn ended(text: &str) -> RunEnded {
             "no luck",
         ))),
         "skipped" => Outcome::Skipped,
+        "elsewhere" => Outcome::Rescheduled,
         "unread" => Outcome::InputsLost(words[3..].iter().map(|word| task(word)).collect()),
         other => panic!("no such outcome: {other}"),
     };
@@ -332,6 +333,7 @@ fn told(message: &WorkerToScheduler) -> String {
         WorkerToScheduler::Removed { tasks } => format!("removed {}", join(tasks)),
         WorkerToScheduler::Lost { tasks } => format!("lost {tasks:?}"),
         WorkerToScheduler::LongRunning { task, run } => format!("long-running {task} {run}"),
+        WorkerToScheduler::Rescheduled { task, run } => format!("rescheduled {task} {run}"),
         WorkerToScheduler::Rejoined { task, run } => format!("rejoined {task} {run}"),
         WorkerToScheduler::Lingering { runs } => format!("lingering {runs}"),
         WorkerToScheduler::Logged { records } => {

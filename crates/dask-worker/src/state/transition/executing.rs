@@ -79,6 +79,16 @@ impl WorkerState {
         }
     }
 
+    /// It asks to be run elsewhere, and is forgotten here.
+    pub(super) fn executing_to_rescheduled(&mut self, task: TaskId, out: &mut Instructions) {
+        if let Some(run) = self.running(task) {
+            self.end(task, &run);
+            self.release(task);
+            let run = run.id;
+            out.tell(WorkerToScheduler::Rescheduled { task, run });
+        }
+    }
+
     /// Nobody wants it any more: it runs on, is told, and its result will be dropped (Dask's
     /// `cancelled`).
     pub(super) fn executing_to_released(&mut self, task: TaskId, out: &mut Instructions) {

@@ -48,6 +48,8 @@ pub(super) enum Next {
     Memory(Payload, u64),
     /// These inputs of it cannot be read back from disk.
     GivenBack(Vec<TaskId>),
+    /// It asks to be run elsewhere.
+    Rescheduled,
     /// It failed.
     Error(Box<TaskError>),
 }
@@ -88,6 +90,9 @@ impl WorkerState {
             (S::Executing | S::LongRunning, N::Error(e)) => self.executing_to_error(task, e, out),
             (S::Executing | S::LongRunning, N::GivenBack(lost)) => {
                 self.executing_to_given_back(task, &lost, out);
+            }
+            (S::Executing | S::LongRunning, N::Rescheduled) => {
+                self.executing_to_rescheduled(task, out);
             }
             (S::Executing | S::LongRunning, N::Released) => self.executing_to_released(task, out),
 

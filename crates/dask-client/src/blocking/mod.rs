@@ -17,19 +17,19 @@
 //! a thread that drives an async runtime, a verb that blocks panics, as it would stop the runtime.
 
 mod copies;
+mod future;
+mod options;
+mod running;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::future::IntoFuture;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use dask_proto::message::SchedulerInfo;
-use dask_proto::{Address, Key, TaskError};
+use dask_proto::{Address, Key};
 use dask_task::{TaskFn, Value};
 use tokio::runtime::Runtime;
 
-use crate::future::Status;
 use crate::future::gather::{Errors, Gather};
 use crate::future::wait::{DoneAndNotDone, Futures, Wait};
 use crate::graph::Graph;
@@ -38,13 +38,12 @@ use crate::submit::argument::IntoArgs;
 use crate::{ClientBuilder, Explanation, Options, Result, WorkerLogs};
 
 pub use crate::as_completed;
+pub use future::Future;
+pub use running::{WorkerClient, get_client, worker_client};
 
 /// [`Client`](crate::Client) whose verbs block.
 #[derive(Clone, Debug)]
 pub struct Client(crate::Client);
-
-/// [`Future`](crate::Future) whose verbs block.
-pub struct Future<T>(pub(crate) crate::Future<T>);
 
 impl Client {
     /// [`Client::connect`](crate::Client::connect).
@@ -257,190 +256,6 @@ impl Client {
     /// As there.
     pub fn close(&self) -> Result<()> {
         block_on(self.0.close())
-    }
-}
-
-/// [`Options`] of a blocking client: its verbs block.
-impl Options<Client> {
-    fn asynchronous(&self) -> Options {
-        self.on(self.client.0.clone())
-    }
-
-    /// [`Client::submit`] with these options.
-    pub fn submit<F: TaskFn>(
-        &self,
-        function: F,
-        args: impl IntoArgs<F::Params>,
-    ) -> Future<F::Output> {
-        Future(self.asynchronous().submit(function, args))
-    }
-
-    /// [`Client::map`] with these options.
-    pub fn map<F: TaskFn, I>(&self, function: F, items: I) -> Vec<Future<F::Output>>
-    where
-        I: IntoIterator<Item: IntoArgs<F::Params>>,
-    {
-        blocking(self.asynchronous().map(function, items))
-    }
-
-    /// [`Client::compute`] with these options.
-    pub fn compute<C: Collection>(&self, collection: &C) -> Future<C::Value> {
-        Future(self.asynchronous().compute(collection))
-    }
-
-    /// [`Client::persist`] with these options.
-    pub fn persist<C: Collection>(&self, collection: &C) -> C {
-        self.asynchronous().persist(collection)
-    }
-
-    /// [`Client::get`] with these options.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn get<T: Value, K: AsRef<str>>(
-        &self,
-        graph: &Graph,
-        keys: impl IntoIterator<Item = K>,
-    ) -> Result<Vec<T>> {
-        block_on(self.asynchronous().get(graph, keys))
-    }
-
-    /// [`Client::scatter`] with these options.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn scatter<T: Value>(&self, value: T) -> Result<Future<T>> {
-        block_on(self.asynchronous().scatter(value)).map(Future)
-    }
-
-    /// [`Client::scatter_many`] with these options.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn scatter_many<T: Value>(
-        &self,
-        values: impl IntoIterator<Item = T>,
-    ) -> Result<Vec<Future<T>>> {
-        block_on(self.asynchronous().scatter_many(values)).map(blocking)
-    }
-
-    /// [`Client::wait_for_workers`] with these options.
-    ///
-    /// # Errors
-    /// As [`Options::wait_for_workers`](crate::Options).
-    pub fn wait_for_workers(&self, n: u32) -> Result<()> {
-        block_on(self.asynchronous().wait_for_workers(n))
-    }
-}
-
-impl<T> Future<T> {
-    /// The same future for async code.
-    #[must_use]
-    pub fn asynchronous(&self) -> &crate::Future<T> {
-        &self.0
-    }
-
-    /// [`Future::key`](crate::Future::key).
-    #[must_use]
-    pub fn key(&self) -> &Key {
-        self.0.key()
-    }
-
-    /// [`Future::status`](crate::Future::status).
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.0.status()
-    }
-
-    /// [`Future::done`](crate::Future::done).
-    #[must_use]
-    pub fn done(&self) -> bool {
-        self.0.done()
-    }
-
-    /// [`Future::cancelled`](crate::Future::cancelled).
-    #[must_use]
-    pub fn cancelled(&self) -> bool {
-        self.0.cancelled()
-    }
-
-    /// [`Future::type_name`](crate::Future::type_name).
-    #[must_use]
-    pub fn type_name(&self) -> String {
-        self.0.type_name()
-    }
-
-    /// [`Future::exception`](crate::Future::exception).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn exception(&self) -> Result<Option<TaskError>> {
-        block_on(self.0.exception())
-    }
-
-    /// [`Future::traceback`](crate::Future::traceback).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn traceback(&self) -> Result<Option<String>> {
-        block_on(self.0.traceback())
-    }
-
-    /// [`Future::cancel`](crate::Future::cancel).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn cancel(&self) -> Result<()> {
-        block_on(self.0.cancel())
-    }
-
-    /// [`Future::retry`](crate::Future::retry).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn retry(&self) -> Result<()> {
-        block_on(self.0.retry())
-    }
-
-    /// [`Future::release`](crate::Future::release).
-    pub fn release(self) {}
-
-    /// [`Future::add_done_callback`](crate::Future::add_done_callback).
-    pub fn add_done_callback(&self, callback: impl FnOnce(Self) + Send + 'static)
-    where
-        T: 'static,
-    {
-        self.0.add_done_callback(|future| callback(Self(future)));
-    }
-}
-
-impl<T: Value> Future<T> {
-    /// [`Future::result`](crate::Future::result).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn result(&self) -> Result<T> {
-        block_on(self.0.result())
-    }
-
-    /// [`Future::try_result`](crate::Future::try_result).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn try_result(&self, timeout: Duration) -> Result<T> {
-        block_on(self.0.try_result(timeout))
-    }
-}
-
-impl<T> Clone for Future<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<T> fmt::Debug for Future<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
     }
 }
 

@@ -1,0 +1,45 @@
+//! Tasks that wait make room for others.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use dask_task::context::{Context, Host};
+
+/// A task that stands aside: outside of its worker's pool of threads until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    host: Arc<dyn Host>,
+}
+
+impl Aside {
+    /// Lets the task on this thread leave the pool. `None` outside of tasks, for one that has left
+    /// already, and for one that cannot: it waits in the pool then.
+    pub(crate) fn begin() -> Option<Self> {
+        let host = Context::current()?.host;
+        (!host.is_outside() && host.secede().is_ok()).then(|| Self { host })
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // A task that ends by a panic, or is cancelled, need not come back.
+        if !std::thread::panicking() {
+            let _ = self.host.rejoin();
+        }
+    }
+}
+
+/// Waits, and lets the task on this thread stand aside for as long as that takes.
+pub(crate) async fn aside<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut aside = None;
+    std::future::poll_fn(move |context| {
+        let poll = future.as_mut().poll(context);
+        if poll.is_ready() || aside.is_some() {
+            return poll;
+        }
+        aside = Aside::begin();
+        poll
+    })
+    .await
+}
