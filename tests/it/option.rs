@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dask_client::{Address, Client, Future, Status, wait};
+use dask_client::{Address, Client, Future, Program, Status, wait};
 use support::cluster::{Cluster, ONE_THREAD, Over, TWO_WORKERS, connect, within};
 use support::stage::{Stage, perform, perform_after};
 use support::tasks::{inc, process};
@@ -164,6 +164,18 @@ impl Extra {
         config.nthreads = 3;
         let resources = resources.iter().map(|(name, n)| ((*name).to_owned(), *n));
         config.resources = resources.collect::<BTreeMap<_, _>>();
+        Self::run(config).await
+    }
+
+    /// A worker that says to be a part of this program.
+    pub(crate) async fn join_as(client: &Client, name: &str, program: Program) -> Self {
+        let mut config = dask_worker::Config::new(client.address().clone());
+        config.name = Some(name.to_owned());
+        config.program = program;
+        Self::run(config).await
+    }
+
+    async fn run(config: dask_worker::Config) -> Self {
         let worker = dask_worker::Worker::connect(config, Default::default());
         let worker = within("a worker to join", worker).await.unwrap();
         let address = worker.address().clone();

@@ -8,6 +8,7 @@ pub mod flights;
 pub mod gate;
 pub mod memory_tasks;
 pub mod network;
+pub mod run_tasks;
 pub mod running_tasks;
 pub mod stage;
 pub mod tally;

@@ -33,6 +33,14 @@ pub(crate) enum Kind {
     Refused(Refusal),
     #[error("the scheduler gave an answer that does not fit the question")]
     Answer,
+    #[error("{process} refused: {reason}")]
+    Unwilling { process: Address, reason: String },
+    #[error("versions differ: {0}")]
+    Versions(String),
+    #[error("a function that runs outside of tasks takes values: {0} is a task's result")]
+    RunOnFuture(Key),
+    #[error(transparent)]
+    Argument(#[from] crate::ArgumentError),
     #[error("the value of {key} could not be had")]
     Value { key: Key, source: ValueError },
     #[error("the value of {key} could not be serialized by {worker}: {reason}")]

@@ -59,8 +59,12 @@ pub use client::copies::{Rebalance, Replicate, RetireWorkers};
 pub use client::explanation::Explanation;
 pub use client::logs::WorkerLogs;
 pub use client::options::Options;
+pub use client::run::{Run, RunOnScheduler, RunResults};
+pub use client::versions::ClusterVersions;
 pub use dask_macros::{main, task};
-pub use dask_proto::message::{LogLevel, LogRecord, SchedulerInfo, WorkerInfo};
+pub use dask_proto::message::{
+    LogLevel, LogRecord, Program, RunningTask, SchedulerInfo, Versions, WorkerInfo,
+};
 pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};
 pub use dask_task::context::{CurrentWorker, PoolError, is_cancelled, print, rejoin, secede, warn};
 pub use dask_task::{Reschedule, TaskFn, Value};

@@ -53,3 +53,11 @@ pub const MAX_ERROR_TEXT_BYTES: usize = 16 << 10;
 /// Bytes of the text of a [`LogRecord`](crate::message::LogRecord); a longer line is cut. Lines are
 /// for people, and the scheduler remembers thousands of them.
 pub const MAX_LOG_TEXT_BYTES: usize = 4 << 10;
+
+/// Questions of one client to workers that are not answered yet. A client asks every worker of a
+/// large cluster at once; each takes the scheduler some fifty bytes.
+pub const MAX_OPEN_QUESTIONS: u32 = 16_384;
+
+/// Calls apart from all tasks that go on at the same time in one process, each on a thread of its
+/// own.
+pub const MAX_CALLS: usize = 64;

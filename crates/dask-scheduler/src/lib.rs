@@ -14,6 +14,7 @@ pub mod state;
 mod config;
 mod error;
 mod scheduler;
+mod serve;
 mod session;
 
 pub use config::{Config, WorkStealing};

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dask_proto::message::{SchedulerToClient, SchedulerToWorker, Welcome};
+use dask_proto::message::{LogLevel, SchedulerToClient, SchedulerToWorker, Welcome};
 use dask_proto::{Address, Moment};
 use dask_transport::{Listener, Transports};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::record::{Detail, Header, Recorder};
+use crate::serve::Desk;
 use crate::session::{self, Link, Lobby, Report};
 use crate::state::{Event, Instruction, Instructions, Peer, SchedulerState};
 use crate::{Config, Error};
@@ -146,6 +147,7 @@ async fn accept(mut listener: Box<dyn Listener>, lobby: Lobby) {
 struct Core {
     state: SchedulerState,
     recorder: Option<Recorder>,
+    desk: Desk,
     out: Instructions,
     started: Instant,
     peers: BTreeMap<Peer, PeerEntry>,
@@ -179,8 +181,10 @@ struct Greeting {
 
 impl Core {
     fn new(config: Config, address: Address, recorder: Option<Recorder>) -> Self {
+        let desk = Desk::new(address.clone(), config.log_length);
         Self {
             state: SchedulerState::new(config, address),
+            desk,
             recorder,
             out: Instructions::new(),
             started: Instant::now(),
@@ -265,6 +269,7 @@ impl Core {
         };
         if let Some(entry) = self.peers.remove(&peer) {
             tracing::info!(%peer, name = entry.name, reason, "left");
+            self.desk.note(LogLevel::Info, format!("{peer} ({}) left: {reason}", entry.name));
             if let PeerLink::Open(link) = entry.link {
                 // A peer that does not read any more would keep its last messages for ever.
                 link.abort();
@@ -301,6 +306,13 @@ impl Core {
             Instruction::Warn { key, lines } => {
                 let why = lines.join("\n  ");
                 tracing::warn!(%key, "a task makes no progress: {why}");
+                self.desk.note(LogLevel::Warn, format!("task {key} makes no progress: {why}"));
+            }
+            Instruction::Serve { client, id, question } => {
+                let link = self.peers.get(&Peer::Client(client)).map(|entry| &entry.link);
+                if let Some(PeerLink::Open(Link::Client(outbox))) = link {
+                    self.desk.serve(outbox, id, question);
+                }
             }
             Instruction::Shutdown => self.is_over = true,
         }
@@ -314,8 +326,13 @@ impl Core {
         match &welcome {
             Welcome::Rejected(reason) => {
                 tracing::info!(%peer, name = entry.name, %reason, "rejected");
+                self.desk
+                    .note(LogLevel::Warn, format!("{peer} ({}) rejected: {reason}", entry.name));
             }
-            _ => tracing::info!(%peer, name = entry.name, "joined"),
+            _ => {
+                tracing::info!(%peer, name = entry.name, "joined");
+                self.desk.note(LogLevel::Info, format!("{peer} ({}) joined", entry.name));
+            }
         }
         if let Some(answer) = entry.welcome.take() {
             // A session that is gone reports the loss of its peer itself.
@@ -356,6 +373,7 @@ impl Core {
             return;
         };
         tracing::info!(%peer, name = entry.name, reason, "disconnected");
+        self.desk.note(LogLevel::Info, format!("{peer} ({}) disconnected: {reason}", entry.name));
         match entry.link {
             PeerLink::Open(link) => {
                 link.say_goodbye(reason);

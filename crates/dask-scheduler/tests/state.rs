@@ -37,6 +37,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    ask,
     cancel,
     copies,
     duplicate_dependencies,

@@ -7,6 +7,7 @@
 //!
 //! This crate opens no connections and starts no threads.
 
+pub mod apart;
 pub mod context;
 pub mod registry;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dask_proto::graph::Function;
 use dask_proto::id::{FunctionId, TaskId};
 use dask_proto::map::Map;
-use dask_proto::message::{Compute, SchedulerToWorker, ValueAt, WorkerToScheduler};
+use dask_proto::message::{Compute, Question, SchedulerToWorker, ValueAt, WorkerToScheduler};
 use dask_proto::{Address, Moment};
 use dask_task::TaskDef;
 use dask_task::registry::{self, RegistryError};
@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::executor::{Executor, Job, Reports};
 use crate::memory;
 use crate::overflow::Overflow;
+use crate::question::Desk;
 use crate::serve::{Put, Server, Service};
 use crate::spill::{Spiller, Storage};
 use crate::state::{
@@ -56,6 +57,7 @@ pub(crate) struct Driver {
     started: Instant,
     scheduler: Outbox<WorkerToScheduler>,
     executor: Executor,
+    desk: Desk,
     store: Arc<Store>,
     reports: mpsc::UnboundedReceiver<Event>,
     spiller: Option<Spiller>,
@@ -73,7 +75,7 @@ impl Driver {
     pub(crate) fn new(
         config: StateConfig,
         scheduler: Outbox<WorkerToScheduler>,
-        executor: Executor,
+        (executor, desk): (Executor, Desk),
         storage: Storage,
         peers: Peers,
     ) -> Self {
@@ -86,6 +88,7 @@ impl Driver {
             started: Instant::now(),
             scheduler,
             executor,
+            desk,
             store,
             reports,
             spiller,
@@ -181,10 +184,7 @@ impl Driver {
         match news {
             News::Said(messages) => {
                 for message in &messages {
-                    if let SchedulerToWorker::Define { id, function } = message {
-                        let found = registry::find(&function.path, &function.signature);
-                        self.functions.insert(*id, found.map_err(Arc::new));
-                    }
+                    self.take_in(message);
                 }
                 self.handle(Event::SchedulerSaid(messages));
             }
@@ -212,6 +212,20 @@ impl Driver {
                 tracing::debug!(%error, %flight, "a fetch failed");
                 self.handle(Event::FetchFailed { flight });
             }
+        }
+    }
+
+    /// Takes note of what is not the state's affair: functions, and questions to the process.
+    fn take_in(&mut self, message: &SchedulerToWorker) {
+        match message {
+            SchedulerToWorker::Define { id, function } => {
+                let found = registry::find(&function.path, &function.signature);
+                self.functions.insert(*id, found.map_err(Arc::new));
+            }
+            SchedulerToWorker::Ask { id, question } => {
+                self.desk.answer(*id, Question::clone(question), &self.executor);
+            }
+            _ => {}
         }
     }
 

@@ -18,6 +18,7 @@ mod executor;
 mod log;
 mod memory;
 mod overflow;
+mod question;
 mod serve;
 mod spill;
 mod store;

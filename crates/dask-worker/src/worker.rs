@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::driver::{Driver, News};
 use crate::executor::{Executor, Setup};
 use crate::overflow::Reporter;
+use crate::question::Desk;
 use crate::serve::Service;
 use crate::spill::{Directory, Storage};
 use crate::state::StateConfig;
@@ -146,26 +147,30 @@ impl Worker {
         } else {
             None
         };
+        let worker = Arc::new(CurrentWorker {
+            address: self.address,
+            name: self.name,
+            nthreads: self.state.nthreads,
+            memory_limit: self.config.memory_limit,
+            resources: self.config.resources,
+            scheduler: self.config.scheduler.clone(),
+            companion: self.config.companion,
+        });
         let setup = Setup {
             nthreads: self.state.nthreads,
             stack_bytes,
             seceded_limit: self.config.seceded_limit,
-            worker: Arc::new(CurrentWorker {
-                address: self.address,
-                name: self.name,
-                nthreads: self.state.nthreads,
-                memory_limit: self.config.memory_limit,
-                resources: self.config.resources,
-                scheduler: self.config.scheduler.clone(),
-                companion: self.config.companion,
-            }),
+            worker: Arc::clone(&worker),
             carriage: self.scheduler.carriage(),
             store: Arc::clone(&storage.store),
             log: self.config.log.clone(),
             overflow,
         };
         let executor = Executor::start(setup, &Handle::current()).map_err(Error::Threads)?;
-        let driver = Driver::new(self.state, self.scheduler, executor, storage, self.peers);
+        let program = self.config.program;
+        let desk = Desk::new(self.scheduler.clone(), worker, program, stack_bytes);
+        let work = (executor, desk);
+        let driver = Driver::new(self.state, self.scheduler, work, storage, self.peers);
         let service = Service { listener: self.listener, transfers: self.config.transfers };
         let scheduler = self.config.scheduler;
         driver

@@ -18,6 +18,7 @@
 
 mod copies;
 mod future;
+mod inspect;
 mod options;
 mod running;
 

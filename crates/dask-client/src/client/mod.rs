@@ -5,9 +5,14 @@ pub(crate) mod builder;
 pub(crate) mod control;
 pub(crate) mod copies;
 pub(crate) mod explanation;
+pub(crate) mod inspect;
 pub(crate) mod logs;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod options;
+pub(crate) mod question;
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
+pub(crate) mod run;
+pub(crate) mod versions;
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::{Ask, Reply};
+use super::inspect::{Inspect, Inspected};
 use super::worker::{LogRecord, Metrics, WorkerStatus};
 use crate::graph::{Function, TaskOptions, TaskSpec};
 use crate::id::{FunctionId, FutureId, RequestId, TaskId};
@@ -170,6 +172,10 @@ pub enum Request {
     },
     /// Stop all workers and the scheduler. [`Answer::Done`].
     Shutdown,
+    /// A question for one process of the cluster. [`Answer::Reply`].
+    Ask(Box<Ask>),
+    /// A look at the scheduler's state. [`Answer::Inspected`], unless it says otherwise.
+    Inspect(Inspect),
 }
 
 /// Data that a client scatters.
@@ -221,6 +227,10 @@ pub enum Answer {
     Workers(Vec<Address>),
     /// What workers had to say.
     Logs(Vec<(Address, Vec<LogRecord>)>),
+    /// What a process replied.
+    Reply(Box<Reply>),
+    /// What a look at the scheduler's state showed.
+    Inspected(Box<Inspected>),
 }
 
 /// Why a request was not carried out.
@@ -250,6 +260,18 @@ pub enum Refusal {
     /// The message exceeds a limit.
     #[error("the request exceeds a limit of the protocol")]
     TooLarge,
+    /// A worker left before it replied.
+    #[error("worker {worker} left before it replied")]
+    WorkerLeft {
+        /// The worker.
+        worker: Address,
+    },
+    /// The client asks too much at once.
+    #[error("{limit} questions of this client to workers are not answered yet: ask fewer at once")]
+    TooManyQuestions {
+        /// How many may be open.
+        limit: u32,
+    },
 }
 
 /// A task and where it is: positions in the answer's list of workers.

@@ -7,11 +7,14 @@
 //! | worker – scheduler | [`WorkerToScheduler`], [`SchedulerToWorker`] |
 //! | client or worker – worker | [`PeerRequest`], [`PeerReply`] |
 
+mod ask;
 mod client;
 mod handshake;
+mod inspect;
 mod peer;
 mod worker;
 
+pub use ask::{Ask, Question, Reply, RunFunction, RunningTask, Versions, Whom};
 pub use client::{
     Answer, ClientToScheduler, KeyCount, Located, Refusal, Request, ScatterItem, SchedulerInfo,
     SchedulerToClient, Submit, WorkerInfo,
@@ -20,6 +23,7 @@ pub use handshake::{
     HandshakeError, Hello, PROTOCOL_VERSION, Program, Rejection, Role, VersionRange, Welcome,
     WorkerJoin, decode_hello, decode_welcome, encode_hello, encode_welcome,
 };
+pub use inspect::{Inspect, Inspected};
 pub use peer::{PeerReply, PeerRequest, StoredValue, ValueAt};
 pub use worker::{
     Compute, Dependency, LogLevel, LogRecord, Metrics, SchedulerToWorker, WorkerStatus,

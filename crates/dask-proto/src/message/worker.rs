@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 
+use super::ask::{Question, Reply};
 use crate::graph::{Function, Priority};
-use crate::id::{FunctionId, RunId, TaskId, WorkerId};
+use crate::id::{FunctionId, RequestId, RunId, TaskId, WorkerId};
 use crate::map::SmallList;
 use crate::{Address, Key, Payload, TaskError};
 
@@ -51,6 +52,13 @@ pub enum SchedulerToWorker {
     Remove {
         /// The results.
         tasks: Vec<TaskId>,
+    },
+    /// A client's question. [`WorkerToScheduler::Replied`].
+    Ask {
+        /// Its id, chosen by the scheduler.
+        id: RequestId,
+        /// The question.
+        question: Box<Question>,
     },
 }
 
@@ -202,6 +210,13 @@ pub enum WorkerToScheduler {
         task: TaskId,
         /// The attempt.
         run: RunId,
+    },
+    /// The reply to a [question](SchedulerToWorker::Ask).
+    Replied {
+        /// The question's id.
+        id: RequestId,
+        /// The reply.
+        reply: Box<Reply>,
     },
 }
 

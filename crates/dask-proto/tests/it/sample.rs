@@ -1,5 +1,7 @@
 //! At least one of every message, with every field set to something that can be recognised.
 
+mod ask;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -156,7 +158,7 @@ fn submit() -> Submit {
 pub(crate) fn requests() -> Vec<Request> {
     let futures = vec![FutureId(5), FutureId(6)];
     let workers = vec!["alice".to_owned()];
-    vec![
+    let mut requests = vec![
         Request::Cancel { futures: futures.clone(), force: true },
         Request::Retry { futures: futures.clone() },
         Request::Scatter {
@@ -178,7 +180,10 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::RetireWorkers { workers: workers.clone(), n: Some(1) },
         Request::WorkerLogs { workers, n: Some(10) },
         Request::Shutdown,
-    ]
+    ];
+    requests.extend(ask::asks().into_iter().map(|ask| Request::Ask(Box::new(ask))));
+    requests.extend(ask::inspects().into_iter().map(Request::Inspect));
+    requests
 }
 
 pub(crate) fn refusals() -> Vec<Refusal> {
@@ -189,6 +194,8 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::NotMoved { count: 3, example: key("x") },
         Refusal::KeyCollision(key("x")),
         Refusal::TooLarge,
+        Refusal::WorkerLeft { worker: address(4001) },
+        Refusal::TooManyQuestions { limit: 9 },
     ]
 }
 
@@ -217,6 +224,8 @@ pub(crate) fn answers() -> Vec<Answer> {
         }]),
         Answer::Story(vec!["released -> waiting (s1)".to_owned()]),
     ]);
+    answers.extend(ask::replies().into_iter().map(|reply| Answer::Reply(Box::new(reply))));
+    answers.extend(ask::inspected().into_iter().map(|look| Answer::Inspected(Box::new(look))));
     answers
 }
 
@@ -296,7 +305,7 @@ pub(crate) fn scheduler_to_worker() -> Vec<SchedulerToWorker> {
         resources: vec![("GPU".to_owned(), 1.0)],
         body: payload("arguments"),
     };
-    vec![
+    let mut messages = vec![
         SchedulerToWorker::Define { id: FunctionId(1), function: function() },
         SchedulerToWorker::Peer { id: WorkerId(2), address: address(4002) },
         SchedulerToWorker::Compute(Box::new(compute)),
@@ -305,12 +314,15 @@ pub(crate) fn scheduler_to_worker() -> Vec<SchedulerToWorker> {
         SchedulerToWorker::Steal { tasks: vec![(TaskId(10), RunId(2))] },
         SchedulerToWorker::Close { reason: "retired".to_owned() },
         SchedulerToWorker::Remove { tasks: vec![TaskId(9), TaskId(10)] },
-    ]
+    ];
+    let questions = ask::questions().into_iter().map(Box::new).zip((1..).map(RequestId));
+    messages.extend(questions.map(|(question, id)| SchedulerToWorker::Ask { id, question }));
+    messages
 }
 
 pub(crate) fn worker_to_scheduler() -> Vec<WorkerToScheduler> {
     let (task, run) = (TaskId(10), RunId(2));
-    vec![
+    let mut messages = vec![
         WorkerToScheduler::Finished {
             task,
             run,
@@ -341,7 +353,10 @@ pub(crate) fn worker_to_scheduler() -> Vec<WorkerToScheduler> {
         WorkerToScheduler::Removed { tasks: vec![TaskId(9), TaskId(10)] },
         WorkerToScheduler::Lost { tasks: vec![TaskId(9)] },
         WorkerToScheduler::Rescheduled { task, run },
-    ]
+    ];
+    let replies = ask::replies().into_iter().map(Box::new).zip((1..).map(RequestId));
+    messages.extend(replies.map(|(reply, id)| WorkerToScheduler::Replied { id, reply }));
+    messages
 }
 
 pub(crate) fn peer_requests() -> Vec<PeerRequest> {

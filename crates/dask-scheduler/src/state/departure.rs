@@ -47,6 +47,7 @@ impl SchedulerState {
         self.replicas.forget_worker(worker);
         self.target_lost(worker);
         self.end_retirement(worker);
+        self.answer_for_the_gone(worker, &entry.join.address);
         for row in entry.has.iter() {
             self.lose_copy(row, worker);
         }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use dask_proto::id::{ClientId, FutureId, RunId, StimulusId, TaskId, WorkerId};
-use dask_proto::message::{Dependency, SchedulerToClient, SchedulerToWorker, Welcome};
+use dask_proto::id::{ClientId, FutureId, RequestId, RunId, StimulusId, TaskId, WorkerId};
+use dask_proto::message::{Dependency, Question, SchedulerToClient, SchedulerToWorker, Welcome};
 use dask_proto::{Key, TaskError};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,15 @@ pub enum Instruction {
     },
     /// End once everything is flushed. Every peer was disconnected before.
     Shutdown,
+    /// Answer a client's question that only the process can answer, now or later.
+    Serve {
+        /// The client.
+        client: ClientId,
+        /// The question's id.
+        id: RequestId,
+        /// The question.
+        question: Question,
+    },
 }
 
 impl Instruction {
@@ -80,7 +89,7 @@ impl Instruction {
             Self::Welcome { peer, .. } | Self::Disconnect { peer, .. } => Some(*peer),
             Self::ToClient { client, .. } => Some(Peer::Client(*client)),
             Self::ToWorker { worker, .. } => Some(Peer::Worker(*worker)),
-            Self::Warn { .. } | Self::Shutdown => None,
+            Self::Warn { .. } | Self::Shutdown | Self::Serve { .. } => None,
         }
     }
 }
@@ -94,6 +103,7 @@ pub struct Instructions {
     workers: Batches<WorkerId, Vec<SchedulerToWorker>>,
     disconnects: Vec<(Peer, String)>,
     warnings: Vec<(Key, Vec<String>)>,
+    served: Vec<(ClientId, RequestId, Question)>,
     shutdown: bool,
 }
 
@@ -125,6 +135,7 @@ impl Instructions {
         let workers = taken.workers.into_iter();
         let disconnects = taken.disconnects.into_iter();
         let warnings = taken.warnings.into_iter();
+        let served = taken.served.into_iter();
         welcomes
             .map(|(peer, welcome)| Instruction::Welcome { peer, welcome })
             .chain(
@@ -136,6 +147,7 @@ impl Instructions {
             .chain(workers.map(|(worker, messages)| Instruction::ToWorker { worker, messages }))
             .chain(disconnects.map(|(peer, reason)| Instruction::Disconnect { peer, reason }))
             .chain(warnings.map(|(key, lines)| Instruction::Warn { key, lines }))
+            .chain(served.map(|(client, id, question)| Instruction::Serve { client, id, question }))
             .chain(taken.shutdown.then_some(Instruction::Shutdown))
     }
 
@@ -153,6 +165,10 @@ impl Instructions {
 
     pub(super) fn warn(&mut self, key: Key, lines: Vec<String>) {
         self.warnings.push((key, lines));
+    }
+
+    pub(super) fn serve(&mut self, (client, id): (ClientId, RequestId), question: Question) {
+        self.served.push((client, id, question));
     }
 
     pub(super) fn shutdown(&mut self) {
@@ -269,6 +285,7 @@ impl Instructions {
     pub(super) fn discard(&mut self, peer: Peer) {
         match peer {
             Peer::Client(client) => {
+                self.served.retain(|(of, ..)| *of != client);
                 self.clients.discard(client);
             }
             Peer::Worker(worker) => {

@@ -83,6 +83,7 @@ impl SchedulerState {
         self.thieves_and_victims_are_known()?;
         self.clients_hold_nothing_else()?;
         self.nobody_waits_while_there_is_room()?;
+        self.questions_are_known()?;
         self.copies_and_errands_agree()
     }
 
@@ -104,6 +105,10 @@ impl SchedulerState {
             _ => task.is_wanted(),
         };
         ensure!(has_reason, "a task is kept only while it is wanted", task)
+    }
+
+    fn questions_are_known(&self) -> Check {
+        ensure!(self.asks_are_known(), "questions are those of clients to workers")
     }
 
     fn what_was_not_fetched_is_known(&self) -> Check {

@@ -10,6 +10,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod amm;
+mod ask;
 mod assignment;
 mod batches;
 mod client;
@@ -20,6 +21,7 @@ mod event;
 mod explain;
 mod function;
 mod graph;
+mod inspect;
 mod instruction;
 mod invariants;
 mod log;
@@ -58,6 +60,7 @@ use dask_proto::message::{Rejection, Welcome};
 use dask_proto::{Address, Key, Moment};
 
 use super::Config;
+use ask::AskTable;
 use client::ClientEntry;
 use errand::ErrandTable;
 pub use event::Event;
@@ -106,6 +109,7 @@ pub struct SchedulerState {
     deadlines: BTreeSet<(Moment, WorkerId)>,
     /// Clients that wait for workers.
     waits: Vec<Wait>,
+    asks: AskTable,
     replicas: ReplicaTable,
     transfers: TransferTable,
     errands: ErrandTable,
@@ -146,6 +150,7 @@ impl SchedulerState {
             submitted: 0,
             deadlines: BTreeSet::new(),
             waits: Vec::new(),
+            asks: AskTable::default(),
             replicas: ReplicaTable::default(),
             transfers: TransferTable::default(),
             errands: ErrandTable::default(),

@@ -136,6 +136,7 @@ impl SchedulerState {
                 let reason = "the worker is leaving".to_owned();
                 self.out.disconnect(Peer::Worker(worker), reason);
             }
+            WorkerToScheduler::Replied { id, reply } => self.replied(worker, id, reply),
             // A worker of a later version says more than this scheduler can use.
             _ => {}
         }

@@ -8,7 +8,9 @@ use dask_proto::message::{
 use dask_proto::{Address, Key};
 
 use super::SchedulerState;
+use super::ask::reply_bytes;
 use super::client::Force;
+use super::inspect::inspected_bytes;
 use super::task::{Row, StateName};
 use super::worker::WorkerEntry;
 
@@ -86,6 +88,11 @@ impl SchedulerState {
                 self.shut_down(&reason);
                 return;
             }
+            Request::Ask(ask) => match self.pass_on(asked_by, *ask) {
+                Some(answer) => answer,
+                None => return,
+            },
+            Request::Inspect(inspect) => self.inspected(inspect),
             // A client of a later version asks more than this scheduler can answer.
             _ => Answer::Refused(Refusal::TooLarge),
         };
@@ -97,6 +104,7 @@ impl SchedulerState {
         self.waits.retain(|wait| !is_gone(wait.asked_by));
         self.forget_errands(is_gone);
         self.forget_retire_requests(is_gone);
+        self.forget_asks(is_gone);
     }
 
     /// Answers those whose workers are there.
@@ -239,6 +247,8 @@ fn is_too_large(answer: &Answer) -> bool {
         Answer::Story(lines) | Answer::Explanation(lines) => {
             lines.iter().map(|line| line.len() + 8).sum()
         }
+        Answer::Reply(reply) => reply_bytes(reply),
+        Answer::Inspected(inspected) => inspected_bytes(inspected),
         _ => 0,
     };
     bytes > MAX_HEADER_BYTES / 2

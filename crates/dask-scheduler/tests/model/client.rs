@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use dask_proto::graph::{Function, TaskOptions, TaskSpec};
 use dask_proto::id::{FunctionId, FutureId, RequestId};
-use dask_proto::message::{ClientToScheduler, Request, ScatterItem, SchedulerToClient, Submit};
+use dask_proto::message::{
+    Ask, ClientToScheduler, Question, Request, ScatterItem, SchedulerToClient, Submit, Whom,
+};
 use dask_proto::{Key, Payload};
 
 use super::Dice;
@@ -83,7 +85,7 @@ impl ModelClient {
 
     fn request(&mut self, dice: &mut Dice) -> Request {
         let futures = vec![self.any_future(dice), self.any_future(dice)];
-        match dice.below(18) {
+        match dice.below(20) {
             0..=2 => Request::Cancel { futures, force: dice.chance(30) },
             3..=5 => Request::Retry { futures },
             6..=7 => self.scatter(dice),
@@ -104,6 +106,7 @@ impl ModelClient {
                 let workers = if n.is_some() { Vec::new() } else { any_workers(dice) };
                 Request::RetireWorkers { workers, n }
             }
+            17..=18 => ask(dice),
             _ => Request::WaitForWorkers { n: 3 },
         }
     }
@@ -220,6 +223,13 @@ impl ModelClient {
         let waiting = self.futures.iter().filter(|(_, heard)| **heard == Heard::Nothing);
         waiting.map(|(future, _)| *future).collect()
     }
+}
+
+/// A question to a worker that may not be there, or to the scheduler.
+fn ask(dice: &mut Dice) -> Request {
+    let address = format!("tcp://10.0.0.1:{}", dice.below(40)).parse().expect("an address");
+    let whom = if dice.chance(90) { Whom::Worker(address) } else { Whom::Scheduler };
+    Request::Ask(Box::new(Ask { whom, question: Question::Versions }))
 }
 
 /// Mostly none, which means all.

@@ -11,7 +11,7 @@ use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
 use dask_scheduler::WorkStealing;
 use dask_scheduler::state::Event;
 
-use super::{Script, Step};
+use super::{Script, Step, ask};
 
 impl Script {
     pub(crate) fn parse(&mut self, line: &str) -> Step {
@@ -158,6 +158,7 @@ impl Script {
                 Request::RetireWorkers { workers: named(words), n: setting(words, "n").map(number) }
             }
             ["shutdown"] => Request::Shutdown,
+            ["ask" | "inspect", ..] => ask::request(words),
             other => panic!("no request {other:?}"),
         }
     }
@@ -314,6 +315,7 @@ impl Script {
                 reason: "its stack overflowed".to_owned(),
             },
             ["leaves"] => WorkerToScheduler::Leaving,
+            ["replies", ..] => ask::reply(words),
             other => panic!("no message {other:?}"),
         }
     }
@@ -416,7 +418,7 @@ fn function_named(name: &str) -> Function {
 }
 
 /// The address that a worker has unless the script gives it another.
-fn address_of(worker: &str) -> Address {
+pub(super) fn address_of(worker: &str) -> Address {
     let id: u32 = number(worker);
     address(&format!("tcp://10.0.0.{id}:4000"))
 }
@@ -425,7 +427,7 @@ fn address(text: &str) -> Address {
     text.parse().expect("an address")
 }
 
-fn key(name: &str) -> Key {
+pub(super) fn key(name: &str) -> Key {
     Key::new(name).expect("a short key")
 }
 
@@ -447,7 +449,7 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// The number in `7`, `c7`, `w7`, `f7` or `r7`.
-fn number(word: &str) -> u32 {
+pub(super) fn number(word: &str) -> u32 {
     let digits = word.trim_start_matches(|c: char| c.is_ascii_alphabetic());
     digits.parse().expect("a number")
 }

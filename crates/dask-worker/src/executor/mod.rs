@@ -13,10 +13,11 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use dask_proto::Key;
 use dask_proto::codec::Carriage;
 use dask_proto::id::{RunId, TaskId};
 use dask_proto::map::{Map, Set};
-use dask_proto::message::Compute;
+use dask_proto::message::{Compute, RunningTask};
 use dask_task::context::{CurrentWorker, PoolError};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -118,13 +119,23 @@ impl Executor {
     pub(crate) fn cancel(&self, run: (TaskId, RunId)) {
         let mut queue = self.shared.queue();
         match queue.running.get(&run) {
-            Some(flag) => flag.store(true, Ordering::Relaxed),
+            Some(seat) => seat.cancelled().store(true, Ordering::Relaxed),
             // It came to its end.
             None if queue.jobs.is_empty() => {}
             None => drop(queue.cancelled.insert(run)),
         }
         drop(queue);
         self.shared.readmission.notify_all();
+    }
+
+    /// The tasks with these keys that run now, or all, those first that have run for longest.
+    pub(crate) fn running(&self, keys: &[Key]) -> Vec<RunningTask> {
+        let seats: Vec<_> = self.shared.queue().running.values().cloned().collect();
+        let running = seats.iter().filter_map(|seat| seat.running());
+        let is_asked = |task: &RunningTask| keys.is_empty() || keys.contains(&task.key);
+        let mut running: Vec<_> = running.filter(is_asked).collect();
+        running.sort_by(|a, b| (b.elapsed_ns, &a.key).cmp(&(a.elapsed_ns, &b.key)));
+        running
     }
 
     /// Where the tasks say something.
@@ -197,8 +208,8 @@ struct Queue {
     seceded: usize,
     /// Runs that may come back into the pool and have not noticed.
     readmitted: BTreeSet<(TaskId, RunId)>,
-    /// The flags of runs on threads, set when their results will be dropped.
-    running: Map<(TaskId, RunId), Arc<AtomicBool>>,
+    /// The runs on threads, and where: each is told when its result will be dropped.
+    running: Map<(TaskId, RunId), Arc<Seat>>,
     /// Runs that were cancelled before they were on a thread, as far as is known.
     cancelled: Set<(TaskId, RunId)>,
     is_closed: bool,
@@ -325,7 +336,7 @@ impl Shared {
     }
 
     /// The next job for a thread, which is done with the last.
-    fn next(&self, seat: &Seat, last: Option<(TaskId, RunId)>) -> Option<Job> {
+    fn next(&self, seat: &Arc<Seat>, last: Option<(TaskId, RunId)>) -> Option<Job> {
         let mut queue = self.queue();
         last.map(|last| queue.running.remove(&last));
         loop {
@@ -343,9 +354,9 @@ impl Shared {
                 return None;
             }
             if let Some(job) = queue.jobs.pop_front() {
-                let flag = seat.begin(job.run());
-                flag.store(queue.cancelled.remove(&job.run()), Ordering::Relaxed);
-                queue.running.insert(job.run(), flag);
+                seat.begin(job.run());
+                seat.cancelled().store(queue.cancelled.remove(&job.run()), Ordering::Relaxed);
+                queue.running.insert(job.run(), Arc::clone(seat));
                 return Some(job);
             }
             // What was cancelled just as it came to its end is no job either.

@@ -112,9 +112,11 @@ impl Thread {
             Outcome::Skipped
         } else {
             overflow::enter_task(task, run);
+            self.seat.calls(compute.key.clone(), name, started);
             // The call itself catches panics. What is around it also runs code of the user: the
             // value's `Serialize`, and the `Drop` of its arguments.
             let outcome = catch(|| self.call(&compute, def, arguments));
+            self.seat.called();
             overflow::leave_task();
             outcome.unwrap_or_else(|panic| {
                 Outcome::Failed(self.error(around(panic, compute.key.clone()), name))

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use dask_proto::Key;
 use dask_proto::id::{RunId, TaskId};
-use dask_proto::message::LogLevel;
+use dask_proto::message::{LogLevel, RunningTask};
+use dask_task::TaskDef;
 use dask_task::context::{Host, PoolError};
 
 use super::Shared;
@@ -19,6 +20,16 @@ pub(super) struct Seat {
     /// which has it for itself from its start to its end.
     cancelled: Arc<AtomicBool>,
     turn: Mutex<Turn>,
+    /// What it runs now, for those who ask.
+    now: Mutex<Option<Now>>,
+}
+
+/// A task that runs.
+#[derive(Debug)]
+struct Now {
+    key: Key,
+    def: Option<&'static TaskDef>,
+    since: Instant,
 }
 
 /// The run that has the thread now, or had it last.
@@ -33,14 +44,40 @@ struct Turn {
 
 impl Seat {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, cancelled: Arc::default(), turn: Mutex::default() }
+        Self { shared, cancelled: Arc::default(), turn: Mutex::default(), now: Mutex::default() }
     }
 
-    /// From now on the thread runs this, in the pool; the flag of the run.
-    pub(super) fn begin(&self, run: (TaskId, RunId)) -> Arc<AtomicBool> {
+    /// From now on the thread runs this, in the pool.
+    pub(super) fn begin(&self, run: (TaskId, RunId)) {
         *self.turn() = Turn { run, ..Turn::default() };
         self.cancelled.store(false, Ordering::Relaxed);
-        Arc::clone(&self.cancelled)
+    }
+
+    /// The thread calls this function now.
+    pub(super) fn calls(&self, key: Key, def: Option<&'static TaskDef>, since: Instant) {
+        *self.now() = Some(Now { key, def, since });
+    }
+
+    /// The thread calls nothing now.
+    pub(super) fn called(&self) {
+        *self.now() = None;
+    }
+
+    /// The task that runs on the thread.
+    pub(super) fn running(&self) -> Option<RunningTask> {
+        let now = self.now();
+        let Now { key, def, since } = now.as_ref()?;
+        let elapsed_ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let function = def.map_or_else(String::new, |def| def.path.to_owned());
+        let key = key.clone();
+        drop(now);
+        // One that waits to come back into the pool holds the lock, and is outside.
+        let is_inside = self.turn.try_lock().is_ok_and(|turn| turn.left.is_none());
+        Some(RunningTask { key, function, elapsed_ns, seceded: !is_inside })
+    }
+
+    fn now(&self) -> MutexGuard<'_, Option<Now>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The flag of the run that has the thread.

@@ -1,0 +1,81 @@
+use std::collections::HashMap;
+
+use dask_proto::message::{LogRecord, RunningTask};
+use dask_proto::{Address, Key};
+use dask_task::TaskFn;
+
+use super::{Client, block_on};
+use crate::submit::argument::IntoArgs;
+use crate::{ClusterVersions, Futures, Result, Run, RunOnScheduler};
+
+impl Client {
+    /// [`Client::run`](crate::Client::run), which [`Run::block`] waits for.
+    ///
+    /// ```
+    /// # use dask_client::task;
+    /// # #[task] fn pid() -> u32 { std::process::id() }
+    /// let client = dask_client::blocking::Client::local()?;
+    /// assert_eq!(client.run(pid, ()).block()?.len(), 1);
+    /// # client.close()?;
+    /// # Ok::<(), dask_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run<F: TaskFn>(&self, function: F, args: impl IntoArgs<F::Params>) -> Run<F::Output> {
+        self.0.run(function, args)
+    }
+
+    /// [`Client::run_on_scheduler`](crate::Client::run_on_scheduler), which
+    /// [`RunOnScheduler::block`] waits for.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_on_scheduler<F: TaskFn>(
+        &self,
+        function: F,
+        args: impl IntoArgs<F::Params>,
+    ) -> RunOnScheduler<F::Output> {
+        self.0.run_on_scheduler(function, args)
+    }
+
+    /// [`Client::get_versions`](crate::Client::get_versions).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get_versions(&self) -> Result<ClusterVersions> {
+        block_on(self.0.get_versions())
+    }
+
+    /// [`Client::nbytes`](crate::Client::nbytes).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn nbytes(&self, futures: impl Futures) -> Result<HashMap<Key, u64>> {
+        block_on(self.0.nbytes(futures))
+    }
+
+    /// [`Client::nbytes_by_prefix`](crate::Client::nbytes_by_prefix).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn nbytes_by_prefix(&self, futures: impl Futures) -> Result<HashMap<String, u64>> {
+        block_on(self.0.nbytes_by_prefix(futures))
+    }
+
+    /// [`Client::call_stack`](crate::Client::call_stack).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call_stack(&self, futures: impl Futures) -> Result<HashMap<Address, Vec<RunningTask>>> {
+        block_on(self.0.call_stack(futures))
+    }
+
+    /// [`Client::get_scheduler_logs`](crate::Client::get_scheduler_logs).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get_scheduler_logs(&self, n: Option<u32>) -> Result<Vec<LogRecord>> {
+        block_on(self.0.get_scheduler_logs(n))
+    }
+}

@@ -1,0 +1,286 @@
+//! Functions that run in the cluster's processes, outside of the scheduler's tasks.
+
+use std::collections::HashMap;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+
+use bytes::BytesMut;
+use dask_proto::message::{Question, Reply, RunFunction, Whom};
+use dask_proto::{Address, Key};
+use dask_task::{TaskFn, Value, registry};
+
+use super::question::{addresses, ask, ask_each};
+use crate::blocking::block_on;
+use crate::error::Kind;
+use crate::future::gather::Errors;
+use crate::submit::argument::{CallBuilder, IntoArgs};
+use crate::{BoxFuture, Client, Result};
+
+/// A function on its way to every worker, once it is awaited: [`Client::run`].
+#[derive(Debug)]
+#[must_use = "nothing runs until this is awaited"]
+pub struct Run<T> {
+    call: Call<T>,
+    workers: Vec<String>,
+    errors: Errors,
+}
+
+/// [`Run`] with the failure of each worker in its place: [`Run::results`].
+#[derive(Debug)]
+#[must_use = "nothing runs until this is awaited"]
+pub struct RunResults<T>(Run<T>);
+
+/// A function on its way to the scheduler, once it is awaited: [`Client::run_on_scheduler`].
+#[derive(Debug)]
+#[must_use = "nothing runs until this is awaited"]
+pub struct RunOnScheduler<T> {
+    call: Call<T>,
+}
+
+#[derive(Debug)]
+struct Call<T> {
+    client: Client,
+    /// What stands for a key in errors.
+    name: Key,
+    /// What to call, or why that makes no sense.
+    function: Result<RunFunction>,
+    wait: bool,
+    output: PhantomData<fn() -> T>,
+}
+
+impl Client {
+    /// Calls a task function in every worker process, outside of the scheduler: Dask's
+    /// `Client.run`. It starts at once, on a thread of its own, however busy the worker is, and
+    /// has no key. For what is about the process: what its environment is, what it has cached.
+    ///
+    /// ```
+    /// # use dask_client::{Address, Client, Result, task};
+    /// use std::collections::HashMap;
+    ///
+    /// #[task]
+    /// fn pid() -> u32 { std::process::id() }
+    ///
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let pids: HashMap<Address, u32> = client.run(pid, ()).await?;
+    /// let some = client.run(pid, ()).workers(["0"]).await?;    // names, addresses or hosts
+    /// let each = client.run(pid, ()).results().await?;         // a Result for each worker
+    /// client.run(pid, ()).wait(false).await?;                  // returns once it has begun
+    /// # assert_eq!((pids.len(), some.len(), each.len()), (1, 1, 1));
+    /// # client.close().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the function fails or panics on a worker, which the error names, unless told otherwise
+    /// by [`Run::errors`] or [`Run::results`]; when a worker leaves before it replies, or one that
+    /// is named is not there; when an argument is a future; when the scheduler is gone.
+    pub fn run<F: TaskFn>(&self, function: F, args: impl IntoArgs<F::Params>) -> Run<F::Output> {
+        let call = Call::new::<F>(self, function, args);
+        Run { call, workers: Vec::new(), errors: Errors::Raise }
+    }
+
+    /// Calls a task function in the process of the scheduler: Dask's `Client.run_on_scheduler`.
+    ///
+    /// That works where the scheduler is a part of the program, as with [`Client::local`] and
+    /// [`LocalCluster`](crate::LocalCluster). A scheduler that was started by `dask scheduler` is
+    /// another program, which has none of this program's functions, and says so. The function sees
+    /// what belongs to the process. It does not see the scheduler's state, which is its one
+    /// thread's own: [`scheduler_info`](Client::scheduler_info) and its like tell of that.
+    ///
+    /// ```
+    /// # use dask_client::{Client, Result, task};
+    /// # #[task] fn pid() -> u32 { std::process::id() }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// assert_eq!(client.run_on_scheduler(pid, ()).await?, std::process::id());
+    /// # client.close().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the function fails or panics, or the scheduler is of another program; when an argument
+    /// is a future; when the scheduler is gone.
+    pub fn run_on_scheduler<F: TaskFn>(
+        &self,
+        function: F,
+        args: impl IntoArgs<F::Params>,
+    ) -> RunOnScheduler<F::Output> {
+        RunOnScheduler { call: Call::new::<F>(self, function, args) }
+    }
+}
+
+impl<T> Run<T> {
+    /// Only on these workers: addresses, hosts or names.
+    pub fn workers<W: Into<String>>(mut self, workers: impl IntoIterator<Item = W>) -> Self {
+        self.workers = workers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What a failure on one worker means, Dask's `on_error`: [`Raise`](Errors::Raise), that of
+    /// the whole call, or [`Skip`](Errors::Skip), that the worker is left out (Dask's `"ignore"`).
+    pub fn errors(mut self, errors: Errors) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Whether to wait until the functions return, as without this. With `false` the result is
+    /// empty, and there once every worker has begun.
+    pub fn wait(mut self, wait: bool) -> Self {
+        self.call.wait = wait;
+        self
+    }
+
+    /// A result or an error for each worker: Dask's `on_error="return"`.
+    pub fn results(self) -> RunResults<T> {
+        RunResults(self)
+    }
+}
+
+impl<T: Value> Run<T> {
+    /// Waits on this thread.
+    ///
+    /// # Errors
+    /// As [`Client::run`].
+    pub fn block(self) -> Result<HashMap<Address, T>> {
+        block_on(self.into_future())
+    }
+
+    /// What every worker that is not left out said.
+    async fn each(self) -> Result<Vec<(Address, Result<Option<T>>)>> {
+        let Self { call, workers, .. } = self;
+        let (client, name, question) = call.question()?;
+        let workers = addresses(client.link(), workers).await?;
+        let replies = ask_each(client.link(), workers, &question).await.into_iter();
+        let value = |(worker, reply): (Address, Result<Reply>)| {
+            let value = reply.and_then(|reply| value(reply, &name));
+            (worker, value)
+        };
+        Ok(replies.map(value).collect())
+    }
+}
+
+impl<T: Value> RunResults<T> {
+    /// Waits on this thread.
+    ///
+    /// # Errors
+    /// As awaiting it.
+    pub fn block(self) -> Result<HashMap<Address, Result<T>>> {
+        block_on(self.into_future())
+    }
+}
+
+impl<T> RunOnScheduler<T> {
+    /// Returns once the function has begun: Dask's `wait=False`.
+    ///
+    /// # Errors
+    /// As [`Client::run_on_scheduler`], but for those of the function.
+    pub async fn start(mut self) -> Result<()> {
+        self.call.wait = false;
+        let (client, _, question) = self.call.question()?;
+        match ask(client.link(), Whom::Scheduler, question).await? {
+            Reply::Started => Ok(()),
+            _ => Err(Kind::Answer.into()),
+        }
+    }
+}
+
+impl<T: Value> RunOnScheduler<T> {
+    /// Waits on this thread.
+    ///
+    /// # Errors
+    /// As [`Client::run_on_scheduler`].
+    pub fn block(self) -> Result<T> {
+        block_on(self.into_future())
+    }
+}
+
+impl<T> Call<T> {
+    fn new<F: TaskFn>(client: &Client, function: F, args: impl IntoArgs<F::Params>) -> Self {
+        let name = Key::new(function.def().name());
+        let name = name.unwrap_or_else(|_| Key::new("run").expect("it is short"));
+        let function = call::<F>(client, function, args);
+        Self { client: client.clone(), name, function, wait: true, output: PhantomData }
+    }
+
+    fn question(self) -> Result<(Client, Key, Question)> {
+        let Self { client, name, function, wait, .. } = self;
+        Ok((client, name, Question::Run(RunFunction { wait, ..function? })))
+    }
+}
+
+/// What a function returned; nothing where nobody waits for that.
+fn value<T: Value>(reply: Reply, name: &Key) -> Result<Option<T>> {
+    match reply {
+        Reply::Returned(value) => {
+            let failed = |source| Kind::Value { key: name.clone(), source }.into();
+            dask_task::take(value).map(Some).map_err(failed)
+        }
+        Reply::Started => Ok(None),
+        _ => Err(Kind::Answer.into()),
+    }
+}
+
+/// A call as it travels.
+fn call<F: TaskFn>(
+    client: &Client,
+    function: F,
+    args: impl IntoArgs<F::Params>,
+) -> Result<RunFunction> {
+    let def = function.def();
+    registry::find(def.path, def.signature)?;
+    let mut call = CallBuilder::new(client.link().carriage, None, BytesMut::new());
+    args.write(&mut call)?;
+    let (call, _) = call.finish();
+    match call.dependencies.first() {
+        Some(dependency) => Err(Kind::RunOnFuture(dependency.key().clone()).into()),
+        None => Ok(RunFunction { function: def.function(), body: call.body, wait: true }),
+    }
+}
+
+impl<T: Value> IntoFuture for Run<T> {
+    type Output = Result<HashMap<Address, T>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let errors = self.errors;
+            let mut values = HashMap::new();
+            for (worker, value) in self.each().await? {
+                match value {
+                    Ok(value) => values.extend(value.map(|value| (worker, value))),
+                    Err(_) if errors == Errors::Skip => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(values)
+        })
+    }
+}
+
+impl<T: Value> IntoFuture for RunResults<T> {
+    type Output = Result<HashMap<Address, Result<T>>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let each = self.0.each().await?.into_iter();
+            Ok(each.filter_map(|(worker, value)| Some((worker, value.transpose()?))).collect())
+        })
+    }
+}
+
+impl<T: Value> IntoFuture for RunOnScheduler<T> {
+    type Output = Result<T>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let (client, name, question) = self.call.question()?;
+            let reply = ask(client.link(), Whom::Scheduler, question).await?;
+            value(reply, &name)?.ok_or_else(|| Kind::Answer.into())
+        })
+    }
+}

@@ -1,0 +1,112 @@
+//! What a client asks of one process of the cluster, apart from all tasks.
+
+use serde::{Deserialize, Serialize};
+
+use super::handshake::Program;
+use super::worker::LogRecord;
+use crate::graph::Function;
+use crate::{Address, Key, Payload, TaskError};
+
+/// A question for one process of the cluster. [`Answer::Reply`](super::Answer::Reply).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Who is to answer it.
+    pub whom: Whom,
+    /// The question.
+    pub question: Question,
+}
+
+/// Who is to answer a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Whom {
+    /// The process of the scheduler.
+    Scheduler,
+    /// The worker at this address, through the scheduler.
+    Worker(Address),
+}
+
+/// What a process is asked. Each names the [`Reply`] it gets; any can get [`Reply::Refused`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Question {
+    /// Call a task function (Dask's `run`). [`Reply::Returned`] or [`Reply::Failed`], or
+    /// [`Reply::Started`] where nobody waits for its end.
+    Run(RunFunction),
+    /// Which versions it has. [`Reply::Versions`].
+    Versions,
+    /// Which tasks run now, all of them or those with these keys. [`Reply::Running`].
+    Running {
+        /// The keys; every task when empty.
+        keys: Vec<Key>,
+    },
+    /// What it had to say, oldest first. [`Reply::Logs`]. Of workers the scheduler knows it.
+    Logs {
+        /// At most the latest so many lines; `None` means all that are remembered.
+        n: Option<u32>,
+    },
+}
+
+/// A call apart from all tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunFunction {
+    /// What to call.
+    pub function: Function,
+    /// The arguments, none of which is the result of a task.
+    pub body: Payload,
+    /// Whether the reply is what it returns; otherwise it is that it has begun.
+    pub wait: bool,
+}
+
+/// What a process replies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Reply {
+    /// What the function returned.
+    Returned(Payload),
+    /// How the function failed, or why it was not called.
+    Failed(Box<TaskError>),
+    /// The function has begun.
+    Started,
+    /// Its versions.
+    Versions(Box<Versions>),
+    /// The tasks that run now.
+    Running(Vec<RunningTask>),
+    /// What it had to say.
+    Logs(Vec<LogRecord>),
+    /// It does not do that; the text says why, for people.
+    Refused(String),
+}
+
+/// The versions of one process.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Versions {
+    /// The program.
+    pub program: Program,
+    /// The version of these crates that it was built with.
+    pub dask: String,
+    /// The newest version of the protocol that it speaks.
+    pub protocol: u16,
+}
+
+impl Versions {
+    /// Those of this build, as a part of this program.
+    #[must_use]
+    pub fn of(program: Program) -> Self {
+        let dask = env!("CARGO_PKG_VERSION").to_owned();
+        Self { program, dask, protocol: super::PROTOCOL_VERSION }
+    }
+}
+
+/// A task that runs now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningTask {
+    /// Its key.
+    pub key: Key,
+    /// The path of its function, such as `session::inc`.
+    pub function: String,
+    /// For how long it has been running, in nanoseconds.
+    pub elapsed_ns: u64,
+    /// Whether it left the pool of threads (Dask's `long-running`).
+    pub seceded: bool,
+}

@@ -1,0 +1,68 @@
+//! Looks at the state, beyond the questions that Dask's clients ask most.
+
+use std::collections::BTreeMap;
+
+use dask_proto::Key;
+use dask_proto::message::{Answer, Inspect, Inspected, Refusal};
+use dask_tokenize::key_prefix;
+
+use super::SchedulerState;
+use super::task::Row;
+
+impl SchedulerState {
+    pub(super) fn inspected(&self, inspect: Inspect) -> Answer {
+        let inspected = match inspect {
+            Inspect::Workers { workers } => {
+                return match self.asked_for(&workers) {
+                    Ok(workers) => {
+                        let entries = workers.iter().filter_map(|worker| self.workers.get(*worker));
+                        Answer::Workers(entries.map(|entry| entry.join.address.clone()).collect())
+                    }
+                    Err(refusal) => Answer::Refused(refusal),
+                };
+            }
+            Inspect::NBytes { keys } => Inspected::NBytes(
+                self.sizes(&keys)
+                    .map(|(row, nbytes)| (self.tasks[row].key.clone(), nbytes))
+                    .collect(),
+            ),
+            Inspect::NBytesByPrefix { keys } => {
+                let mut by_prefix: BTreeMap<&str, u64> = BTreeMap::new();
+                for (row, nbytes) in self.sizes(&keys) {
+                    *by_prefix.entry(self.prefix(row)).or_default() += nbytes;
+                }
+                let by_prefix = by_prefix.into_iter().map(|(name, n)| (name.to_owned(), n));
+                Inspected::NBytesByPrefix(by_prefix.collect())
+            }
+            // A client of a later version asks more than this scheduler can answer.
+            _ => return Answer::Refused(Refusal::TooLarge),
+        };
+        Answer::Inspected(Box::new(inspected))
+    }
+
+    /// What is in memory, and how large it is; of all tasks when no key is named.
+    fn sizes<'a>(&'a self, keys: &'a [Key]) -> impl Iterator<Item = (Row, u64)> + 'a {
+        let named = keys.iter().filter_map(|key| self.tasks.find(key.as_str()));
+        let all = self.tasks.iter().map(|(row, _)| row);
+        let all = keys.is_empty().then_some(all).into_iter().flatten();
+        named.chain(all).filter_map(|row| Some((row, self.tasks[row].nbytes()?)))
+    }
+
+    /// What the key of a task starts with: the name of its function, if it has one.
+    pub(super) fn prefix(&self, row: Row) -> &str {
+        let task = &self.tasks[row];
+        match task.function() {
+            Some(function) => self.functions.get(function).function.name(),
+            None => key_prefix(task.key.as_str()),
+        }
+    }
+}
+
+/// About how many bytes it takes in a message.
+pub(super) fn inspected_bytes(inspected: &Inspected) -> usize {
+    match inspected {
+        Inspected::NBytes(sizes) => sizes.iter().map(|(key, _)| 16 + key.as_str().len()).sum(),
+        Inspected::NBytesByPrefix(sizes) => sizes.iter().map(|(name, _)| 16 + name.len()).sum(),
+        _ => 0,
+    }
+}
