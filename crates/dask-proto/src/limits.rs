@@ -61,3 +61,22 @@ pub const MAX_OPEN_QUESTIONS: u32 = 16_384;
 /// Calls apart from all tasks that go on at the same time in one process, each on a thread of its
 /// own.
 pub const MAX_CALLS: usize = 64;
+/// Bytes of one value that the scheduler keeps, in a queue, a variable or a dataset, with the keys
+/// of the futures in it. Larger data belong on workers.
+pub const MAX_KEPT_VALUE_BYTES: u64 = 8 << 20;
+
+/// Bytes of all values that a scheduler keeps. It lives on one machine with the memory of one.
+pub const MAX_KEPT_BYTES: u64 = 256 << 20;
+
+/// Names of primitives, datasets and topics that a scheduler remembers.
+pub const MAX_KEPT_NAMES: usize = 1 << 16;
+
+/// Requests about primitives that wait, hold a lease, or were answered with what the client has not
+/// accepted, on one scheduler.
+pub const MAX_KEPT_REQUESTS: usize = 1 << 16;
+
+/// Values that one answer brings. Each may be a frame of its own.
+pub const VALUES_AT_ONCE: usize = 1024;
+
+/// Names in one request for several locks.
+pub const LOCKS_AT_ONCE: usize = 1024;

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ask::{Ask, Reply};
+use super::coordination::{Coordination, CoordinationAnswer, CoordinationRefusal};
 use super::inspect::{Inspect, Inspected};
 use super::worker::{LogRecord, Metrics, WorkerStatus};
 use crate::graph::{Function, TaskOptions, TaskSpec};
@@ -60,6 +61,12 @@ pub enum ClientToScheduler {
     },
     /// The client is about to close the connection: all its holds are released.
     Close,
+    /// What this question was answered with has arrived, and the client holds the futures in it:
+    /// the scheduler need not keep it for the client.
+    Accept {
+        /// The question's id.
+        id: RequestId,
+    },
 }
 
 /// Tasks that share their options.
@@ -176,6 +183,9 @@ pub enum Request {
     Ask(Box<Ask>),
     /// A look at the scheduler's state. [`Answer::Inspected`], unless it says otherwise.
     Inspect(Inspect),
+    /// Locks, semaphores, events, queues and variables. [`Answer::Done`] or
+    /// [`Answer::Coordination`].
+    Coordinate(Coordination),
 }
 
 /// Data that a client scatters.
@@ -231,6 +241,8 @@ pub enum Answer {
     Reply(Box<Reply>),
     /// What a look at the scheduler's state showed.
     Inspected(Box<Inspected>),
+    /// What became of a primitive.
+    Coordination(CoordinationAnswer),
 }
 
 /// Why a request was not carried out.
@@ -272,6 +284,9 @@ pub enum Refusal {
         /// How many may be open.
         limit: u32,
     },
+    /// A primitive cannot do it.
+    #[error(transparent)]
+    Coordination(CoordinationRefusal),
 }
 
 /// A task and where it is: positions in the answer's list of workers.

@@ -9,6 +9,7 @@
 
 mod ask;
 mod client;
+mod coordination;
 mod handshake;
 mod inspect;
 mod peer;
@@ -18,6 +19,10 @@ pub use ask::{Ask, Question, Reply, RunFunction, RunningTask, Versions, Whom};
 pub use client::{
     Answer, ClientToScheduler, KeyCount, Located, Refusal, Request, ScatterItem, SchedulerInfo,
     SchedulerToClient, Submit, WorkerInfo,
+};
+pub use coordination::{
+    Coordination, CoordinationAnswer, CoordinationRefusal, EventAction, Kept, KeptValue, Patience,
+    QueueAction, SemaphoreAction, VariableAction,
 };
 pub use handshake::{
     HandshakeError, Hello, PROTOCOL_VERSION, Program, Rejection, Role, VersionRange, Welcome,

@@ -149,4 +149,11 @@ fn every_variant_has_a_sample() {
     all_are_sampled(&sample::peer_requests());
     all_are_sampled(&sample::peer_replies());
     all_are_sampled(&sample::values_at());
+    all_are_sampled(&sample::coordination::requests());
+    all_are_sampled(&sample::coordination::events());
+    all_are_sampled(&sample::coordination::semaphores());
+    all_are_sampled(&sample::coordination::queues());
+    all_are_sampled(&sample::coordination::variables());
+    all_are_sampled(&sample::coordination::answers());
+    all_are_sampled(&sample::coordination::refusals());
 }

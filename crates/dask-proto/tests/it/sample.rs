@@ -15,6 +15,9 @@ use dask_proto::message::{
 };
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
 
+#[path = "sample/coordination.rs"]
+pub(crate) mod coordination;
+
 pub(crate) fn key(name: &str) -> Key {
     name.try_into().unwrap()
 }
@@ -126,7 +129,11 @@ pub(crate) fn client_to_scheduler() -> Vec<ClientToScheduler> {
     let ids = (1..).map(RequestId);
     let asked = ids.zip(requests());
     messages.extend(asked.map(|(id, request)| ClientToScheduler::Request { id, request }));
-    messages.extend([ClientToScheduler::Forget { id: RequestId(2) }, ClientToScheduler::Close]);
+    messages.extend([
+        ClientToScheduler::Forget { id: RequestId(2) },
+        ClientToScheduler::Close,
+        ClientToScheduler::Accept { id: RequestId(3) },
+    ]);
     messages
 }
 
@@ -183,6 +190,7 @@ pub(crate) fn requests() -> Vec<Request> {
     ];
     requests.extend(ask::asks().into_iter().map(|ask| Request::Ask(Box::new(ask))));
     requests.extend(ask::inspects().into_iter().map(Request::Inspect));
+    requests.extend(coordination::requests().into_iter().map(Request::Coordinate));
     requests
 }
 
@@ -197,6 +205,9 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::WorkerLeft { worker: address(4001) },
         Refusal::TooManyQuestions { limit: 9 },
     ]
+    .into_iter()
+    .chain(coordination::refusals().into_iter().map(Refusal::Coordination))
+    .collect()
 }
 
 pub(crate) fn answers() -> Vec<Answer> {
@@ -226,6 +237,7 @@ pub(crate) fn answers() -> Vec<Answer> {
     ]);
     answers.extend(ask::replies().into_iter().map(|reply| Answer::Reply(Box::new(reply))));
     answers.extend(ask::inspected().into_iter().map(|look| Answer::Inspected(Box::new(look))));
+    answers.extend(coordination::answers().into_iter().map(Answer::Coordination));
     answers
 }
 

@@ -72,6 +72,11 @@ impl ClientEntry {
         }
     }
 
+    /// Its futures; for the invariants.
+    pub(super) fn future_ids(&self) -> impl Iterator<Item = FutureId> + '_ {
+        self.futures.iter().map(|(future, _)| FutureId(future))
+    }
+
     /// Gives a future to a task.
     fn hold(&mut self, future: FutureId, row: Row) {
         if let Some(Held::Nothing) = self.futures.insert(future.0, Held::Task(row)) {
@@ -128,7 +133,9 @@ impl SchedulerState {
             ClientToScheduler::Request { id, request } => self.request((client, id), request),
             ClientToScheduler::Forget { id } => {
                 self.forget_requests(|asked_by| asked_by == (client, id));
+                self.forget_coordination((client, id));
             }
+            ClientToScheduler::Accept { id } => self.accept((client, id)),
             ClientToScheduler::Close => {
                 self.remove_client(client);
                 let reason = "the client closed the connection".to_owned();
@@ -149,6 +156,7 @@ impl SchedulerState {
         };
         self.out.discard(Peer::Client(client));
         self.forget_requests(|asked_by| asked_by.0 == client);
+        self.lose_coordinating_client(client);
         self.announced -= entry.scattering.len() as u64;
         for row in entry.scattering {
             self.abandon_scatter(row);
@@ -234,7 +242,7 @@ impl SchedulerState {
         }
     }
 
-    fn release_future(&mut self, client: ClientId, future: FutureId) {
+    pub(super) fn release_future(&mut self, client: ClientId, future: FutureId) {
         let entry = self.clients.get_mut(&client);
         let held = entry.and_then(|entry| entry.let_go(future));
         if let Some(row) = held {

@@ -54,6 +54,7 @@ macro_rules! ensure {
     };
 }
 
+mod coordination;
 mod errand;
 
 impl SchedulerState {
@@ -84,7 +85,8 @@ impl SchedulerState {
         self.clients_hold_nothing_else()?;
         self.nobody_waits_while_there_is_room()?;
         self.questions_are_known()?;
-        self.copies_and_errands_agree()
+        self.copies_and_errands_agree()?;
+        self.coordination_adds_up()
     }
 
     pub(super) fn assert_invariants(&self) {

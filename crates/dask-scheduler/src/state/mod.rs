@@ -14,6 +14,7 @@ mod ask;
 mod assignment;
 mod batches;
 mod client;
+mod coordination;
 mod copies;
 mod departure;
 mod errand;
@@ -62,6 +63,7 @@ use dask_proto::{Address, Key, Moment};
 use super::Config;
 use ask::AskTable;
 use client::ClientEntry;
+use coordination::{CoordinationTable, OWN};
 use errand::ErrandTable;
 pub use event::Event;
 use function::FunctionTable;
@@ -115,6 +117,7 @@ pub struct SchedulerState {
     errands: ErrandTable,
     retirements: RetirementTable,
     unfetched: UnfetchedTable,
+    coordination: CoordinationTable,
     /// The worker that was scattered to last.
     scattered_to: WorkerId,
     patience: Patience,
@@ -156,6 +159,7 @@ impl SchedulerState {
             errands: ErrandTable::default(),
             retirements: RetirementTable::default(),
             unfetched: UnfetchedTable::default(),
+            coordination: CoordinationTable::default(),
             scattered_to: WorkerId::default(),
             patience: Patience::default(),
             watchdog: Watchdog::default(),
@@ -180,6 +184,7 @@ impl SchedulerState {
         self.settle();
         self.note_idleness(asked);
         self.mind_watchdog();
+        self.discard_own_messages();
         if self.config.validate {
             self.assert_invariants();
         }
@@ -380,7 +385,7 @@ impl SchedulerState {
     /// Tells every peer to close, and the shell to end.
     fn shut_down(&mut self, reason: &str) {
         self.is_closing = true;
-        for client in self.clients.keys() {
+        for client in self.clients.keys().filter(|client| **client != OWN) {
             let peer = Peer::Client(*client);
             self.out.disconnect(peer, reason.to_owned());
         }

@@ -10,6 +10,7 @@ use dask_proto::{Address, Key};
 use super::SchedulerState;
 use super::ask::reply_bytes;
 use super::client::Force;
+use super::coordination::OWN;
 use super::inspect::inspected_bytes;
 use super::task::{Row, StateName};
 use super::worker::WorkerEntry;
@@ -81,6 +82,7 @@ impl SchedulerState {
             Request::Story { key } => Answer::Story(self.story(key.as_str())),
             Request::Explain { key } => Answer::Explanation(self.explain(key.as_str())),
             Request::WorkerLogs { workers, n } => self.worker_logs(&workers, n),
+            Request::Coordinate(request) => return self.coordinate(asked_by, request),
             Request::Shutdown => {
                 self.answer(asked_by, Answer::Done);
                 let who = self.clients.get(&client).map(|entry| entry.name.as_str());
@@ -181,9 +183,14 @@ impl SchedulerState {
             address: self.address.clone(),
             id: self.config.id.clone(),
             workers: self.workers.iter().map(|(_, entry)| entry.info()).collect(),
-            clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
+            clients: self.connected_clients(),
             tasks: states.map(|(state, count)| (state.as_str().to_owned(), count)).collect(),
         }
+    }
+
+    fn connected_clients(&self) -> u32 {
+        let clients = self.clients.keys().filter(|client| **client != OWN);
+        u32::try_from(clients.count()).unwrap_or(u32::MAX)
     }
 
     fn finished_counts(&self) -> Vec<KeyCount> {

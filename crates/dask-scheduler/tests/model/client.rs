@@ -7,7 +7,7 @@ use dask_proto::message::{
 };
 use dask_proto::{Key, Payload};
 
-use super::Dice;
+use super::{Dice, coordination};
 
 /// What a future heard last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,12 @@ impl ModelClient {
             }
             82 => ClientToScheduler::Forget { id: RequestId(1) },
             83 if dice.chance(10) => ClientToScheduler::Close,
+            84 => ClientToScheduler::Accept { id: coordination::any_id(dice) },
+            85 => ClientToScheduler::Forget { id: coordination::any_id(dice) },
+            86..=91 => ClientToScheduler::Request {
+                id: coordination::any_id(dice),
+                request: Request::Coordinate(coordination::any(dice)),
+            },
             _ => ClientToScheduler::Request { id: RequestId(1), request: self.request(dice) },
         }
     }
@@ -239,6 +245,6 @@ fn any_workers(dice: &mut Dice) -> Vec<String> {
 }
 
 /// One of a few keys, so that they meet.
-fn any_key(dice: &mut Dice) -> Key {
+pub(super) fn any_key(dice: &mut Dice) -> Key {
     Key::new(format!("key-{}", dice.below(60))).expect("a short key")
 }

@@ -1,6 +1,7 @@
 //! Clients and workers that do whatever a seed makes them do.
 
 mod client;
+mod coordination;
 mod worker;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use dask_proto::message::{
 use dask_proto::{Address, TaskError};
 use dask_scheduler::state::Instruction;
 
-use super::Script;
+use super::{Script, coordination};
 
 /// Writes what the state asks for, one message a line.
 pub(crate) fn instruction(script: &mut Script, instruction: &Instruction, out: &mut String) {
@@ -102,6 +102,7 @@ fn describe_answer(script: &Script, answer: &Answer) -> String {
             format!("{id} {clients} clients, {tasks:?}, {workers:?}")
         }
         Answer::Explanation(lines) => lines.join("\n      "),
+        Answer::Coordination(answer) => coordination::answer(answer),
         Answer::Workers(workers) => format!("workers [{}]", join(workers)),
         other => format!("{other:?}"),
     }

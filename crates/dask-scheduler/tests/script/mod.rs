@@ -9,6 +9,9 @@
 //! > c1 release f1 f2 | subscribe f1 a | forget r1 | fire f1 | missing f1 w1 | close
 //! > c1 r1 cancel f1 | cancel! f1 | retry f1 | scatter f1=a:8 @alice broadcast | locate f1 | ...
 //! > c1 r1 replicate f1 f2 n=2 @alice | rebalance f1 @alice | retire @alice | retire n=1
+//! > c1 r1 event e set | clear | is-set | wait; r1 semaphore s 2 acquire [now] | value | close
+//! > c1 r1 locks x,y 1 [now]; give-up r1; r1 variable v set text+a | get [now] | delete
+//! > c1 r1 queue q 2 put text+a [now] | get 1 [now] | drain | size | close; accept r1
 //! > w1 finished a 8 [run=1] [ms=5] [value] | erred a | lacks a b@w2 | added a:8 | ...
 //! > w1 not-acquired a | removed a | pauses | runs | retires
 //! > w1 gives a b/run1 | keeps a | reschedules a
@@ -18,6 +21,7 @@
 //! ```
 
 mod ask;
+mod coordination;
 mod format;
 mod parse;
 

@@ -11,7 +11,7 @@ use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
 use dask_scheduler::WorkStealing;
 use dask_scheduler::state::Event;
 
-use super::{Script, Step, ask};
+use super::{Script, Step, ask, coordination};
 
 impl Script {
     pub(crate) fn parse(&mut self, line: &str) -> Step {
@@ -105,6 +105,7 @@ impl Script {
                 future: future_of(future),
                 worker: address_of(worker),
             },
+            ["accept", id] => ClientToScheduler::Accept { id: RequestId(number(id).into()) },
             ["forget", id] => ClientToScheduler::Forget { id: RequestId(number(id).into()) },
             ["close"] => ClientToScheduler::Close,
             [id, request @ ..] => ClientToScheduler::Request {
@@ -159,6 +160,9 @@ impl Script {
             }
             ["shutdown"] => Request::Shutdown,
             ["ask" | "inspect", ..] => ask::request(words),
+            ["event" | "semaphore" | "locks" | "give-up" | "queue" | "variable", ..] => {
+                Request::Coordinate(coordination::request(words))
+            }
             other => panic!("no request {other:?}"),
         }
     }

@@ -1,0 +1,246 @@
+//! Locks, semaphores, events, queues and variables: one file each.
+//!
+//! Whoever waits, holds a lease, or was answered with values that it has not accepted stands in
+//! `places` under its request. The request is forgotten, or its client is gone, and what it had
+//! goes back: so nothing is lost with a client that vanishes, and nobody has to renew a lease.
+
+mod check;
+mod event;
+mod kept;
+mod multi_lock;
+mod queue;
+mod semaphore;
+mod variable;
+
+use std::collections::BTreeMap;
+
+use dask_proto::Key;
+use dask_proto::id::{ClientId, RequestId};
+use dask_proto::limits::{MAX_KEPT_NAMES, MAX_KEPT_REQUESTS};
+use dask_proto::message::{
+    Answer, Coordination, CoordinationAnswer, CoordinationRefusal, Kept, Patience, QueueAction,
+    Refusal, VariableAction,
+};
+
+use super::SchedulerState;
+use super::instruction::Peer;
+use super::request::Asked;
+use event::EventEntry;
+pub(super) use kept::OWN;
+use kept::{KeptId, KeptTable};
+use multi_lock::MultiLockTable;
+use queue::QueueEntry;
+use semaphore::SemaphoreEntry;
+use variable::VariableEntry;
+
+/// The order of those who wait.
+type Ticket = u64;
+
+/// Requests that wait for the same thing, with what each needs or brings.
+type Line<T = ()> = BTreeMap<Ticket, (Asked, T)>;
+
+/// What comes of a request: an answer now, or later.
+type Outcome = Result<Option<Answer>, CoordinationRefusal>;
+
+/// All primitives.
+#[derive(Debug, Default)]
+pub(super) struct CoordinationTable {
+    events: BTreeMap<Key, EventEntry>,
+    semaphores: BTreeMap<Key, SemaphoreEntry>,
+    multi_locks: MultiLockTable,
+    queues: BTreeMap<Key, QueueEntry>,
+    variables: BTreeMap<Key, VariableEntry>,
+    /// Where the requests stand that are not over.
+    places: BTreeMap<Asked, Place>,
+    /// The values in queues and variables, and those that were not accepted.
+    pub(super) kept: KeptTable,
+    next_ticket: Ticket,
+    /// Answers to requests that waited.
+    answers: Vec<(Asked, Answer)>,
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// It waits for an event.
+    Event(Key, Ticket),
+    /// It waits for a lease.
+    SemaphoreLine(Key, Ticket),
+    /// It has a lease.
+    Lease(Key),
+    /// It waits for several locks, or has them.
+    MultiLock,
+    /// It waits for values.
+    Getters(Key, Ticket),
+    /// It waits for room.
+    Putters(Key, Ticket),
+    /// It waits for a value.
+    Variable(Key, Ticket),
+    /// It was answered with these values. They go back to the queue, if they come from one.
+    Answered { from: Option<Key>, values: Vec<KeptId> },
+}
+
+impl CoordinationTable {
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    /// Whether another request can be remembered.
+    fn check_room(&self, asked: Asked) -> Result<(), CoordinationRefusal> {
+        if self.places.contains_key(&asked) {
+            return Err(CoordinationRefusal::IdInUse);
+        }
+        if self.places.len() >= MAX_KEPT_REQUESTS {
+            return Err(CoordinationRefusal::Full(Kept::Requests));
+        }
+        Ok(())
+    }
+
+    /// Whether another name can be remembered.
+    fn check_name(&self) -> Result<(), CoordinationRefusal> {
+        let names = self.events.len()
+            + self.semaphores.len()
+            + self.multi_locks.names()
+            + self.queues.len()
+            + self.variables.len();
+        if names < MAX_KEPT_NAMES { Ok(()) } else { Err(CoordinationRefusal::Full(Kept::Names)) }
+    }
+
+    fn request(&mut self, asked: Asked, request: Coordination) -> Outcome {
+        self.check_room(asked)?;
+        match request {
+            Coordination::Event { name, action } => self.event(asked, name, &action),
+            Coordination::Semaphore { name, max_leases, action } => {
+                self.semaphore(asked, (name, max_leases), &action)
+            }
+            Coordination::MultiLock { names, count, patience } => {
+                self.multi_lock(asked, (names, count), patience)
+            }
+            Coordination::Release { lease } => {
+                self.forget((asked.0, lease));
+                Ok(Some(Answer::Done))
+            }
+            Coordination::Queue { name, maxsize, action } => {
+                self.queue(asked, (name, maxsize), action)
+            }
+            Coordination::Variable { name, action } => self.variable(asked, name, action),
+            // A client of a later version asks for more than this scheduler has.
+            _ => Ok(Some(Answer::Refused(Refusal::TooLarge))),
+        }
+    }
+
+    /// A request is over, or nobody waits for its answer any more: what it had goes back.
+    fn forget(&mut self, asked: Asked) {
+        match self.places.remove(&asked) {
+            None => {}
+            Some(Place::Event(name, ticket)) => self.leave_event(&name, ticket),
+            Some(Place::SemaphoreLine(name, ticket)) => self.leave_semaphore(&name, ticket),
+            Some(Place::Lease(name)) => self.release_lease(&name, asked),
+            Some(Place::MultiLock) => self.release_locks(asked),
+            Some(Place::Getters(name, ticket)) => self.leave_getters(&name, ticket),
+            Some(Place::Putters(name, ticket)) => self.leave_putters(&name, ticket),
+            Some(Place::Variable(name, ticket)) => self.leave_variable(&name, ticket),
+            Some(Place::Answered { from, values }) => self.take_back(from, values),
+        }
+    }
+
+    /// The client has what it was answered with.
+    fn accept(&mut self, asked: Asked) {
+        if let Some(Place::Answered { .. }) = self.places.get(&asked)
+            && let Some(Place::Answered { values, .. }) = self.places.remove(&asked)
+        {
+            values.into_iter().for_each(|value| self.kept.drop_one(value));
+        }
+    }
+
+    /// Answers a request with values, which stay held for it until it accepts them.
+    fn answer_values(&mut self, asked: Asked, from: Option<Key>, values: Vec<KeptId>) -> Answer {
+        let told = values.iter().filter_map(|value| self.kept.get(*value).cloned());
+        let answer = Answer::Coordination(CoordinationAnswer::Values(told.collect()));
+        self.places.insert(asked, Place::Answered { from, values });
+        answer
+    }
+
+    /// The requests of a client that are not over.
+    fn requests_of(&self, client: ClientId) -> Vec<Asked> {
+        let all = (client, RequestId(0))..=(client, RequestId(u64::MAX));
+        self.places.range(all).map(|(asked, _)| *asked).collect()
+    }
+}
+
+/// The answer to a request that would have to wait, and does not want to.
+fn not_now(patience: Patience) -> Option<Answer> {
+    let answer = Answer::Coordination(CoordinationAnswer::NotNow);
+    (patience == Patience::Now).then_some(answer)
+}
+
+fn count(n: usize) -> Answer {
+    Answer::Coordination(CoordinationAnswer::Count(n as u64))
+}
+
+impl SchedulerState {
+    /// Answers a request about a primitive, or notes that it is to be answered later.
+    pub(super) fn coordinate(&mut self, asked: Asked, mut request: Coordination) {
+        let value = match &mut request {
+            Coordination::Queue { action: QueueAction::Put { value, .. }, .. }
+            | Coordination::Variable { action: VariableAction::Set(value), .. } => Some(value),
+            _ => None,
+        };
+        let outcome = match value.map(|value| self.keep(std::mem::take(value))).transpose() {
+            Err(refusal) => Err(refusal),
+            Ok(kept) => {
+                self.coordination.kept.brought = kept;
+                let outcome = self.coordination.request(asked, request);
+                // What found no place is not kept.
+                if let Some(kept) = self.coordination.kept.brought.take() {
+                    self.coordination.kept.drop_one(kept);
+                }
+                outcome
+            }
+        };
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(answer)) => self.answer(asked, answer),
+            Err(refusal) => self.answer(asked, Answer::Refused(Refusal::Coordination(refusal))),
+        }
+        self.carry_out_coordination();
+    }
+
+    /// A client no longer waits for an answer, gives up what it got, or did not get it in time.
+    pub(super) fn forget_coordination(&mut self, asked: Asked) {
+        if !self.coordination.places.is_empty() {
+            self.coordination.forget(asked);
+            self.carry_out_coordination();
+        }
+    }
+
+    /// A client is gone.
+    pub(super) fn lose_coordinating_client(&mut self, client: ClientId) {
+        for asked in self.coordination.requests_of(client) {
+            self.coordination.forget(asked);
+        }
+        self.carry_out_coordination();
+    }
+
+    /// A client has what an answer brought, and holds the futures in it.
+    pub(super) fn accept(&mut self, asked: Asked) {
+        self.coordination.accept(asked);
+        self.carry_out_coordination();
+    }
+
+    /// Gives the answers that have become due, and lets go of keys.
+    fn carry_out_coordination(&mut self) {
+        for (asked, answer) in std::mem::take(&mut self.coordination.answers) {
+            self.answer(asked, answer);
+        }
+        self.let_go_of_kept();
+    }
+
+    /// Nobody listens to what the scheduler tells itself about the keys that it holds.
+    pub(super) fn discard_own_messages(&mut self) {
+        if self.coordination.kept.has_held() {
+            self.out.discard(Peer::Client(OWN));
+        }
+    }
+}

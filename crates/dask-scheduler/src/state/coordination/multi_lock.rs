@@ -1,0 +1,148 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use dask_proto::Key;
+use dask_proto::limits::LOCKS_AT_ONCE;
+use dask_proto::message::{Answer, Patience, Refusal};
+
+use super::{CoordinationTable, Outcome, Place, Ticket, not_now};
+use crate::state::request::Asked;
+
+/// Locks of which several are held at once.
+///
+/// A request stands in the lines of all its locks from the start, in the order in which requests
+/// came, and has a lock when it is the first in its line. So no two can each wait for what the
+/// other has.
+#[derive(Debug, Default)]
+pub(super) struct MultiLockTable {
+    requests: BTreeMap<Asked, MultiLockEntry>,
+    lines: BTreeMap<Key, BTreeMap<Ticket, Asked>>,
+}
+
+#[derive(Debug)]
+struct MultiLockEntry {
+    ticket: Ticket,
+    /// The locks in whose lines it stands.
+    names: BTreeSet<Key>,
+    /// How many of them it needs.
+    count: usize,
+    /// Whether it has them.
+    is_granted: bool,
+}
+
+impl MultiLockTable {
+    pub(super) fn names(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// How many requests there are.
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub(super) fn knows(&self, asked: Asked) -> bool {
+        self.requests.contains_key(&asked)
+    }
+
+    /// Whether every request that waits is not the first in enough lines, and every other is the
+    /// first in all of its lines.
+    pub(super) fn is_settled(&self) -> bool {
+        let stands = self.requests.values().map(|entry| entry.names.len()).sum::<usize>();
+        let are_first = self.requests.values().all(|entry| {
+            let first = entry.names.iter().filter(|name| self.is_first(name, entry.ticket));
+            let first = first.count();
+            if entry.is_granted { first == entry.names.len() } else { first < entry.count }
+        });
+        are_first && self.lines.values().map(BTreeMap::len).sum::<usize>() == stands
+    }
+
+    fn is_first(&self, name: &Key, ticket: Ticket) -> bool {
+        let first = self.lines.get(name).and_then(BTreeMap::first_key_value);
+        first.is_some_and(|(first, _)| *first == ticket)
+    }
+
+    /// Lets a request that is the first in enough lines have those locks, and leave the others;
+    /// who comes first in these then.
+    fn grant(&mut self, asked: Asked) -> Option<Vec<Asked>> {
+        let entry = self.requests.get(&asked)?;
+        let first = entry.names.iter().filter(|name| self.is_first(name, entry.ticket));
+        let first: BTreeSet<Key> = first.take(entry.count).cloned().collect();
+        if entry.is_granted || first.len() < entry.count {
+            return None;
+        }
+        let entry = self.requests.get_mut(&asked)?;
+        entry.is_granted = true;
+        let ticket = entry.ticket;
+        let others = std::mem::replace(&mut entry.names, first);
+        let left = others.into_iter().filter(|name| !entry.names.contains(name));
+        let left: Vec<Key> = left.collect();
+        Some(self.leave(&left, ticket))
+    }
+
+    /// Takes a request out of lines; who comes first in them then.
+    fn leave<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a Key>,
+        ticket: Ticket,
+    ) -> Vec<Asked> {
+        let mut next = Vec::new();
+        for name in names {
+            let Some(line) = self.lines.get_mut(name) else { continue };
+            line.remove(&ticket);
+            match line.first_key_value() {
+                Some((_, first)) => next.push(*first),
+                None => drop(self.lines.remove(name)),
+            }
+        }
+        next
+    }
+}
+
+impl CoordinationTable {
+    pub(super) fn multi_lock(
+        &mut self,
+        asked: Asked,
+        (names, wanted): (Vec<Key>, u32),
+        patience: Patience,
+    ) -> Outcome {
+        if names.len() > LOCKS_AT_ONCE {
+            return Ok(Some(Answer::Refused(Refusal::TooLarge)));
+        }
+        self.check_name()?;
+        let ticket = self.ticket();
+        let names: BTreeSet<Key> = names.into_iter().collect();
+        for name in &names {
+            let line = self.multi_locks.lines.entry(name.clone()).or_default();
+            line.insert(ticket, asked);
+        }
+        let wanted = (wanted as usize).min(names.len());
+        let entry = MultiLockEntry { ticket, names, count: wanted, is_granted: false };
+        self.multi_locks.requests.insert(asked, entry);
+        self.places.insert(asked, Place::MultiLock);
+        if let Some(next) = self.multi_locks.grant(asked) {
+            self.grant_locks(next);
+            return Ok(Some(Answer::Done));
+        }
+        let answer = not_now(patience);
+        if answer.is_some() {
+            self.forget(asked);
+        }
+        Ok(answer)
+    }
+
+    /// A request gives up its locks, or its places in their lines.
+    pub(super) fn release_locks(&mut self, asked: Asked) {
+        if let Some(entry) = self.multi_locks.requests.remove(&asked) {
+            let next = self.multi_locks.leave(&entry.names, entry.ticket);
+            self.grant_locks(next);
+        }
+    }
+
+    fn grant_locks(&mut self, mut candidates: Vec<Asked>) {
+        while let Some(asked) = candidates.pop() {
+            if let Some(next) = self.multi_locks.grant(asked) {
+                self.answers.push((asked, Answer::Done));
+                candidates.extend(next);
+            }
+        }
+    }
+}
