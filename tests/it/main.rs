@@ -7,6 +7,7 @@ mod every_transport;
 mod blocking;
 mod cancel;
 mod child;
+mod coordination;
 mod copies;
 mod delayed;
 mod failure;

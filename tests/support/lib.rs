@@ -1,6 +1,7 @@
 //! What the tests of every crate share.
 
 pub mod cluster;
+pub mod coordination_tasks;
 #[path = "../../crates/dask-client/examples/transport/counting.rs"]
 pub mod counting;
 pub mod fault_tasks;

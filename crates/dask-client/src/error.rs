@@ -70,6 +70,8 @@ pub(crate) enum Kind {
     Pool(#[from] dask_task::context::PoolError),
     #[error("a task gave up its place")]
     Reschedule(#[from] dask_task::Reschedule),
+    #[error("a value could not be stored on the scheduler, or read back")]
+    Kept(#[source] ValueError),
     #[error("there is no default client: connect one first")]
     NoDefault,
     #[error(transparent)]

@@ -38,6 +38,7 @@ pub mod testing;
 pub mod transport;
 
 mod client;
+mod coordination;
 mod default;
 mod driver;
 mod error;
@@ -61,6 +62,13 @@ pub use client::logs::WorkerLogs;
 pub use client::options::Options;
 pub use client::run::{Run, RunOnScheduler, RunResults};
 pub use client::versions::ClusterVersions;
+pub use coordination::event::Event;
+pub use coordination::lease::Lease;
+pub use coordination::lock::Lock;
+pub use coordination::multi_lock::MultiLock;
+pub use coordination::queue::Queue;
+pub use coordination::semaphore::Semaphore;
+pub use coordination::variable::Variable;
 pub use dask_macros::{main, task};
 pub use dask_proto::message::{
     LogLevel, LogRecord, Program, RunningTask, SchedulerInfo, Versions, WorkerInfo,
@@ -75,6 +83,7 @@ pub use future::gather::Errors::{self, Raise, Skip};
 pub use future::gather::{Gather, GatherBuilder};
 #[cfg(feature = "progress")]
 pub use future::progress::progress;
+pub use future::travel::{Unknown, futures_of};
 pub use future::wait::{AnyFuture, DoneAndNotDone, Futures, Wait, wait};
 pub use future::{BoxFuture, Future, Status};
 pub use graph::delayed::{Collection, Delayed, Persisted, delayed};

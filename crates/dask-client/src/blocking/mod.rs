@@ -16,6 +16,7 @@
 //! client inside async code, and everything that takes futures takes blocking ones too. Called on
 //! a thread that drives an async runtime, a verb that blocks panics, as it would stop the runtime.
 
+mod coordination;
 mod copies;
 mod future;
 mod inspect;
@@ -39,6 +40,7 @@ use crate::submit::argument::IntoArgs;
 use crate::{ClientBuilder, Explanation, Options, Result, WorkerLogs};
 
 pub use crate::as_completed;
+pub use coordination::{Event, Lease, Lock, MultiLock, Queue, Semaphore, Variable};
 pub use future::Future;
 pub use running::{WorkerClient, get_client, worker_client};
 

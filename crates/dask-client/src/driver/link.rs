@@ -150,6 +150,16 @@ impl Link {
         request: Request,
         holds: &[Arc<Hold>],
     ) -> Result<Answer> {
+        let (_, answer) = self.ask_by_id(request, holds).await?;
+        Ok(answer)
+    }
+
+    /// [`Link::ask`], for a question by whose id the scheduler knows what it granted.
+    pub(crate) async fn ask_by_id(
+        &self,
+        request: Request,
+        holds: &[Arc<Hold>],
+    ) -> Result<(RequestId, Answer)> {
         let id = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
         let holds = track(holds);
@@ -161,7 +171,7 @@ impl Link {
         forget.armed = false;
         match answer {
             Ok(Ok(Answer::Refused(refusal))) => Err(Kind::Refused(refusal).into()),
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => Ok((id, answer)),
             Ok(Err(why)) => Err(self.unanswered_error(&why)),
             Err(_) => Err(Kind::Closed.into()),
         }

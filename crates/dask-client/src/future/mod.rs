@@ -6,6 +6,7 @@ pub(crate) mod gather;
 pub(crate) mod hold;
 #[cfg(feature = "progress")]
 pub(crate) mod progress;
+pub(crate) mod travel;
 pub(crate) mod wait;
 
 use std::fmt;
@@ -244,25 +245,6 @@ impl<T: Value> IntoFuture for &Future<T> {
 
     fn into_future(self) -> Self::IntoFuture {
         self.clone().into_future()
-    }
-}
-
-impl<T> serde::Serialize for Future<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct("Future", self.key())
-    }
-}
-
-impl<'de, T> serde::Deserialize<'de> for Future<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(rename = "Future")]
-        struct Travelled(Key);
-        let Travelled(key) = Travelled::deserialize(deserializer)?;
-        let client = crate::default::current().ok_or_else(|| {
-            serde::de::Error::custom("a future arrived where no client is connected")
-        })?;
-        Ok(Self::new(Hold::subscribe(&client, key)))
     }
 }
 

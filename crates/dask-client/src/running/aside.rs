@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dask_task::context::{Context, Host};
 
@@ -42,4 +43,19 @@ pub(crate) async fn aside<F: Future>(future: F) -> F::Output {
         poll
     })
     .await
+}
+
+/// How long a task may wait for something that is mostly there at once, before it makes room.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// Waits, and lets the task on this thread stand aside if that takes longer than a moment.
+pub(crate) async fn patiently<F: Future>(future: F) -> F::Output {
+    if Context::current().is_none() {
+        return future.await;
+    }
+    let mut future = pin!(future);
+    match tokio::time::timeout(GRACE, future.as_mut()).await {
+        Ok(output) => output,
+        Err(_) => aside(future).await,
+    }
 }

@@ -79,9 +79,10 @@ impl ClientState {
                 }
             },
             Event::Forgot(id) => {
-                if self.open.remove(&id) {
-                    self.send(ClientToScheduler::Forget { id }, out);
-                }
+                // Also when it was answered: the program did not look, and what it was granted by
+                // the answer goes back.
+                self.open.remove(&id);
+                self.send(ClientToScheduler::Forget { id }, out);
             }
             Event::Said(message) => self.said(message, out),
             Event::SchedulerLost { reason } => self.ended(Link::Down(reason), out),
