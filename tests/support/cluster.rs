@@ -61,6 +61,12 @@ impl Cluster {
         connect(self.local.address()).await
     }
 
+    /// The cluster itself.
+    #[must_use]
+    pub fn local(&self) -> &LocalCluster {
+        &self.local
+    }
+
     /// The addresses of the workers, in the order of their names.
     pub async fn workers(&self) -> Vec<Address> {
         let info = self.client.scheduler_info().await;

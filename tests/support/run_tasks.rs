@@ -2,11 +2,18 @@
 
 use std::fs::OpenOptions;
 
-use dask_client::task;
+use dask_client::{local_directory, task};
 
 /// Makes a file, which only the first that comes can.
 #[task]
 pub fn claim(path: &str) -> Result<bool, std::io::Error> {
     OpenOptions::new().write(true).create_new(true).open(path)?;
     Ok(true)
+}
+
+/// What is in a file that a client uploaded.
+#[task]
+pub fn uploaded(name: &str) -> Result<Option<String>, std::io::Error> {
+    let path = local_directory()?.join(name);
+    path.exists().then(|| std::fs::read_to_string(path)).transpose()
 }

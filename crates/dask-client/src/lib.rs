@@ -60,6 +60,7 @@ pub use client::copies::{Rebalance, Replicate, RetireWorkers};
 pub use client::explanation::Explanation;
 pub use client::logs::WorkerLogs;
 pub use client::options::Options;
+pub use client::restart::{Restart, RestartWorkers};
 pub use client::run::{Run, RunOnScheduler, RunResults};
 pub use client::versions::ClusterVersions;
 pub use coordination::event::Event;
@@ -74,7 +75,9 @@ pub use dask_proto::message::{
     LogLevel, LogRecord, Program, RunningTask, SchedulerInfo, Versions, WorkerInfo,
 };
 pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};
-pub use dask_task::context::{CurrentWorker, PoolError, is_cancelled, print, rejoin, secede, warn};
+pub use dask_task::context::{
+    CurrentWorker, PoolError, is_cancelled, local_directory, print, rejoin, secede, warn,
+};
 pub use dask_task::{Reschedule, TaskFn, Value};
 pub use default::default_client;
 pub use error::{Error, Result};
@@ -88,6 +91,8 @@ pub use future::wait::{AnyFuture, DoneAndNotDone, Futures, Wait, wait};
 pub use future::{BoxFuture, Future, Status};
 pub use graph::delayed::{Collection, Delayed, Persisted, delayed};
 pub use graph::{Graph, KeyRef};
+#[cfg(feature = "local")]
+pub use local::adapt::{Adapt, Adaptive};
 #[cfg(feature = "local")]
 pub use local::{LocalCluster, LocalClusterBuilder};
 pub use running::worker_client::{WorkerClient, worker_client};

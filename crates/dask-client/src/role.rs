@@ -14,6 +14,11 @@
 //! | `DASK_WORKER_LOCAL_DIRECTORY` | where results go that do not fit; a temporary one unless set |
 //! | `DASK_WORKER_LISTEN` | the address it listens on; a free port unless set |
 //! | `DASK_EXIT_ON_STDIN_CLOSE` | `1`: end when standard input ends, that is with the parent |
+//! | `DASK_WORKER_RESTARTS` | `1`: whoever started it starts it again when it exits with 3 |
+//!
+//! A worker exits with 0 when it has come to its end: it was retired, or its parent is gone. With
+//! 3 it asks to be started again, and with 4 the scheduler closed its connection for another
+//! reason; anything else is a fault.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,6 +38,20 @@ pub(crate) mod variable {
     pub(crate) const RESOURCES: &str = "DASK_WORKER_RESOURCES";
     pub(crate) const LISTEN: &str = "DASK_WORKER_LISTEN";
     pub(crate) const EXIT_ON_STDIN_CLOSE: &str = "DASK_EXIT_ON_STDIN_CLOSE";
+    pub(crate) const RESTARTS: &str = "DASK_WORKER_RESTARTS";
+}
+
+/// How a worker process ends.
+#[cfg(feature = "worker")]
+pub(crate) mod exit {
+    /// It came to its end.
+    pub(crate) const DONE: i32 = 0;
+    /// Something went wrong, which it said on standard error.
+    pub(crate) const FAULT: i32 = 1;
+    /// It asks to be started again.
+    pub(crate) const RESTARTING: i32 = 3;
+    /// The scheduler closed its connection, and did not retire it.
+    pub(crate) const CLOSED: i32 = 4;
 }
 
 #[cfg(feature = "local")]
@@ -79,29 +98,30 @@ mod worker {
     use std::str::FromStr;
 
     use dask_proto::Address;
+    use dask_proto::message::RETIRED;
     use dask_transport::Transports;
     use dask_worker::{ByteSize, Config, Ended, Worker};
 
-    use super::ROLE;
     use super::variable::{
         EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT, NAME, NTHREADS, RESOURCES,
-        SCHEDULER_ADDRESS,
+        RESTARTS, SCHEDULER_ADDRESS,
     };
+    use super::{ROLE, exit};
     use crate::client::builder::program;
     use crate::driver::describe;
     use crate::running::companion::Companion;
 
     pub(super) fn main() -> i32 {
         match run() {
-            Ok(()) => 0,
+            Ok(code) => code,
             Err(error) => {
                 eprintln!("worker: {error}");
-                1
+                exit::FAULT
             }
         }
     }
 
-    fn run() -> Result<(), String> {
+    fn run() -> Result<i32, String> {
         let mut config = Config::new(required::<Address>(SCHEDULER_ADDRESS)?);
         config.listen = optional(LISTEN)?;
         config.name = optional(NAME)?;
@@ -119,6 +139,7 @@ mod worker {
         let parent = ends_with_input.then(std::io::stdin);
         take(ROLE);
         config.program = program();
+        config.restarts = take(RESTARTS).as_deref() == Some("1");
         config.report_stack_overflow = true;
         config.log.install();
         let companion = Companion::new(config.scheduler.clone(), Transports::default());
@@ -144,13 +165,14 @@ mod worker {
         ended.unwrap_or_else(|_| Err("it panicked: this is a bug of the worker".to_owned()))
     }
 
-    async fn serve(config: Config, parent: Option<Stdin>) -> Result<(), String> {
+    /// Works to the end; how the process is to end.
+    async fn serve(config: Config, parent: Option<Stdin>) -> Result<i32, String> {
         let scheduler = config.scheduler.clone();
         let is_child = parent.is_some();
         let mut parent_gone = std::pin::pin!(parent_gone(parent));
         let worker = tokio::select! {
             worker = Worker::connect(config, Transports::default()) => worker,
-            () = &mut parent_gone => return Ok(()),
+            () = &mut parent_gone => return Ok(exit::DONE),
         };
         let worker = worker.map_err(|error| describe(&error))?;
         let (name, threads) = (worker.name().to_owned(), worker.nthreads());
@@ -160,14 +182,16 @@ mod worker {
         let _ = std::io::stdout().write_all(line.as_bytes());
         let ended = worker.run(parent_gone).await;
         match ended {
+            Ok(Ended::Restarting) => Ok(exit::RESTARTING),
             // Whoever started it for a cluster, and ends it, knows.
+            Ok(Ended::Closed { reason }) if is_child && reason != RETIRED => Ok(exit::CLOSED),
             Ok(Ended::Closed { reason }) if !is_child => {
                 eprintln!("worker: {scheduler} closed it: {reason}");
+                Ok(exit::DONE)
             }
-            Ok(_) => {}
-            Err(error) => return Err(format!("{} ({scheduler})", describe(&error))),
+            Ok(_) => Ok(exit::DONE),
+            Err(error) => Err(format!("{} ({scheduler})", describe(&error))),
         }
-        Ok(())
     }
 
     /// Resolves when this input ends, if there is one.

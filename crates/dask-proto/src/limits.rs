@@ -58,6 +58,16 @@ pub const MAX_LOG_TEXT_BYTES: usize = 4 << 10;
 /// large cluster at once; each takes the scheduler some fifty bytes.
 pub const MAX_OPEN_QUESTIONS: u32 = 16_384;
 
+/// Bytes of files and plugins that the scheduler keeps for workers that join later: data files for
+/// tasks are small beside the results of tasks, and these stay for as long as the scheduler.
+pub const MAX_EQUIPMENT_BYTES: u64 = 1 << 30;
+
+/// How many of them there may be: each is a message to every worker that joins.
+pub const MAX_EQUIPMENTS: usize = 1024;
+
+/// Bytes of the name of one of them: that of a file.
+pub const MAX_EQUIPMENT_NAME_BYTES: usize = 255;
+
 /// Calls apart from all tasks that go on at the same time in one process, each on a thread of its
 /// own.
 pub const MAX_CALLS: usize = 64;

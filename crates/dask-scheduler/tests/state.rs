@@ -37,11 +37,13 @@ macro_rules! scripts {
 }
 
 scripts! {
+    adaptive,
     ask,
     cancel,
     copies,
     duplicate_dependencies,
     dying,
+    equipment,
     error_in_released_dependency,
     errors,
     event,
@@ -77,6 +79,7 @@ scripts! {
     replicas_kept,
     replicate,
     replicate_to_many,
+    restart,
     retire,
     retire_faults,
     retire_which,

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -82,6 +83,12 @@ pub trait Host: fmt::Debug + Send + Sync {
     /// # Errors
     /// As there.
     fn rejoin(&self) -> Result<(), PoolError>;
+
+    /// The directory of the worker's files: [`local_directory`].
+    ///
+    /// # Errors
+    /// As there.
+    fn local_directory(&self) -> io::Result<PathBuf>;
 
     /// Passes on to the scheduler what the task with this key says.
     fn say(&self, key: Key, level: LogLevel, text: String);
@@ -194,6 +201,16 @@ pub fn warn(text: impl Display) {
     say(LogLevel::Warn, text);
 }
 
+/// The directory of the worker that runs this task, where files are that clients uploaded and where
+/// the task may put its own: Dask's `get_worker().local_directory`. It is removed with its worker.
+///
+/// # Errors
+/// Outside of tasks, and when the directory cannot be made.
+pub fn local_directory() -> io::Result<PathBuf> {
+    let outside = || io::Error::other("only a running task has the local directory of a worker");
+    Context::current().ok_or_else(outside)?.host.local_directory()
+}
+
 fn say(level: LogLevel, text: String) {
     if let Some(Context { key, host, .. }) = Context::current() {
         host.say(key, level, text);
@@ -218,6 +235,10 @@ mod tests {
 
         fn rejoin(&self) -> Result<(), PoolError> {
             Ok(())
+        }
+
+        fn local_directory(&self) -> io::Result<PathBuf> {
+            Ok("/nowhere".into())
         }
 
         fn say(&self, _: Key, _: LogLevel, _: String) {}
@@ -248,6 +269,7 @@ mod tests {
         assert!(is_cancelled());
         assert!(matches!(secede(), Err(PoolError::TooMany { limit: 0 })));
         assert!(rejoin().is_ok());
+        assert_eq!(local_directory().ok(), Some("/nowhere".into()));
         drop(entered);
         assert!(Context::current().is_none() && !is_cancelled());
     }
@@ -256,5 +278,6 @@ mod tests {
     fn only_tasks_leave_the_pool_and_come_back() {
         assert!(matches!(secede(), Err(PoolError::NoTask)));
         assert!(matches!(rejoin(), Err(PoolError::NoTask)));
+        assert!(local_directory().is_err());
     }
 }

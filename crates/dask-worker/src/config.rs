@@ -54,6 +54,12 @@ pub struct Config {
     pub log: Log,
     /// What its tasks are to have at hand.
     pub companion: Companion,
+    /// Whether something starts the worker again when it ends as [`Ended::Restarting`]: then
+    /// clients may ask it to (Dask's workers with a nanny). It needs a name, by which its successor
+    /// is known.
+    ///
+    /// [`Ended::Restarting`]: crate::Ended::Restarting
+    pub restarts: bool,
     /// Whether a task that overflows its stack is reported before the process dies. Installs a
     /// signal handler for the whole process, so it is for processes that are workers.
     pub report_stack_overflow: bool,
@@ -84,6 +90,7 @@ impl Config {
             seceded_limit: 1000,
             log: Log::new(),
             companion: Companion::default(),
+            restarts: false,
             report_stack_overflow: false,
         }
     }

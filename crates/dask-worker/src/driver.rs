@@ -8,7 +8,7 @@ use std::time::Duration;
 use dask_proto::graph::Function;
 use dask_proto::id::{FunctionId, TaskId};
 use dask_proto::map::Map;
-use dask_proto::message::{Compute, Question, SchedulerToWorker, ValueAt, WorkerToScheduler};
+use dask_proto::message::{Compute, SchedulerToWorker, ValueAt, WorkerToScheduler};
 use dask_proto::{Address, Moment};
 use dask_task::TaskDef;
 use dask_task::registry::{self, RegistryError};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::executor::{Executor, Job, Reports};
 use crate::memory;
 use crate::overflow::Overflow;
-use crate::question::Desk;
+use crate::question::{Consequence, Desk};
 use crate::serve::{Put, Server, Service};
 use crate::spill::{Spiller, Storage};
 use crate::state::{
@@ -68,6 +68,9 @@ pub(crate) struct Driver {
     puts: Map<PutId, oneshot::Sender<()>>,
     next_put: PutId,
     is_lost: bool,
+    /// Whether it ends, to be started again, as soon as the scheduler has let go of it: its
+    /// successor has its name.
+    is_restarting: bool,
     ended: Option<Ended>,
 }
 
@@ -99,6 +102,7 @@ impl Driver {
             puts: Map::default(),
             next_put: PutId(0),
             is_lost: false,
+            is_restarting: false,
             ended: None,
         }
     }
@@ -223,7 +227,8 @@ impl Driver {
                 self.functions.insert(*id, found.map_err(Arc::new));
             }
             SchedulerToWorker::Ask { id, question } => {
-                self.desk.answer(*id, Question::clone(question), &self.executor);
+                let consequence = self.desk.answer(*id, question, &self.executor);
+                self.is_restarting |= consequence == Consequence::Restart;
             }
             _ => {}
         }
@@ -276,8 +281,10 @@ impl Driver {
                     }
                 }
                 Instruction::Close { reason } => {
+                    let closed = Ended::Closed { reason };
+                    let ended = if self.is_restarting { Ended::Restarting } else { closed };
                     if !self.is_lost {
-                        self.ended.get_or_insert(Ended::Closed { reason });
+                        self.ended.get_or_insert(ended);
                     }
                 }
             }

@@ -15,6 +15,7 @@ mod driver;
 mod encoder;
 mod error;
 mod executor;
+mod locker;
 mod log;
 mod memory;
 mod overflow;

@@ -1,12 +1,14 @@
 //! What clients ask of this process, apart from all tasks.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dask_proto::Key;
 use dask_proto::id::RequestId;
 use dask_proto::limits::MAX_CALLS;
 use dask_proto::message::{
-    LogLevel, Program, Question, Reply, RunFunction, Versions, WorkerToScheduler,
+    Equipment, Item, LogLevel, Program, Question, Reply, RunFunction, Versions, WorkerToScheduler,
 };
 use dask_task::apart;
 use dask_task::context::{Context, CurrentWorker, Host, PoolError};
@@ -14,8 +16,9 @@ use dask_transport::Outbox;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::Log;
 use crate::executor::Executor;
+use crate::locker::Locker;
+use crate::{Config, Log};
 
 /// What answers for the process.
 pub(crate) struct Desk {
@@ -23,29 +26,71 @@ pub(crate) struct Desk {
     pub(crate) worker: Arc<CurrentWorker>,
     pub(crate) program: Program,
     pub(crate) stack_bytes: usize,
-    pub(crate) calls: Arc<Semaphore>,
+    pub(crate) locker: Arc<Locker>,
+    /// Whether something starts the worker again when it ends.
+    pub(crate) restarts: bool,
+    calls: Arc<Semaphore>,
 }
 
 impl Desk {
     pub(crate) fn new(
         scheduler: Outbox<WorkerToScheduler>,
         worker: Arc<CurrentWorker>,
-        program: Program,
-        stack_bytes: usize,
+        locker: Arc<Locker>,
+        config: &Config,
     ) -> Self {
-        let calls = Arc::new(Semaphore::new(MAX_CALLS));
-        Self { scheduler, worker, program, stack_bytes, calls }
+        Self {
+            scheduler,
+            worker,
+            program: config.program.clone(),
+            stack_bytes: config.stack_bytes,
+            locker,
+            // Without a name of its own nobody would know its successor.
+            restarts: config.restarts && config.name.is_some(),
+            calls: Arc::new(Semaphore::new(MAX_CALLS)),
+        }
     }
 
-    /// Answers, now or when a function has returned.
-    pub(crate) fn answer(&self, id: RequestId, question: Question, executor: &Executor) {
+    /// Answers, now or when a function has returned; what that means for the worker.
+    pub(crate) fn answer(
+        &self,
+        id: RequestId,
+        question: &Question,
+        executor: &Executor,
+    ) -> Consequence {
         let reply = match question {
-            Question::Run(call) => return self.run(id, call, executor.log().clone()),
+            Question::Run(call) => {
+                self.run(id, call.clone(), executor.log().clone());
+                return Consequence::None;
+            }
+            Question::Restart if self.restarts => Reply::Restarting,
+            Question::Restart => {
+                let text =
+                    "nothing starts this worker again: whatever started it does not watch it";
+                Reply::Refused(text.to_owned())
+            }
+            Question::Equip(equipment) => self.equip(equipment),
+            Question::Unequip { name } => done(self.locker.remove(name), name),
             Question::Versions => Reply::Versions(Box::new(Versions::of(self.program.clone()))),
-            Question::Running { keys } => Reply::Running(executor.running(&keys)),
+            Question::Running { keys } => Reply::Running(executor.running(keys)),
             _ => Reply::Refused("this worker does not know the question".to_owned()),
         };
+        let restarts = reply == Reply::Restarting;
         say(&self.scheduler, id, reply);
+        if restarts { Consequence::Restart } else { Consequence::None }
+    }
+
+    /// Takes what every worker is to have.
+    fn equip(&self, equipment: &Equipment) -> Reply {
+        let name = &equipment.name;
+        match &equipment.item {
+            Item::File(content) => {
+                // It was encoded by the client.
+                let content = content.to_bytes().unwrap_or_default();
+                done(self.locker.put(name, &content), name)
+            }
+            _ => Reply::Refused(format!("this worker does not know what {name} is")),
+        }
     }
 
     /// Calls a function on a thread of its own: it may block, and it may take its time.
@@ -59,6 +104,7 @@ impl Desk {
             return say(&self.scheduler, id, Reply::Refused(text));
         };
         let (scheduler, worker) = (self.scheduler.clone(), Arc::clone(&self.worker));
+        let locker = Arc::clone(&self.locker);
         let handle = Handle::current();
         let thread = std::thread::Builder::new().name("run".to_owned());
         let started = thread.stack_size(self.stack_bytes).spawn(move || {
@@ -66,7 +112,7 @@ impl Desk {
             if !call.wait {
                 say(&scheduler, id, Reply::Started);
             }
-            let (key, host) = (apart::key(&call), Arc::new(Caller { log }));
+            let (key, host) = (apart::key(&call), Arc::new(Caller { locker, log }));
             let cancelled = Arc::default();
             let address = worker.address.clone();
             let entered = Context { key, worker, cancelled, host }.enter();
@@ -83,6 +129,26 @@ impl Desk {
     }
 }
 
+/// What a question means for the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consequence {
+    /// Nothing.
+    None,
+    /// It ends, and is started again.
+    Restart,
+}
+
+/// What became of a file. A worker that could not take it as it joined has nobody else to tell.
+fn done(outcome: io::Result<()>, name: &str) -> Reply {
+    match outcome {
+        Ok(()) => Reply::Done,
+        Err(error) => {
+            tracing::warn!(%error, name, "a file that every worker is to have is not here");
+            Reply::Refused(format!("file {name}: {error}"))
+        }
+    }
+}
+
 fn say(scheduler: &Outbox<WorkerToScheduler>, id: RequestId, reply: Reply) {
     // Without a scheduler nobody waits for it.
     let _ = scheduler.send([WorkerToScheduler::Replied { id, reply: Box::new(reply) }]);
@@ -91,6 +157,7 @@ fn say(scheduler: &Outbox<WorkerToScheduler>, id: RequestId, reply: Reply) {
 /// What a function that is called apart from all tasks may ask.
 #[derive(Debug)]
 struct Caller {
+    locker: Arc<Locker>,
     log: Log,
 }
 
@@ -105,6 +172,10 @@ impl Host for Caller {
 
     fn rejoin(&self) -> Result<(), PoolError> {
         Err(PoolError::NoTask)
+    }
+
+    fn local_directory(&self) -> io::Result<PathBuf> {
+        self.locker.path()
     }
 
     fn say(&self, key: Key, level: LogLevel, text: String) {

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::driver::{Driver, News};
 use crate::executor::{Executor, Setup};
+use crate::locker::Locker;
 use crate::overflow::Reporter;
 use crate::question::Desk;
 use crate::serve::Service;
@@ -45,6 +46,8 @@ pub enum Ended {
     },
     /// It was shut down here.
     Shutdown,
+    /// A client asked for it: whoever [said](Config::restarts) so starts it again.
+    Restarting,
 }
 
 /// How long a peer may take to accept a connection. Peers of a cluster are up already, and another
@@ -152,10 +155,11 @@ impl Worker {
             name: self.name,
             nthreads: self.state.nthreads,
             memory_limit: self.config.memory_limit,
-            resources: self.config.resources,
+            resources: self.config.resources.clone(),
             scheduler: self.config.scheduler.clone(),
-            companion: self.config.companion,
+            companion: self.config.companion.clone(),
         });
+        let locker = Arc::new(Locker::new(self.config.local_directory.clone()));
         let setup = Setup {
             nthreads: self.state.nthreads,
             stack_bytes,
@@ -163,12 +167,12 @@ impl Worker {
             worker: Arc::clone(&worker),
             carriage: self.scheduler.carriage(),
             store: Arc::clone(&storage.store),
+            locker: Arc::clone(&locker),
             log: self.config.log.clone(),
             overflow,
         };
         let executor = Executor::start(setup, &Handle::current()).map_err(Error::Threads)?;
-        let program = self.config.program;
-        let desk = Desk::new(self.scheduler.clone(), worker, program, stack_bytes);
+        let desk = Desk::new(self.scheduler.clone(), worker, locker, &self.config);
         let work = (executor, desk);
         let driver = Driver::new(self.state, self.scheduler, work, storage, self.peers);
         let service = Service { listener: self.listener, transfers: self.config.transfers };

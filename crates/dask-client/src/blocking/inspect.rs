@@ -6,7 +6,7 @@ use dask_task::TaskFn;
 
 use super::{Client, block_on};
 use crate::submit::argument::IntoArgs;
-use crate::{ClusterVersions, Futures, Result, Run, RunOnScheduler};
+use crate::{ClusterVersions, Futures, Restart, RestartWorkers, Result, Run, RunOnScheduler};
 
 impl Client {
     /// [`Client::run`](crate::Client::run), which [`Run::block`] waits for.
@@ -77,5 +77,35 @@ impl Client {
     /// As there.
     pub fn get_scheduler_logs(&self, n: Option<u32>) -> Result<Vec<LogRecord>> {
         block_on(self.0.get_scheduler_logs(n))
+    }
+
+    /// [`Client::restart`](crate::Client::restart), which [`Restart::block`] waits for.
+    pub fn restart(&self) -> Restart {
+        self.0.restart()
+    }
+
+    /// [`Client::restart_workers`](crate::Client::restart_workers), which
+    /// [`RestartWorkers::block`] waits for.
+    pub fn restart_workers<W: Into<String>>(
+        &self,
+        workers: impl IntoIterator<Item = W>,
+    ) -> RestartWorkers {
+        self.0.restart_workers(workers)
+    }
+
+    /// [`Client::upload_file`](crate::Client::upload_file).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn upload_file(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        block_on(self.0.upload_file(path))
+    }
+
+    /// [`Client::remove_file`](crate::Client::remove_file).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn remove_file(&self, name: impl Into<String>) -> Result<()> {
+        block_on(self.0.remove_file(name))
     }
 }

@@ -11,7 +11,10 @@ pub(crate) mod logs;
 pub(crate) mod options;
 pub(crate) mod question;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
+pub(crate) mod restart;
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod run;
+pub(crate) mod upload;
 pub(crate) mod versions;
 
 use std::fmt;

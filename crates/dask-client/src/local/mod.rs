@@ -1,25 +1,26 @@
 //! Clusters that this process starts: on its own threads, or as processes of its own program.
 
+pub(crate) mod adapt;
+mod crew;
 mod process;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dask_proto::Address;
 use dask_scheduler::Scheduler;
 use dask_tokenize::unique_key_name;
 use dask_transport::{Transport, Transports};
-use dask_worker::Worker;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
-use crate::client::builder::program;
 use crate::error::Kind;
-use crate::running::companion::Companion;
 use crate::{Client, Result, resource, role};
+use crew::{Crew, SharedCrew};
 use process::WorkerProcess;
 
 /// The stack of the cluster's threads, which handle values as tasks do.
@@ -53,7 +54,8 @@ pub struct LocalCluster {
     address: Address,
     transports: Transports,
     stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    scheduler: Option<JoinHandle<()>>,
+    crew: SharedCrew,
     /// Set as soon as it has started.
     threads: Option<Threads>,
 }
@@ -111,8 +113,61 @@ impl LocalCluster {
     }
 
     async fn connect(&self, set_as_default: bool) -> Result<Client> {
-        let builder = Client::builder().address(&self.address).set_as_default(set_as_default);
-        builder.transports(self.transports.clone()).connect().await
+        connect(&self.address, &self.transports, set_as_default).await
+    }
+
+    /// Starts or lets go of workers until the cluster has so many: Dask's `cluster.scale(n)`.
+    /// Returns once they have joined or left. Workers that leave finish what they were given and
+    /// hand over what only they hold; those first that have nothing to do.
+    ///
+    /// A worker whose results no other can take ends all the same, as all do when the cluster is
+    /// scaled to 0: they are gone, with what it runs. What is still wanted, and what is submitted
+    /// in the meantime, is computed once there are workers again; scattered data cannot be.
+    ///
+    /// ```
+    /// # use dask_client::{LocalCluster, Result, task};
+    /// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// let cluster = LocalCluster::builder().workers(1).threads_per_worker(1).build().await?;
+    /// let client = cluster.client().await?;
+    /// cluster.scale(3).await?;
+    /// assert_eq!(client.nthreads().await?.len(), 3);
+    /// cluster.scale(0).await?;
+    /// let future = client.submit(inc, 1);
+    /// cluster.scale(1).await?;
+    /// assert_eq!(future.await?, 2);
+    /// # client.close().await?;
+    /// # cluster.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When a worker cannot start or join, or the scheduler is gone.
+    pub async fn scale(&self, n: u32) -> Result<()> {
+        let crew = self.crew.clone();
+        let scaled = self.spawn(async move { crew.scale(n).await });
+        scaled.await.map_err(std::io::Error::other)?
+    }
+
+    /// Runs on the cluster's own threads, which outlive the runtime of whoever asks.
+    fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        match &self.threads {
+            Some(threads) => threads.handle.spawn(future),
+            None => tokio::spawn(future),
+        }
+    }
+
+    /// What has to end before the cluster has.
+    fn end(&mut self) -> Vec<JoinHandle<()>> {
+        self.stop.send_replace(true);
+        let mut tasks = self.crew.close();
+        tasks.extend(self.scheduler.take());
+        tasks
     }
 
     /// A client that the cluster lives as long as. The cluster's threads drive it: they are there
@@ -131,8 +186,7 @@ impl LocalCluster {
 
     /// Stops the workers and the scheduler and waits until they have ended.
     pub async fn close(mut self) {
-        self.stop.send_replace(true);
-        for task in std::mem::take(&mut self.tasks) {
+        for task in self.end() {
             // A task that panicked has ended too.
             let _ = task.await;
         }
@@ -142,9 +196,8 @@ impl LocalCluster {
 /// Stops everything in the background; processes that do not end are killed.
 impl Drop for LocalCluster {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        let tasks = self.end();
         if let Some(threads) = self.threads.take() {
-            let tasks = std::mem::take(&mut self.tasks);
             if tasks.iter().all(JoinHandle::is_finished) {
                 return;
             }
@@ -278,25 +331,21 @@ impl LocalClusterBuilder {
         };
         let scheduler = Scheduler::bind(config, &address, &self.transports).await?;
         let (stop, stopped) = watch::channel(false);
+        let workers = self.workers;
         let mut cluster = LocalCluster {
             address: scheduler.address().clone(),
             transports: self.transports.clone(),
             stop,
-            tasks: Vec::new(),
+            scheduler: None,
+            crew: Arc::new(Crew::new(self, scheduler.address().clone())),
             threads: None,
         };
-        cluster.tasks.push(tokio::spawn({
-            let stopped = until(stopped.clone());
-            async move {
-                if let Err(error) = scheduler.run(stopped).await {
-                    tracing::error!(%error, "the scheduler of a local cluster ended");
-                }
+        cluster.scheduler = Some(tokio::spawn(async move {
+            if let Err(error) = scheduler.run(until(stopped)).await {
+                tracing::error!(%error, "the scheduler of a local cluster ended");
             }
         }));
-        cluster.tasks.extend(self.start_workers(&cluster.address, &stopped).await?);
-        let observer = cluster.connect(false).await?;
-        observer.options().timeout(START_TIMEOUT).wait_for_workers(self.workers).await?;
-        observer.close().await?;
+        cluster.crew.scale(workers).await?;
         Ok(cluster)
     }
 
@@ -304,38 +353,6 @@ impl LocalClusterBuilder {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
         self.threads_per_worker.unwrap_or_else(|| (cores / self.workers.max(1)).max(1))
-    }
-
-    async fn start_workers(
-        &self,
-        scheduler: &Address,
-        stopped: &watch::Receiver<bool>,
-    ) -> Result<Vec<JoinHandle<()>>> {
-        let names = (0..self.workers).map(|index| index.to_string());
-        if self.processes {
-            let processes = names.map(|name| self.process(scheduler, name));
-            return process::start(processes.collect::<Result<_>>()?, stopped).await;
-        }
-        let mut tasks = Vec::new();
-        for name in names {
-            let mut config = dask_worker::Config::new(scheduler.clone());
-            config.name = Some(name);
-            config.nthreads = self.threads();
-            config.resources = self.resources.clone();
-            config.memory_limit = self.memory_limit;
-            config.local_directory = self.local_directory.clone();
-            config.program = program();
-            let companion = Companion::new(scheduler.clone(), self.transports.clone());
-            config.companion = companion.slot();
-            let worker = Worker::connect(config, self.transports.clone()).await?;
-            let stopped = until(stopped.clone());
-            tasks.push(tokio::spawn(async move {
-                if let Err(error) = worker.run(stopped).await {
-                    tracing::error!(%error, "a worker of a local cluster ended");
-                }
-            }));
-        }
-        Ok(tasks)
     }
 
     fn process(&self, scheduler: &Address, name: String) -> Result<WorkerProcess> {
@@ -355,7 +372,17 @@ impl LocalClusterBuilder {
     }
 }
 
-/// Resolves when the cluster is to stop.
+/// A client of this scheduler.
+async fn connect(
+    scheduler: &Address,
+    transports: &Transports,
+    set_as_default: bool,
+) -> Result<Client> {
+    let builder = Client::builder().address(scheduler).set_as_default(set_as_default);
+    builder.transports(transports.clone()).connect().await
+}
+
+/// Resolves when the cluster, or the worker, is to stop.
 async fn until(mut stopped: watch::Receiver<bool>) {
     // Without a sender the cluster is gone.
     let _ = stopped.wait_for(|stop| *stop).await;

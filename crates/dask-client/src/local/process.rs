@@ -9,7 +9,6 @@ use dask_proto::Address;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::{START_TIMEOUT, until};
 use crate::error::Kind;
@@ -41,25 +40,41 @@ pub(super) struct WorkerProcess {
 
 type Output = BufReader<ChildStdout>;
 
-/// Starts the processes, all at once; returns when every one has joined the scheduler. Each is
-/// watched by a task that replaces it when it dies, as Dask's nanny does.
-pub(super) async fn start(
-    workers: Vec<WorkerProcess>,
-    stopped: &watch::Receiver<bool>,
-) -> Result<Vec<JoinHandle<()>>> {
-    let spawned = workers.into_iter().map(|worker| Ok((worker.spawn()?, worker)));
-    let spawned: Vec<_> = spawned.collect::<Result<_>>()?;
-    let mut tasks = Vec::new();
+/// A process that has joined.
+pub(super) struct Started {
+    worker: WorkerProcess,
+    child: Child,
+    output: Output,
+}
+
+/// Starts the processes, all at once; returns when every one has joined the scheduler. Dropped,
+/// they are killed.
+pub(super) async fn start(workers: Vec<WorkerProcess>) -> Result<Vec<Started>> {
+    let spawned = workers.into_iter().map(|worker| {
+        let (child, output) = worker.spawn()?;
+        Ok(Started { worker, child, output })
+    });
+    let mut spawned: Vec<_> = spawned.collect::<Result<_>>()?;
     let deadline = tokio::time::Instant::now() + START_TIMEOUT;
-    for ((mut child, mut output), worker) in spawned {
-        let joined = tokio::time::timeout_at(deadline, joined(&mut output)).await;
+    for Started { worker, child, output } in &mut spawned {
+        let joined = tokio::time::timeout_at(deadline, joined(output)).await;
         if !joined.map_err(|_| Error::timeout("starting worker processes", START_TIMEOUT))? {
             let status = child.wait().await?.to_string();
-            return Err(Kind::WorkerStart { name: worker.name, status }.into());
+            return Err(Kind::WorkerStart { name: worker.name.clone(), status }.into());
         }
-        tasks.push(tokio::spawn(worker.watch(child, output, stopped.clone())));
     }
-    Ok(tasks)
+    Ok(spawned)
+}
+
+impl Started {
+    pub(super) fn name(&self) -> &str {
+        &self.worker.name
+    }
+
+    /// Replaces it when it dies, as Dask's nanny does, until it is to stop or was retired.
+    pub(super) async fn watch(self, stopped: watch::Receiver<bool>) {
+        self.worker.watch(self.child, self.output, stopped).await;
+    }
 }
 
 impl WorkerProcess {
@@ -79,6 +94,7 @@ impl WorkerProcess {
             .env(role::variable::RESOURCES, resource::format(&self.resources))
             .env_remove(role::variable::LISTEN)
             .env(role::variable::EXIT_ON_STDIN_CLOSE, "1")
+            .env(role::variable::RESTARTS, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -94,8 +110,13 @@ impl WorkerProcess {
             let started = Instant::now();
             if let Some((child, output)) = running {
                 let status = serve(child, output, until(stopped.clone())).await;
-                if *stopped.borrow() {
+                let code = status.as_ref().ok().and_then(ExitStatus::code);
+                if is_over(&stopped) || code == Some(role::exit::DONE) {
                     return;
+                }
+                if code == Some(role::exit::RESTARTING) {
+                    running = self.spawn_again();
+                    continue;
                 }
                 let (name, status) = (&self.name, status.map(|status| status.to_string()));
                 tracing::warn!(name, ?status, "a worker process died and is started again");
@@ -106,9 +127,18 @@ impl WorkerProcess {
                 () = until(stopped.clone()) => return,
             }
             waited = Some(wait);
-            running = self.spawn().map_err(|error| tracing::error!(%error, "it cannot")).ok();
+            running = self.spawn_again();
         }
     }
+
+    fn spawn_again(&self) -> Option<(Child, Output)> {
+        self.spawn().map_err(|error| tracing::error!(%error, "it cannot be started again")).ok()
+    }
+}
+
+/// Whether the worker is to stop: told so, or nobody is left who could tell it.
+fn is_over(stopped: &watch::Receiver<bool>) -> bool {
+    *stopped.borrow() || stopped.has_changed().is_err()
 }
 
 /// How long to wait for the successor of a process that ran for so long, and that waited itself.

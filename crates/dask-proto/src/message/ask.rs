@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::handshake::Program;
+use super::manage::Equipment;
 use super::worker::LogRecord;
 use crate::graph::Function;
 use crate::{Address, Key, Payload, TaskError};
@@ -45,6 +46,20 @@ pub enum Question {
         /// At most the latest so many lines; `None` means all that are remembered.
         n: Option<u32>,
     },
+    /// End, to be started again. [`Reply::Restarting`], if something starts it again.
+    Restart,
+    /// Take what the scheduler keeps under this name, which makes an [`Equip`](Self::Equip) of it.
+    Take {
+        /// The name.
+        name: String,
+    },
+    /// Take what every worker is to have. [`Reply::Done`].
+    Equip(Equipment),
+    /// Give it back. [`Reply::Done`].
+    Unequip {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// A call apart from all tasks.
@@ -76,6 +91,10 @@ pub enum Reply {
     Logs(Vec<LogRecord>),
     /// It does not do that; the text says why, for people.
     Refused(String),
+    /// It ends, and is started again.
+    Restarting,
+    /// It is done.
+    Done,
 }
 
 /// The versions of one process.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ask::{Ask, Reply};
 use super::coordination::{Coordination, CoordinationAnswer, CoordinationRefusal};
 use super::inspect::{Inspect, Inspected};
+use super::manage::Manage;
 use super::worker::{LogRecord, Metrics, WorkerStatus};
 use crate::graph::{Function, TaskOptions, TaskSpec};
 use crate::id::{FunctionId, FutureId, RequestId, TaskId};
@@ -186,6 +187,8 @@ pub enum Request {
     /// Locks, semaphores, events, queues and variables. [`Answer::Done`] or
     /// [`Answer::Coordination`].
     Coordinate(Coordination),
+    /// A change of the whole cluster. [`Answer::Done`].
+    Manage(Manage),
 }
 
 /// Data that a client scatters.
@@ -287,6 +290,18 @@ pub enum Refusal {
     /// A primitive cannot do it.
     #[error(transparent)]
     Coordination(CoordinationRefusal),
+    /// There is no room for something that every worker is to have.
+    #[error(
+        "the scheduler keeps {limit} bytes of files and plugins for workers that join later, and \
+         that would be more: unregister some"
+    )]
+    NoRoom {
+        /// How many bytes it keeps at most.
+        limit: u64,
+    },
+    /// No equipment has this name.
+    #[error("no file or plugin {0} is registered")]
+    UnknownEquipment(String),
 }
 
 /// A task and where it is: positions in the answer's list of workers.

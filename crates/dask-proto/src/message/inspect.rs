@@ -23,6 +23,11 @@ pub enum Inspect {
         /// The keys; all when empty.
         keys: Vec<Key>,
     },
+    /// How many workers there should be (Dask's `adaptive_target`). [`Inspected::Target`].
+    AdaptiveTarget {
+        /// In how many nanoseconds the work that there is should be done.
+        target_duration_ns: u64,
+    },
 }
 
 /// What a look at the scheduler's state showed.
@@ -33,4 +38,6 @@ pub enum Inspected {
     NBytes(Vec<(Key, u64)>),
     /// Bytes by what keys start with.
     NBytesByPrefix(Vec<(String, u64)>),
+    /// A number of workers.
+    Target(u32),
 }

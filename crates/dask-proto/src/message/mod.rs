@@ -12,6 +12,7 @@ mod client;
 mod coordination;
 mod handshake;
 mod inspect;
+mod manage;
 mod peer;
 mod worker;
 
@@ -29,8 +30,9 @@ pub use handshake::{
     WorkerJoin, decode_hello, decode_welcome, encode_hello, encode_welcome,
 };
 pub use inspect::{Inspect, Inspected};
+pub use manage::{Equipment, Item, Manage};
 pub use peer::{PeerReply, PeerRequest, StoredValue, ValueAt};
 pub use worker::{
-    Compute, Dependency, LogLevel, LogRecord, Metrics, SchedulerToWorker, WorkerStatus,
+    Compute, Dependency, LogLevel, LogRecord, Metrics, RETIRED, SchedulerToWorker, WorkerStatus,
     WorkerToScheduler,
 };

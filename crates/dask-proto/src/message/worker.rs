@@ -6,6 +6,9 @@ use crate::id::{FunctionId, RequestId, RunId, TaskId, WorkerId};
 use crate::map::SmallList;
 use crate::{Address, Key, Payload, TaskError};
 
+/// Why a worker is told to close that was retired: nobody wants it started again.
+pub const RETIRED: &str = "the worker was retired";
+
 /// What the scheduler says to a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]

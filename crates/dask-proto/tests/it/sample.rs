@@ -191,6 +191,7 @@ pub(crate) fn requests() -> Vec<Request> {
     requests.extend(ask::asks().into_iter().map(|ask| Request::Ask(Box::new(ask))));
     requests.extend(ask::inspects().into_iter().map(Request::Inspect));
     requests.extend(coordination::requests().into_iter().map(Request::Coordinate));
+    requests.extend(ask::manages().into_iter().map(Request::Manage));
     requests
 }
 
@@ -204,6 +205,8 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::TooLarge,
         Refusal::WorkerLeft { worker: address(4001) },
         Refusal::TooManyQuestions { limit: 9 },
+        Refusal::NoRoom { limit: 1 << 30 },
+        Refusal::UnknownEquipment("weights.bin".to_owned()),
     ]
     .into_iter()
     .chain(coordination::refusals().into_iter().map(Refusal::Coordination))

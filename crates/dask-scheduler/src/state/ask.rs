@@ -10,6 +10,8 @@ use dask_proto::message::{Answer, Ask, Question, Refusal, Reply, SchedulerToWork
 use dask_proto::{Address, Key};
 
 use super::SchedulerState;
+use super::departure::Departure;
+use super::instruction::Peer;
 use super::request::Asked;
 
 /// Questions to workers that are not answered yet.
@@ -83,17 +85,32 @@ impl SchedulerState {
             }
             return Some(logs);
         }
+        let question = match ask.question {
+            Question::Take { name } => match self.equipment_named(&name) {
+                Some(equipment) => Question::Equip(equipment),
+                None => return Some(Answer::Refused(Refusal::UnknownEquipment(name))),
+            },
+            // What is not kept, workers that join later would not have.
+            Question::Equip(_) => return Some(Answer::Refused(Refusal::TooLarge)),
+            question => question,
+        };
         let id = self.asks.add(worker, asked_by);
-        let question = Box::new(ask.question);
+        let question = Box::new(question);
         self.out.tell_worker(worker, SchedulerToWorker::Ask { id, question });
         None
     }
 
     /// A worker replies.
     pub(super) fn replied(&mut self, worker: WorkerId, id: RequestId, reply: Box<Reply>) {
-        if let Some(asked_by) = self.asks.take(worker, id) {
-            self.answer(asked_by, Answer::Reply(reply));
+        let Some(asked_by) = self.asks.take(worker, id) else {
+            return;
+        };
+        if *reply == Reply::Restarting {
+            // From now on who waits for the worker waits for its successor.
+            self.remove_worker(worker, Departure::Explained);
+            self.out.disconnect(Peer::Worker(worker), "the worker is restarting".to_owned());
         }
+        self.answer(asked_by, Answer::Reply(reply));
     }
 
     /// A worker is gone, with what it was asked.

@@ -285,7 +285,7 @@ impl SchedulerState {
     /// Gives up scattered data whose announcing future was released before it arrived. A client
     /// keeps that future until it hears that the data is in memory, so it does not put it anywhere
     /// any more, whatever other futures it has on the key.
-    fn scatterer_let_go(&mut self, row: Row, hold: Hold) {
+    pub(super) fn scatterer_let_go(&mut self, row: Row, hold: Hold) {
         let is_its_own = matches!(self.tasks[row].source, Source::Data { by } if by == hold);
         if is_its_own && self.is_announced(row) {
             self.abandon_scatter(row);

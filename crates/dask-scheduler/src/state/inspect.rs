@@ -34,6 +34,9 @@ impl SchedulerState {
                 let by_prefix = by_prefix.into_iter().map(|(name, n)| (name.to_owned(), n));
                 Inspected::NBytesByPrefix(by_prefix.collect())
             }
+            Inspect::AdaptiveTarget { target_duration_ns } => {
+                Inspected::Target(self.adaptive_target(target_duration_ns))
+            }
             // A client of a later version asks more than this scheduler can answer.
             _ => return Answer::Refused(Refusal::TooLarge),
         };

@@ -110,7 +110,8 @@ impl SchedulerState {
     }
 
     fn questions_are_known(&self) -> Check {
-        ensure!(self.asks_are_known(), "questions are those of clients to workers")
+        ensure!(self.asks_are_known(), "questions are those of clients to workers")?;
+        ensure!(self.equipment_is_counted(), "the bytes of equipment are counted")
     }
 
     fn what_was_not_fetched_is_known(&self) -> Check {

@@ -9,6 +9,7 @@
 //! integers, ties by id. `invariants` lists what holds between two events.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod adaptive;
 mod amm;
 mod ask;
 mod assignment;
@@ -17,6 +18,7 @@ mod client;
 mod coordination;
 mod copies;
 mod departure;
+mod equipment;
 mod errand;
 mod event;
 mod explain;
@@ -26,6 +28,7 @@ mod inspect;
 mod instruction;
 mod invariants;
 mod log;
+mod manage;
 mod placement;
 mod pool;
 mod queue;
@@ -64,6 +67,7 @@ use super::Config;
 use ask::AskTable;
 use client::ClientEntry;
 use coordination::{CoordinationTable, OWN};
+use equipment::EquipmentTable;
 use errand::ErrandTable;
 pub use event::Event;
 use function::FunctionTable;
@@ -112,6 +116,7 @@ pub struct SchedulerState {
     /// Clients that wait for workers.
     waits: Vec<Wait>,
     asks: AskTable,
+    equipment: EquipmentTable,
     replicas: ReplicaTable,
     transfers: TransferTable,
     errands: ErrandTable,
@@ -154,6 +159,7 @@ impl SchedulerState {
             deadlines: BTreeSet::new(),
             waits: Vec::new(),
             asks: AskTable::default(),
+            equipment: EquipmentTable::default(),
             replicas: ReplicaTable::default(),
             transfers: TransferTable::default(),
             errands: ErrandTable::default(),

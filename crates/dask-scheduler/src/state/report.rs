@@ -52,6 +52,7 @@ impl SchedulerState {
         self.out.welcome(peer, welcome);
         let group = self.functions.join_group(&join.functions);
         self.workers.insert(worker, WorkerEntry::new(join, group, self.now));
+        self.equip(worker);
         self.rerank(worker);
         self.deadlines.insert((self.now + self.config.worker_ttl, worker));
         self.rejudge_no_worker();

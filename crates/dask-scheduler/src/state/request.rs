@@ -22,15 +22,57 @@ pub(super) type Asked = (ClientId, RequestId);
 #[derive(Debug)]
 pub(super) struct Wait {
     pub(super) asked_by: Asked,
-    /// How many workers must be connected.
-    pub(super) workers: u32,
+    pub(super) workers: Awaited,
+}
+
+/// Which workers must be connected.
+#[derive(Debug)]
+pub(super) enum Awaited {
+    /// So many.
+    Count(u32),
+    /// Those with these names.
+    Named(Vec<String>),
 }
 
 impl SchedulerState {
     /// Answers a question, or notes that it is to be answered later.
     pub(super) fn request(&mut self, asked_by: Asked, request: Request) {
-        let client = asked_by.0;
         let answer = match request {
+            Request::Scatter { items, workers, broadcast } => {
+                self.scatter(asked_by.0, items, &workers, broadcast.into())
+            }
+            Request::WaitForWorkers { n } => {
+                self.waits.push(Wait { asked_by, workers: Awaited::Count(n) });
+                self.answer_waits();
+                None
+            }
+            Request::Replicate { futures, n, workers } => {
+                self.replicate(asked_by, &futures, n, &workers)
+            }
+            Request::Rebalance { futures, workers } => self.rebalance(asked_by, &futures, &workers),
+            Request::RetireWorkers { workers, n } => self.retire(asked_by, &workers, n),
+            Request::Ask(ask) => self.pass_on(asked_by, *ask),
+            Request::Manage(manage) => self.manage(asked_by, manage),
+            Request::Coordinate(request) => {
+                self.coordinate(asked_by, request);
+                None
+            }
+            Request::Shutdown => {
+                self.answer(asked_by, Answer::Done);
+                let who = self.clients.get(&{ asked_by.0 }).map(|entry| entry.name.as_str());
+                let reason = format!("{} shut the cluster down", who.unwrap_or("a client"));
+                self.shut_down(&reason);
+                None
+            }
+            request => Some(self.answer_now(asked_by.0, request)),
+        };
+        if let Some(answer) = answer {
+            self.answer(asked_by, answer);
+        }
+    }
+
+    fn answer_now(&mut self, client: ClientId, request: Request) -> Answer {
+        match request {
             Request::Cancel { futures, force } => {
                 let force = if force { Force::Yes } else { Force::No };
                 self.cancel(client, &futures, force);
@@ -42,12 +84,6 @@ impl SchedulerState {
                 self.settle_agenda();
                 Answer::Done
             }
-            Request::Scatter { items, workers, broadcast } => {
-                match self.scatter(client, items, &workers, broadcast.into()) {
-                    Some(answer) => answer,
-                    None => return,
-                }
-            }
             Request::Locate { futures } => self.locate(client, &futures),
             Request::WhoHas { keys } => Answer::WhoHas(self.who_has(keys)),
             Request::HasWhat { workers } => self.keys(&workers, |state, entry| {
@@ -58,47 +94,13 @@ impl SchedulerState {
             }),
             Request::SchedulerInfo => Answer::Info(Box::new(self.info())),
             Request::Counts => Answer::Counts(self.finished_counts()),
-            Request::WaitForWorkers { n } => {
-                self.waits.push(Wait { asked_by, workers: n });
-                self.answer_waits();
-                return;
-            }
-            Request::Replicate { futures, n, workers } => {
-                match self.replicate(asked_by, &futures, n, &workers) {
-                    Some(answer) => answer,
-                    None => return,
-                }
-            }
-            Request::Rebalance { futures, workers } => {
-                match self.rebalance(asked_by, &futures, &workers) {
-                    Some(answer) => answer,
-                    None => return,
-                }
-            }
-            Request::RetireWorkers { workers, n } => match self.retire(asked_by, &workers, n) {
-                Some(answer) => answer,
-                None => return,
-            },
             Request::Story { key } => Answer::Story(self.story(key.as_str())),
             Request::Explain { key } => Answer::Explanation(self.explain(key.as_str())),
             Request::WorkerLogs { workers, n } => self.worker_logs(&workers, n),
-            Request::Coordinate(request) => return self.coordinate(asked_by, request),
-            Request::Shutdown => {
-                self.answer(asked_by, Answer::Done);
-                let who = self.clients.get(&client).map(|entry| entry.name.as_str());
-                let reason = format!("{} shut the cluster down", who.unwrap_or("a client"));
-                self.shut_down(&reason);
-                return;
-            }
-            Request::Ask(ask) => match self.pass_on(asked_by, *ask) {
-                Some(answer) => answer,
-                None => return,
-            },
             Request::Inspect(inspect) => self.inspected(inspect),
             // A client of a later version asks more than this scheduler can answer.
             _ => Answer::Refused(Refusal::TooLarge),
-        };
-        self.answer(asked_by, answer);
+        }
     }
 
     /// Nobody waits for these answers any more.
@@ -113,7 +115,13 @@ impl SchedulerState {
     pub(super) fn answer_waits(&mut self) {
         let connected = self.workers.len();
         for wait in std::mem::take(&mut self.waits) {
-            if wait.workers as usize <= connected {
+            let is_there = match &wait.workers {
+                Awaited::Count(n) => *n as usize <= connected,
+                Awaited::Named(names) => {
+                    names.iter().all(|name| self.workers.by_name(name).is_some())
+                }
+            };
+            if is_there {
                 self.answer(wait.asked_by, Answer::Done);
             } else {
                 self.waits.push(wait);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dask_proto::Address;
 use dask_proto::id::WorkerId;
-use dask_proto::message::{Answer, WorkerStatus};
+use dask_proto::message::{Answer, RETIRED, WorkerStatus};
 
 use super::SchedulerState;
 use super::departure::Departure;
@@ -193,7 +193,7 @@ impl SchedulerState {
             return;
         }
         let address = entry.join.address.clone();
-        let reason = "the worker was retired".to_owned();
+        let reason = RETIRED.to_owned();
         let Some(retirement) = self.retirements.workers.get(&worker) else {
             return;
         };

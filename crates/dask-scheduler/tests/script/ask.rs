@@ -1,8 +1,10 @@
 //! Questions to processes, and looks at the state.
 
+use bytes::Bytes;
 use dask_proto::id::RequestId;
 use dask_proto::message::{
-    Ask, Inspect, Question, Reply, Request, Versions, Whom, WorkerToScheduler,
+    Ask, Equipment, Inspect, Item, Manage, Question, Reply, Request, Versions, Whom,
+    WorkerToScheduler,
 };
 
 use super::parse::{address_of, key, number};
@@ -19,6 +21,11 @@ pub(super) fn request(words: &[&str]) -> Request {
                 "versions" => Question::Versions,
                 "logs" => Question::Logs { n: None },
                 "running" => Question::Running { keys: Vec::new() },
+                "restart" => Question::Restart,
+                take if take.starts_with("take:") => {
+                    Question::Take { name: take["take:".len()..].to_owned() }
+                }
+                "equip" => Question::Equip(equipment("forged:3")),
                 other => panic!("no question {other}"),
             };
             Request::Ask(Box::new(Ask { whom, question }))
@@ -31,11 +38,32 @@ pub(super) fn request(words: &[&str]) -> Request {
                 }
                 "nbytes" => Inspect::NBytes { keys: keys() },
                 "prefixes" => Inspect::NBytesByPrefix { keys: keys() },
+                "target" => Inspect::AdaptiveTarget { target_duration_ns: seconds(rest) },
                 other => panic!("nothing called {other}"),
             })
         }
+        ["manage", "reset"] => Request::Manage(Manage::Reset),
+        ["manage", "await", names @ ..] => {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            Request::Manage(Manage::AwaitWorkers { names })
+        }
+        ["manage", "equip", file] => Request::Manage(Manage::Equip(equipment(file))),
+        ["manage", "unequip", name] => {
+            Request::Manage(Manage::Unequip { name: (*name).to_owned() })
+        }
         other => panic!("no question {other:?}"),
     }
+}
+
+/// A file with so many bytes: `weights:30`.
+fn equipment(word: &str) -> Equipment {
+    let (name, bytes) = word.split_once(':').expect("name:bytes");
+    let content = vec![7; bytes.parse().expect("a number")];
+    Equipment { name: name.to_owned(), item: Item::File(Bytes::from(content).into()) }
+}
+
+fn seconds(words: &[&str]) -> u64 {
+    words.first().map_or(5_000_000_000, |n| u64::from(number(n)) * 1_000_000_000)
 }
 
 /// `replies r0 versions`.
@@ -44,6 +72,8 @@ pub(super) fn reply(words: &[&str]) -> WorkerToScheduler {
     let reply = match *reply {
         "versions" => Reply::Versions(Box::<Versions>::default()),
         "running" => Reply::Running(Vec::new()),
+        "restarting" => Reply::Restarting,
+        "done" => Reply::Done,
         other => panic!("no reply {other}"),
     };
     WorkerToScheduler::Replied { id: RequestId(number(id).into()), reply: Box::new(reply) }

@@ -15,7 +15,8 @@
 //! > w1 finished a 8 [run=1] [ms=5] [value] | erred a | lacks a b@w2 | added a:8 | ...
 //! > w1 not-acquired a | removed a | pauses | runs | retires
 //! > w1 gives a b/run1 | keeps a | reschedules a
-//! > c1 r1 ask w1 versions | ask scheduler logs | inspect nbytes a | inspect prefixes ...
+//! > c1 r1 ask w1 versions | ask scheduler logs | inspect nbytes a | inspect target 5
+//! > c1 r1 manage reset | manage await alice | manage equip weights:30 | manage unequip weights
 //! > w1 replies r0 versions
 //! > lose w1 | lose c1 | at 60 (seconds; fires the timeout) | shutdown
 //! ```

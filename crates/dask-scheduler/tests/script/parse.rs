@@ -159,10 +159,10 @@ impl Script {
                 Request::RetireWorkers { workers: named(words), n: setting(words, "n").map(number) }
             }
             ["shutdown"] => Request::Shutdown,
-            ["ask" | "inspect", ..] => ask::request(words),
             ["event" | "semaphore" | "locks" | "give-up" | "queue" | "variable", ..] => {
                 Request::Coordinate(coordination::request(words))
             }
+            ["ask" | "inspect" | "manage", ..] => ask::request(words),
             other => panic!("no request {other:?}"),
         }
     }

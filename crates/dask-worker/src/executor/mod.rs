@@ -22,6 +22,7 @@ use dask_task::context::{CurrentWorker, PoolError};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::locker::Locker;
 use crate::log::Log;
 use crate::overflow;
 use crate::state::{Event, RunEnded};
@@ -42,6 +43,8 @@ pub(crate) struct Setup {
     /// What the link to the scheduler carries.
     pub(crate) carriage: Carriage,
     pub(crate) store: Arc<Store>,
+    /// Where files for tasks are.
+    pub(crate) locker: Arc<Locker>,
     /// Where tasks say something.
     pub(crate) log: Log,
     pub(crate) overflow: Option<overflow::Reporter>,
@@ -231,6 +234,10 @@ impl Queue {
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn locker(&self) -> &Locker {
+        &self.setup.locker
     }
 
     pub(crate) fn log(&self) -> &Log {

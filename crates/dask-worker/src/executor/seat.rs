@@ -1,9 +1,10 @@
 //! The place of a thread in the pool, as the task that runs on it sees it.
 
-use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use dask_proto::Key;
 use dask_proto::id::{RunId, TaskId};
@@ -123,6 +124,10 @@ impl Host for Seat {
             turn.left = None;
         }
         Ok(())
+    }
+
+    fn local_directory(&self) -> io::Result<PathBuf> {
+        self.shared.locker().path()
     }
 
     fn say(&self, key: Key, level: LogLevel, text: String) {

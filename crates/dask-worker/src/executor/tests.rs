@@ -58,6 +58,7 @@ async fn a_job_that_is_cancelled_before_its_turn_does_not_run_and_leaves_nothing
         companion: Companion::default(),
     };
     let setup = Setup {
+        locker: Arc::new(crate::locker::Locker::new(None)),
         nthreads: 1,
         stack_bytes: 1 << 20,
         seceded_limit: 1,

@@ -62,6 +62,11 @@ impl Directory {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The name of a new file.
     pub(crate) fn next_file(&self) -> PathBuf {
         let number = self.files.fetch_add(1, Ordering::Relaxed);

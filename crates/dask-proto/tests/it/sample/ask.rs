@@ -2,7 +2,8 @@
 
 use dask_proto::TaskErrorKind;
 use dask_proto::message::{
-    Ask, Inspect, Inspected, Question, Reply, RunFunction, RunningTask, Versions, Whom,
+    Ask, Equipment, Inspect, Inspected, Item, Manage, Question, Reply, RunFunction, RunningTask,
+    Versions, Whom,
 };
 
 use super::{address, error, function, hello, key, log_records, payload, roles};
@@ -20,6 +21,10 @@ pub(super) fn questions() -> Vec<Question> {
         Question::Versions,
         Question::Running { keys: vec![key("inc-6")] },
         Question::Logs { n: Some(10) },
+        Question::Restart,
+        Question::Take { name: "weights.bin".to_owned() },
+        Question::Equip(equipment().remove(0)),
+        Question::Unequip { name: "weights.bin".to_owned() },
     ]
 }
 
@@ -40,6 +45,8 @@ pub(super) fn replies() -> Vec<Reply> {
         Reply::Running(vec![running]),
         Reply::Logs(log_records()),
         Reply::Refused("64 functions run already".to_owned()),
+        Reply::Restarting,
+        Reply::Done,
     ]
 }
 
@@ -48,6 +55,7 @@ pub(super) fn inspects() -> Vec<Inspect> {
         Inspect::Workers { workers: vec!["alice".to_owned()] },
         Inspect::NBytes { keys: vec![key("x")] },
         Inspect::NBytesByPrefix { keys: vec![key("x")] },
+        Inspect::AdaptiveTarget { target_duration_ns: 5_000_000_000 },
     ]
 }
 
@@ -55,5 +63,25 @@ pub(super) fn inspected() -> Vec<Inspected> {
     vec![
         Inspected::NBytes(vec![(key("x"), 70_000)]),
         Inspected::NBytesByPrefix(vec![("inc".to_owned(), 80)]),
+        Inspected::Target(7),
     ]
+}
+
+pub(super) fn manages() -> Vec<Manage> {
+    let mut manages = vec![
+        Manage::Reset,
+        Manage::AwaitWorkers { names: vec!["alice".to_owned()] },
+        Manage::Unequip { name: "weights.bin".to_owned() },
+    ];
+    manages.extend(equipment().into_iter().map(Manage::Equip));
+    manages
+}
+
+fn equipment() -> Vec<Equipment> {
+    let items = [
+        Item::File(payload("content")),
+        Item::Plugin { path: "app::Trace".to_owned(), value: payload("plugin") },
+    ];
+    let equipment = |item| Equipment { name: "weights.bin".to_owned(), item };
+    items.map(equipment).to_vec()
 }

@@ -1,0 +1,62 @@
+//! What a client asks of the scheduler to have the whole cluster changed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Payload;
+
+/// A change of the cluster. [`Answer::Done`](super::Answer::Done).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Manage {
+    /// Cancel every task of every client, and drop what workers hold (the first half of Dask's
+    /// `restart`).
+    Reset,
+    /// Wait until workers with all of these names are connected.
+    AwaitWorkers {
+        /// The names.
+        names: Vec<String>,
+    },
+    /// Keep something that every worker is to have, and give it to those that join later. The
+    /// client asks those that are there to [take](super::Question::Take) it.
+    Equip(Equipment),
+    /// Keep it no longer.
+    Unequip {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Something that every worker is to have, also those that join later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Equipment {
+    /// Its name: of two with one name the later replaces the earlier.
+    pub name: String,
+    /// What it is.
+    pub item: Item,
+}
+
+/// What a worker can be equipped with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Item {
+    /// A file in its local directory, called by the name of the equipment.
+    File(Payload),
+    /// A plugin: a type that its program has registered, and its value.
+    Plugin {
+        /// The path of the type.
+        path: String,
+        /// The value, encoded.
+        value: Payload,
+    },
+}
+
+impl Item {
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn nbytes(&self) -> u64 {
+        match self {
+            Self::File(content) => content.nbytes(),
+            Self::Plugin { path, value } => value.nbytes().saturating_add(path.len() as u64),
+        }
+    }
+}
