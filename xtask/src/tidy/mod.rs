@@ -2,6 +2,7 @@
 
 mod layer;
 mod manifest;
+mod names;
 mod rust;
 mod source;
 mod state;
@@ -66,6 +67,7 @@ fn check_tree(root: &Path) -> Result<Vec<Violation>> {
     }
     found.extend(layer::check(&build::metadata()?, root));
     found.extend(mutations(root)?);
+    found.extend(names::check(root)?);
     found.sort();
     Ok(found)
 }
