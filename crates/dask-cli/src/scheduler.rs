@@ -84,7 +84,9 @@ async fn serve(args: &Args) -> Result<(), Error> {
         None => scheduler,
     };
     announce(scheduler.address()).map_err(Error::Output)?;
-    scheduler.run(shutdown.asked()).await?;
+    // As a task: the runtime turns to the system once more before it polls what it waits for.
+    let running = tokio::spawn(scheduler.run(shutdown.asked()));
+    running.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     Ok(())
 }
 

@@ -64,8 +64,12 @@ pub fn run_main<F: Future>(main: impl FnOnce() -> F) -> F::Output {
     role();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("a process that cannot start threads cannot run an async main");
-    let output = runtime.block_on(main());
-    runtime.block_on(crate::driver::flush());
+    // What main spawns, and its timers, are this runtime's; its connections are driven by the
+    // thread that it waits on.
+    let context = runtime.enter();
+    let output = crate::driver::block_on(main());
+    crate::driver::block_on(crate::driver::flush());
+    drop(context);
     runtime.shutdown_background();
     output
 }
@@ -100,7 +104,7 @@ mod worker {
     use dask_proto::Address;
     use dask_proto::message::RETIRED;
     use dask_transport::Transports;
-    use dask_worker::{ByteSize, Config, Ended, Worker};
+    use dask_worker::{ByteSize, Config, Ended, Worker, run_process};
 
     use super::variable::{
         EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT, NAME, NTHREADS, RESOURCES,
@@ -145,42 +149,21 @@ mod worker {
         let companion = Companion::new(config.scheduler.clone(), Transports::default());
         config.companion = companion.slot();
         crate::default::is_worker_with(companion);
-        // One thread drives all connections: a message is read, taken in and answered without
-        // waking another, which costs more than the work. Values are also encoded and dropped
-        // outside of their tasks: what fits the stack of a task must fit there.
-        // Not on this thread, whose stack is not ours to choose.
-        let thread = std::thread::Builder::new().name("worker".to_owned());
-        let served = thread.stack_size(config.stack_bytes).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .thread_stack_size(config.stack_bytes)
-                .enable_all()
-                .build();
-            let runtime = runtime.map_err(|error| describe(&error))?;
-            let served = runtime.block_on(serve(config, parent));
-            // Threads that still run a task do not keep the process.
-            runtime.shutdown_background();
-            served
-        });
-        let ended = served.map_err(|error| describe(&error))?.join();
-        ended.unwrap_or_else(|_| Err("it panicked: this is a bug of the worker".to_owned()))
+        serve(config, parent)
     }
 
     /// Works to the end; how the process is to end.
-    async fn serve(config: Config, parent: Option<Stdin>) -> Result<i32, String> {
+    fn serve(config: Config, parent: Option<Stdin>) -> Result<i32, String> {
         let scheduler = config.scheduler.clone();
         let is_child = parent.is_some();
-        let mut parent_gone = std::pin::pin!(parent_gone(parent));
-        let worker = tokio::select! {
-            worker = Worker::connect(config, Transports::default()) => worker,
-            () = &mut parent_gone => return Ok(exit::DONE),
+        let joined = |worker: &Worker| {
+            let (address, name) = (worker.address(), worker.name());
+            let threads = worker.nthreads();
+            let line = format!("Worker at: {address} (name {name}, {threads} threads)\n");
+            // Whoever started the process may not listen.
+            let _ = std::io::stdout().write_all(line.as_bytes());
         };
-        let worker = worker.map_err(|error| describe(&error))?;
-        let (name, threads) = (worker.name().to_owned(), worker.nthreads());
-        let address = worker.address().clone();
-        let line = format!("Worker at: {address} (name {name}, {threads} threads)\n");
-        // Whoever started the process may not listen.
-        let _ = std::io::stdout().write_all(line.as_bytes());
-        let ended = worker.run(parent_gone).await;
+        let ended = run_process(config, Transports::default(), joined, parent_gone(parent));
         match ended {
             Ok(Ended::Restarting) => Ok(exit::RESTARTING),
             // Whoever started it for a cluster, and ends it, knows.

@@ -41,6 +41,7 @@ mod handshake;
 mod huge_pages;
 mod inproc;
 mod peer;
+mod reactor;
 mod tcp;
 mod transports;
 
@@ -50,5 +51,6 @@ pub use error::TransportError;
 pub use handshake::{ConnectError, connect, connect_once, receive_hello, send_welcome};
 pub use inproc::Inproc;
 pub use peer::{PeerError, Peers};
+pub use reactor::Reactor;
 pub use tcp::Tcp;
 pub use transports::Transports;

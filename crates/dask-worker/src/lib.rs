@@ -4,8 +4,8 @@
 //! whom, what is kept. It has no clock, no sockets and no threads. [`Worker`] is the shell: it
 //! talks to the scheduler and to peers, runs tasks on threads, and holds their results.
 //!
-//! Reading order: [`Config`] and [`Worker`]; [`state`]; then the shell's `driver`, `executor`,
-//! `serve` and `spill`.
+//! Reading order: [`Config`], [`Worker`] and [`run_process`]; [`state`]; then the shell's `driver`,
+//! `executor`, `serve` and `spill`.
 
 pub mod state;
 
@@ -19,6 +19,7 @@ mod locker;
 mod log;
 mod memory;
 mod overflow;
+mod process;
 mod question;
 mod serve;
 mod spill;
@@ -29,4 +30,5 @@ pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use config::Config;
 pub use error::Error;
 pub use log::Log;
+pub use process::run_process;
 pub use worker::{Ended, Worker};

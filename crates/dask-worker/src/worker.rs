@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::driver::{Driver, News};
-use crate::executor::{Executor, Setup};
+use crate::executor::{Executor, Setup, Volunteer};
 use crate::locker::Locker;
 use crate::overflow::Reporter;
 use crate::question::Desk;
@@ -142,6 +142,15 @@ impl Worker {
     /// # Errors
     /// When the connection to the scheduler breaks, or the threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Ended, Error> {
+        self.run_with(shutdown, None).await
+    }
+
+    /// [`Worker::run`], with a thread that takes short tasks.
+    pub(crate) async fn run_with(
+        self,
+        shutdown: impl Future<Output = ()>,
+        volunteer: Option<Volunteer>,
+    ) -> Result<Ended, Error> {
         let stack_bytes = self.config.stack_bytes;
         let storage = Storage::open(self.directory, stack_bytes).map_err(Error::Threads)?;
         let (overflowed, overflows) = mpsc::unbounded_channel();
@@ -170,6 +179,7 @@ impl Worker {
             locker: Arc::clone(&locker),
             log: self.config.log.clone(),
             overflow,
+            volunteer,
         };
         let executor = Executor::start(setup, &Handle::current()).map_err(Error::Threads)?;
         let desk = Desk::new(self.scheduler.clone(), worker, locker, &self.config);

@@ -15,6 +15,9 @@
 //! Only the verbs that wait are written twice, a line each. [`Client::asynchronous`] is the same
 //! client inside async code, and everything that takes futures takes blocking ones too. Called on
 //! a thread that drives an async runtime, a verb that blocks panics, as it would stop the runtime.
+//!
+//! The thread that waits drives the connection meanwhile; while none waits, a thread of the
+//! library's own does.
 
 mod coordination;
 mod copies;
@@ -25,13 +28,12 @@ mod running;
 
 use std::collections::HashMap;
 use std::future::IntoFuture;
-use std::sync::OnceLock;
 
 use dask_proto::message::SchedulerInfo;
 use dask_proto::{Address, Key};
 use dask_task::{TaskFn, Value};
-use tokio::runtime::Runtime;
 
+pub(crate) use crate::driver::block_on;
 use crate::future::gather::{Errors, Gather};
 use crate::future::wait::{DoneAndNotDone, Futures, Wait};
 use crate::graph::Graph;
@@ -299,19 +301,4 @@ pub fn default_client() -> Result<Client> {
 
 fn blocking<T>(futures: Vec<crate::Future<T>>) -> Vec<Future<T>> {
     futures.into_iter().map(Future).collect()
-}
-
-/// Runs on the runtime of all blocking clients: a thread of its own drives their connections also
-/// while nobody waits.
-pub(crate) fn block_on<F: std::future::Future>(future: F) -> F::Output {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("dask-blocking")
-            .enable_all()
-            .build()
-            .expect("a process that cannot start a thread cannot have a client")
-    });
-    runtime.block_on(future)
 }

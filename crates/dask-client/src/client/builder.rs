@@ -4,8 +4,9 @@ use dask_proto::Address;
 use dask_proto::message::{Hello, Program, Role, Welcome};
 use dask_tokenize::unique_key_name;
 use dask_transport::{Peers, Transport, Transports};
+use tokio::task::JoinSet;
 
-use crate::driver::Link;
+use crate::driver::{self, Link};
 use crate::error::Kind;
 use crate::{Client, Error, Result, default};
 
@@ -75,6 +76,17 @@ impl ClientBuilder {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect(self) -> Result<Client> {
+        let mut connecting = JoinSet::new();
+        connecting.spawn_on(self.connect_here(), &driver::home());
+        match connecting.join_next().await {
+            Some(Ok(connected)) => connected,
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            _ => Err(Kind::Closed.into()),
+        }
+    }
+
+    /// Connects on this runtime, which drives the connection from then on.
+    async fn connect_here(self) -> Result<Client> {
         let address: Address = self.address.parse()?;
         let name = self.name.unwrap_or_else(|| unique_key_name("Client"));
         let hello =

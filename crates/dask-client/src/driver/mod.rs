@@ -2,6 +2,7 @@
 
 mod link;
 mod queue;
+mod reactor;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -23,6 +24,7 @@ use crate::state::{ClientState, Event, Instruction, Instructions, Unanswered};
 pub(crate) use link::Link;
 pub(crate) use queue::flush;
 use queue::{Closing, Command, Queue, Reply};
+pub(crate) use reactor::{block_on, home};
 
 struct Driver {
     queue: Arc<Queue>,

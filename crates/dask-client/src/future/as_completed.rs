@@ -6,6 +6,7 @@ use dask_task::Value;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
+use crate::driver::block_on;
 use crate::future::wait::{AnyFuture, Futures, hold};
 use crate::running::aside::aside;
 use crate::{Future, blocking};
@@ -131,7 +132,7 @@ impl<T: Value> AsCompleted<Future<T>> {
 impl<T: Value> AsCompleted<blocking::Future<T>> {
     /// The futures that are done by now, at least one; `None` when all have come out.
     pub fn next_batch(&mut self) -> Option<Vec<blocking::Future<T>>> {
-        blocking::block_on(self.batch())
+        block_on(self.batch())
     }
 }
 
@@ -147,6 +148,6 @@ impl<T: Value> Iterator for AsCompleted<blocking::Future<T>> {
     type Item = blocking::Future<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        blocking::block_on(self.one())
+        block_on(self.one())
     }
 }

@@ -2,11 +2,15 @@
 //!
 //! As many threads are in the pool as tasks run at once. A thread whose task leaves the pool is
 //! replaced by a new one, and ends with its task; for one that comes back another ends.
+//!
+//! A lone short task is run by the *volunteer* where there is one: the thread that drives the
+//! connections, so that none has to be woken.
 
 mod run;
 mod seat;
 #[cfg(test)]
 mod tests;
+mod volunteer;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -15,7 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use dask_proto::Key;
 use dask_proto::codec::Carriage;
-use dask_proto::id::{RunId, TaskId};
+use dask_proto::id::{FunctionId, RunId, TaskId};
 use dask_proto::map::{Map, Set};
 use dask_proto::message::{Compute, RunningTask};
 use dask_task::context::{CurrentWorker, PoolError};
@@ -31,6 +35,7 @@ use crate::store::{Store, discard};
 pub(crate) use run::Job;
 use run::{Ended, Thread};
 use seat::Seat;
+pub(crate) use volunteer::Volunteer;
 
 /// How the threads are set up.
 pub(crate) struct Setup {
@@ -48,6 +53,7 @@ pub(crate) struct Setup {
     /// Where tasks say something.
     pub(crate) log: Log,
     pub(crate) overflow: Option<overflow::Reporter>,
+    pub(crate) volunteer: Option<Volunteer>,
 }
 
 /// A pool of threads. When it is dropped, idle threads end at once and the others after their
@@ -83,8 +89,11 @@ impl Executor {
             return;
         }
         let mut queue = self.shared.queue();
-        let wanted = jobs.len().min(queue.idle);
         jobs.into_iter().for_each(|job| queue.line_up(job));
+        if self.shared.call_volunteer(&mut queue) {
+            return;
+        }
+        let wanted = queue.jobs.len().min(queue.idle);
         drop(queue);
         for _ in 0..wanted {
             self.shared.wake.notify_one();
@@ -109,8 +118,11 @@ impl Executor {
     /// Lets a run that waits to come back into the pool go on.
     pub(crate) fn readmit(&self, run: (TaskId, RunId)) {
         let mut queue = self.shared.queue();
-        queue.in_pool += 1;
+        queue.busy += 1;
         queue.seceded -= 1;
+        if queue.lent != Some(run) {
+            queue.in_pool += 1;
+        }
         queue.readmitted.insert(run);
         drop(queue);
         self.shared.readmission.notify_all();
@@ -205,6 +217,12 @@ struct Queue {
     /// The most urgent first: a job may be handed over behind others that have not started.
     jobs: VecDeque<Job>,
     idle: usize,
+    /// Runs that did not leave the pool: at most as many at once as the worker has threads.
+    busy: usize,
+    /// The run that the volunteer has, and not a thread of the pool.
+    lent: Option<(TaskId, RunId)>,
+    /// Functions whose last run was short.
+    quick: Set<FunctionId>,
     /// Threads that take jobs or run one that did not leave.
     in_pool: usize,
     /// Threads whose tasks left the pool.
@@ -229,7 +247,39 @@ impl Queue {
             _ => self.jobs.push_back(job),
         }
     }
+
+    /// The next job, which from now on runs.
+    fn begin(&mut self, seat: &Arc<Seat>) -> Option<Job> {
+        let job = self.jobs.pop_front()?;
+        seat.begin(job.run());
+        seat.cancelled().store(self.cancelled.remove(&job.run()), Ordering::Relaxed);
+        self.running.insert(job.run(), Arc::clone(seat));
+        self.busy += 1;
+        Some(job)
+    }
+
+    /// A run came to its end.
+    fn leave(&mut self, done: &Done, seat: &Seat) {
+        self.running.remove(&done.run);
+        let pool = if seat.is_outside() { &mut self.seceded } else { &mut self.busy };
+        *pool -= 1;
+        if done.is_quick {
+            self.quick.insert(done.function);
+        } else {
+            self.quick.remove(&done.function);
+        }
+    }
 }
+
+/// What is kept of a run that came to its end.
+struct Done {
+    run: (TaskId, RunId),
+    function: FunctionId,
+    is_quick: bool,
+}
+
+/// A run that takes less is worth less than to wake a thread for it.
+const QUICK_NS: u64 = 50_000;
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -277,22 +327,28 @@ impl Shared {
         }
         let mut thread = Thread::new(Arc::clone(self));
         let mut last = None;
-        while let Some(job) = self.next(&thread.seat, last) {
-            let this = job.run();
-            let Ended { run, compute } = thread.run(job);
-            last = Some(this);
-            self.report(|all| {
-                all.ended.push(run);
-                all.spent.push(compute);
-            });
+        while let Some(job) = self.next(&thread.seat, last.take()) {
+            let ended = self.run_and_report(&mut thread, job);
             if thread.seat.is_outside() {
                 // Another has taken its place.
-                let mut queue = self.queue();
-                queue.running.remove(&this);
-                queue.seceded -= 1;
-                return;
+                return self.queue().leave(&ended, &thread.seat);
             }
+            last = Some(ended);
         }
+    }
+
+    fn run_and_report(&self, thread: &mut Thread, job: Job) -> Done {
+        let Ended { run, compute } = thread.run(job);
+        let done = Done {
+            run: (run.task, run.run),
+            function: compute.function,
+            is_quick: run.duration_ns <= QUICK_NS,
+        };
+        self.report(|all| {
+            all.ended.push(run);
+            all.spent.push(compute);
+        });
+        done
     }
 
     /// Puts another thread in the place of the one whose task leaves the pool.
@@ -306,9 +362,16 @@ impl Shared {
             return Err(PoolError::TooMany { limit });
         }
         queue.seceded += 1;
+        queue.busy -= 1;
+        let is_lent = queue.lent == Some(run);
         drop(queue);
-        if let Err(error) = self.spawn() {
-            self.queue().seceded -= 1;
+        if is_lent {
+            // All threads of the pool are there, and one of them may go on with what waits.
+            self.wake.notify_one();
+        } else if let Err(error) = self.spawn() {
+            let mut queue = self.queue();
+            queue.seceded -= 1;
+            queue.busy += 1;
             return Err(PoolError::Thread(error));
         }
         let (task, run) = run;
@@ -343,14 +406,17 @@ impl Shared {
     }
 
     /// The next job for a thread, which is done with the last.
-    fn next(&self, seat: &Arc<Seat>, last: Option<(TaskId, RunId)>) -> Option<Job> {
+    fn next(&self, seat: &Arc<Seat>, last: Option<Done>) -> Option<Job> {
         let mut queue = self.queue();
-        last.map(|last| queue.running.remove(&last));
+        if let Some(last) = last {
+            queue.leave(&last, seat);
+        }
+        let nthreads = self.setup.nthreads.max(1) as usize;
         loop {
             if queue.is_closed {
                 return None;
             }
-            if queue.in_pool > self.setup.nthreads.max(1) as usize {
+            if queue.in_pool > nthreads {
                 queue.in_pool -= 1;
                 let is_work_left = !queue.jobs.is_empty();
                 drop(queue);
@@ -360,14 +426,15 @@ impl Shared {
                 }
                 return None;
             }
-            if let Some(job) = queue.jobs.pop_front() {
-                seat.begin(job.run());
-                seat.cancelled().store(queue.cancelled.remove(&job.run()), Ordering::Relaxed);
-                queue.running.insert(job.run(), Arc::clone(seat));
+            if queue.busy < nthreads
+                && let Some(job) = queue.begin(seat)
+            {
                 return Some(job);
             }
-            // What was cancelled just as it came to its end is no job either.
-            queue.cancelled.clear();
+            if queue.jobs.is_empty() {
+                // What was cancelled just as it came to its end is no job either.
+                queue.cancelled.clear();
+            }
             queue.idle += 1;
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
             queue.idle -= 1;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use dask_proto::codec::Carriage;
 use dask_proto::graph::Priority;
-use dask_proto::id::{RunId, TaskId};
+use dask_proto::id::{FunctionId, RunId, TaskId};
 use dask_proto::limits::INLINE_RESULT_BYTES;
 use dask_proto::message::{Compute, Dependency};
 use dask_proto::{Key, Payload, TaskError, TaskErrorKind, ValueError};
@@ -45,6 +45,10 @@ impl Job {
 
     pub(super) fn run(&self) -> (TaskId, RunId) {
         (self.compute.task, self.compute.run)
+    }
+
+    pub(super) fn function(&self) -> FunctionId {
+        self.compute.function
     }
 }
 
@@ -88,7 +92,7 @@ enum Origin {
 }
 
 /// One thread of the pool.
-pub(super) struct Thread {
+pub(crate) struct Thread {
     pub(super) shared: Arc<Shared>,
     pub(super) seat: Arc<Seat>,
     encoder: Encoder,

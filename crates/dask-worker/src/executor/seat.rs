@@ -1,7 +1,7 @@
 //! The place of a thread in the pool, as the task that runs on it sees it.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -51,7 +51,6 @@ impl Seat {
     /// From now on the thread runs this, in the pool.
     pub(super) fn begin(&self, run: (TaskId, RunId)) {
         *self.turn() = Turn { run, ..Turn::default() };
-        self.cancelled.store(false, Ordering::Relaxed);
     }
 
     /// The thread calls this function now.
