@@ -90,3 +90,18 @@ pub const VALUES_AT_ONCE: usize = 1024;
 
 /// Names in one request for several locks.
 pub const LOCKS_AT_ONCE: usize = 1024;
+
+/// Names on the way to metadata.
+pub const MAX_METADATA_DEPTH: usize = 32;
+
+/// Topics that a scheduler remembers; each has [`MAX_TOPIC_BYTES`] at most.
+pub const MAX_TOPICS: usize = 1024;
+
+/// Events that are remembered of a topic.
+pub const EVENTS_REMEMBERED: usize = 1000;
+
+/// Bytes of the events that are remembered of a topic.
+pub const MAX_TOPIC_BYTES: u64 = 256 << 10;
+
+/// Bytes of one event. Events are news, not data.
+pub const MAX_EVENT_BYTES: u64 = 64 << 10;

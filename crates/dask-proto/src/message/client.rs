@@ -410,4 +410,13 @@ pub enum SchedulerToClient {
         /// Why, for people.
         reason: String,
     },
+    /// Something was said about a topic that the client subscribed to.
+    Event {
+        /// The topic.
+        topic: Key,
+        /// What was said.
+        message: Payload,
+    },
+    /// A task that the client holds said something.
+    Said(LogRecord),
 }

@@ -1,4 +1,5 @@
-//! Locks, semaphores, events, queues and variables, which live on the scheduler.
+//! Locks, semaphores, events, queues and variables, datasets, metadata and topics: what clients
+//! share by way of the scheduler.
 //!
 //! What is granted to a client belongs to the request that asked for it, by its id: a lease until
 //! it is released, and what was taken from a queue until the client
@@ -61,6 +62,22 @@ pub enum Coordination {
         name: Key,
         /// What about it.
         action: VariableAction,
+    },
+    /// About published datasets.
+    Dataset(DatasetAction),
+    /// About metadata.
+    Metadata {
+        /// Where they are: a name, and names below it.
+        path: Vec<Key>,
+        /// What about them.
+        action: MetadataAction,
+    },
+    /// About a topic.
+    Topic {
+        /// Its name.
+        name: Key,
+        /// What about it.
+        action: TopicAction,
     },
 }
 
@@ -140,6 +157,60 @@ pub enum VariableAction {
     Delete,
 }
 
+/// What about published datasets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum DatasetAction {
+    /// Publish a value. `Done`.
+    Publish {
+        /// Its name.
+        name: Key,
+        /// The value.
+        value: KeptValue,
+        /// Whether it takes the place of one that has the name.
+        overwrite: bool,
+    },
+    /// The dataset of this name. [`CoordinationAnswer::Values`] with one value.
+    Get(Key),
+    /// The names of all. [`CoordinationAnswer::Names`].
+    List,
+    /// Forget the dataset of this name. `Done`.
+    Unpublish(Key),
+}
+
+/// What about metadata.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum MetadataAction {
+    /// Set them, in place of all that is there and below. `Done`.
+    Set(KeptValue),
+    /// What is there and below. [`CoordinationAnswer::Metadata`].
+    Get,
+}
+
+/// What about a topic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum TopicAction {
+    /// Remember an event, and tell it to those who subscribed. `Done`.
+    Log(Payload),
+    /// The latest events. [`CoordinationAnswer::Events`].
+    Events,
+    /// Tell this client of every event from now on. `Done`.
+    Subscribe,
+    /// Do so no more. `Done`.
+    Unsubscribe,
+}
+
+/// An event of a topic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PastEvent {
+    /// How long ago it was, in nanoseconds.
+    pub age_ns: u64,
+    /// What was said.
+    pub message: Payload,
+}
+
 /// A value that the scheduler keeps for clients.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct KeptValue {
@@ -159,6 +230,12 @@ pub enum CoordinationAnswer {
     Count(u64),
     /// Values, with the futures in them held for the request until it is accepted.
     Values(Vec<KeptValue>),
+    /// Names.
+    Names(Vec<Key>),
+    /// Encoded values, each with where it is below what was asked for.
+    Metadata(Vec<(Vec<Key>, Payload)>),
+    /// Events, the oldest first.
+    Events(Vec<PastEvent>),
 }
 
 /// Why the scheduler does not do it.
@@ -199,6 +276,15 @@ pub enum CoordinationRefusal {
     /// The client asked something else under this id, and that is not over.
     #[error("the request's id is in use")]
     IdInUse,
+    /// There is no dataset of this name.
+    #[error("no dataset {0} is published")]
+    NoDataset(Key),
+    /// There is one already.
+    #[error("a dataset {0} is published already: unpublish it, or overwrite it")]
+    DatasetExists(Key),
+    /// There is nothing below a value.
+    #[error("metadata {0} are a value, and nothing can be below them")]
+    NotNested(Key),
 }
 
 /// What a scheduler keeps no more of than it may.

@@ -22,8 +22,9 @@ pub use client::{
     SchedulerToClient, Submit, WorkerInfo,
 };
 pub use coordination::{
-    Coordination, CoordinationAnswer, CoordinationRefusal, EventAction, Kept, KeptValue, Patience,
-    QueueAction, SemaphoreAction, VariableAction,
+    Coordination, CoordinationAnswer, CoordinationRefusal, DatasetAction, EventAction, Kept,
+    KeptValue, MetadataAction, PastEvent, Patience, QueueAction, SemaphoreAction, TopicAction,
+    VariableAction,
 };
 pub use handshake::{
     HandshakeError, Hello, PROTOCOL_VERSION, Program, Rejection, Role, VersionRange, Welcome,

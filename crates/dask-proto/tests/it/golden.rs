@@ -154,6 +154,9 @@ fn every_variant_has_a_sample() {
     all_are_sampled(&sample::coordination::semaphores());
     all_are_sampled(&sample::coordination::queues());
     all_are_sampled(&sample::coordination::variables());
+    all_are_sampled(&sample::coordination::datasets());
+    all_are_sampled(&sample::coordination::metadata());
+    all_are_sampled(&sample::coordination::topics());
     all_are_sampled(&sample::coordination::answers());
     all_are_sampled(&sample::coordination::refusals());
 }

@@ -296,6 +296,9 @@ pub(crate) fn scheduler_to_client() -> Vec<SchedulerToClient> {
         futures: vec![FutureId(5)],
         error: Box::new(error(kind)),
     }));
+    let (topic, message) = (key("news"), payload("an event"));
+    messages.push(SchedulerToClient::Event { topic, message });
+    messages.extend(log_records().into_iter().take(1).map(SchedulerToClient::Said));
     let answered = (1..).map(RequestId).zip(answers());
     messages.extend(answered.map(|(id, answer)| SchedulerToClient::Answer { id, answer }));
     messages

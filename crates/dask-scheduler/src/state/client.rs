@@ -155,6 +155,8 @@ impl SchedulerState {
             return;
         };
         self.out.discard(Peer::Client(client));
+        self.topics.forget_client(client);
+        self.log_own_event(&format!("remove-client {}", entry.name));
         self.forget_requests(|asked_by| asked_by.0 == client);
         self.lose_coordinating_client(client);
         self.announced -= entry.scattering.len() as u64;

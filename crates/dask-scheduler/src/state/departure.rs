@@ -39,6 +39,7 @@ impl SchedulerState {
         let Some(entry) = self.workers.remove(worker) else {
             return;
         };
+        self.log_own_event(&format!("remove-worker {}", entry.join.address));
         self.functions.rerank(entry.group, entry.rank, None);
         self.functions.leave_group(entry.group);
         self.stealing.withdraw(worker, entry.group, entry.standing);

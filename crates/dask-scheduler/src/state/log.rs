@@ -53,12 +53,11 @@ impl SchedulerState {
     /// A worker passes on what was said there.
     pub(super) fn logged(&mut self, worker: WorkerId, records: Vec<LogRecord>) {
         let most = self.config.log_length;
-        if let Some(entry) = self.workers.get_mut(worker) {
-            for record in records {
-                // Workers cut their lines a little above the limit; nobody sends longer ones.
-                if record.message.len() <= 2 * MAX_LOG_TEXT_BYTES {
-                    entry.log.add(record, most);
-                }
+        // Workers cut their lines a little above the limit; nobody sends longer ones.
+        for record in records.into_iter().filter(|r| r.message.len() <= 2 * MAX_LOG_TEXT_BYTES) {
+            self.tell_output(&record);
+            if let Some(entry) = self.workers.get_mut(worker) {
+                entry.log.add(record, most);
             }
         }
     }

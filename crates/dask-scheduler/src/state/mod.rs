@@ -48,6 +48,7 @@ mod story;
 mod task;
 mod task_table;
 mod timeout;
+mod topic;
 mod transfer;
 mod transition;
 mod unfetched;
@@ -81,6 +82,7 @@ use story::{Cause, StoryLog};
 use task::{Row, Since, StateName, TaskState};
 use task_table::TaskTable;
 use timeout::{Asked, Patience};
+use topic::TopicTable;
 use transfer::TransferTable;
 use transition::Goal;
 use unfetched::UnfetchedTable;
@@ -123,6 +125,7 @@ pub struct SchedulerState {
     retirements: RetirementTable,
     unfetched: UnfetchedTable,
     coordination: CoordinationTable,
+    topics: TopicTable,
     /// The worker that was scattered to last.
     scattered_to: WorkerId,
     patience: Patience,
@@ -166,6 +169,7 @@ impl SchedulerState {
             retirements: RetirementTable::default(),
             unfetched: UnfetchedTable::default(),
             coordination: CoordinationTable::default(),
+            topics: TopicTable::default(),
             scattered_to: WorkerId::default(),
             patience: Patience::default(),
             watchdog: Watchdog::default(),
@@ -370,6 +374,7 @@ impl SchedulerState {
         let welcome = if self.is_closing {
             Welcome::Rejected(Rejection::Closing)
         } else {
+            self.log_own_event(&format!("add-client {name}"));
             self.clients.insert(client, ClientEntry::new(name));
             Welcome::Client { id: client }
         };

@@ -50,6 +50,7 @@ impl SchedulerState {
             heartbeat_ms: u64::try_from(heartbeat).unwrap_or(u64::MAX),
         };
         self.out.welcome(peer, welcome);
+        self.log_own_event(&format!("add-worker {}", join.address));
         let group = self.functions.join_group(&join.functions);
         self.workers.insert(worker, WorkerEntry::new(join, group, self.now));
         self.equip(worker);

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use dask_proto::id::{ClientId, FutureId, RequestId, WorkerId};
 use dask_proto::limits::MAX_HEADER_BYTES;
 use dask_proto::message::{
-    Answer, KeyCount, Located, Refusal, Request, SchedulerInfo, SchedulerToClient,
+    Answer, CoordinationAnswer, KeyCount, Located, Refusal, Request, SchedulerInfo,
+    SchedulerToClient,
 };
 use dask_proto::{Address, Key};
 
@@ -263,6 +264,10 @@ fn is_too_large(answer: &Answer) -> bool {
             lines.iter().map(|line| line.len() + 8).sum()
         }
         Answer::Reply(reply) => reply_bytes(reply),
+        Answer::Coordination(CoordinationAnswer::Names(names)) => keys(names),
+        Answer::Coordination(CoordinationAnswer::Metadata(list)) => {
+            list.iter().map(|(path, _)| keys(path) + 16).sum()
+        }
         Answer::Inspected(inspected) => inspected_bytes(inspected),
         _ => 0,
     };

@@ -2,7 +2,8 @@ use dask_proto::Key;
 use dask_proto::Payload;
 use dask_proto::id::RequestId;
 use dask_proto::message::{
-    Coordination, EventAction, KeptValue, Patience, QueueAction, SemaphoreAction, VariableAction,
+    Coordination, DatasetAction, EventAction, KeptValue, MetadataAction, Patience, QueueAction,
+    SemaphoreAction, TopicAction, VariableAction,
 };
 
 use super::Dice;
@@ -16,7 +17,7 @@ pub(crate) fn any_id(dice: &mut Dice) -> RequestId {
 /// Any request about a primitive.
 pub(crate) fn any(dice: &mut Dice) -> Coordination {
     let name = any_name(dice);
-    match dice.below(20) {
+    match dice.below(22) {
         0..=2 => Coordination::Event { name, action: any_event(dice) },
         3..=6 => Coordination::Semaphore {
             name,
@@ -38,6 +39,26 @@ pub(crate) fn any(dice: &mut Dice) -> Coordination {
             name,
             maxsize: if dice.chance(50) { 0 } else { 2 },
             action: any_queue(dice),
+        },
+        17 => Coordination::Dataset(match dice.below(4) {
+            0..=1 => {
+                let overwrite = dice.chance(50);
+                DatasetAction::Publish { name, value: any_value(dice), overwrite }
+            }
+            2 => DatasetAction::Get(name),
+            _ => DatasetAction::Unpublish(name),
+        }),
+        18 if dice.chance(50) => Coordination::Metadata {
+            path: (0..dice.below(4)).map(|_| any_name(dice)).collect(),
+            action: MetadataAction::Set(any_value(dice)),
+        },
+        18 => Coordination::Topic {
+            name,
+            action: match dice.below(3) {
+                0 => TopicAction::Subscribe,
+                1 => TopicAction::Unsubscribe,
+                _ => TopicAction::Log(Payload::default()),
+            },
         },
         _ => Coordination::Variable {
             name,

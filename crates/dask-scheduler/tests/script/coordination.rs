@@ -1,12 +1,18 @@
 //! Requests about primitives. A value is `text+a+b`: a text, and the keys of the futures in it.
 
+use std::time::Duration;
+
 use dask_proto::message::{
-    Coordination, CoordinationAnswer, EventAction, KeptValue, Patience, QueueAction,
-    SemaphoreAction, VariableAction,
+    Coordination, CoordinationAnswer, DatasetAction, EventAction, KeptValue, MetadataAction,
+    PastEvent, Patience, QueueAction, SemaphoreAction, TopicAction, VariableAction,
 };
 use dask_proto::{Key, Payload};
 
 use super::parse::{key, number};
+
+/// The first words of requests about them.
+pub(super) const KINDS: [&str; 9] =
+    ["event", "semaphore", "locks", "give-up", "queue", "variable", "dataset", "metadata", "topic"];
 
 pub(super) fn request(words: &[&str]) -> Coordination {
     match words {
@@ -41,7 +47,43 @@ pub(super) fn request(words: &[&str]) -> Coordination {
                 other => panic!("no action {other:?} of a variable"),
             },
         },
+        ["dataset", action @ ..] => Coordination::Dataset(dataset(action)),
+        ["metadata", path, action @ ..] => Coordination::Metadata {
+            path: path.split('/').map(key).collect(),
+            action: match action {
+                ["set", text] => MetadataAction::Set(value(text)),
+                ["get"] => MetadataAction::Get,
+                other => panic!("no action {other:?} of metadata"),
+            },
+        },
+        ["topic", name, action @ ..] => {
+            Coordination::Topic { name: key(name), action: topic(action) }
+        }
         other => panic!("no primitive {other:?}"),
+    }
+}
+
+fn dataset(action: &[&str]) -> DatasetAction {
+    match action {
+        ["publish", name, text, settings @ ..] => DatasetAction::Publish {
+            name: key(name),
+            value: value(text),
+            overwrite: settings.contains(&"overwrite"),
+        },
+        ["get", name] => DatasetAction::Get(key(name)),
+        ["list"] => DatasetAction::List,
+        ["unpublish", name] => DatasetAction::Unpublish(key(name)),
+        other => panic!("no action {other:?} of datasets"),
+    }
+}
+
+fn topic(action: &[&str]) -> TopicAction {
+    match action {
+        ["log", text] => TopicAction::Log(value(text).payload),
+        ["events"] => TopicAction::Events,
+        ["subscribe"] => TopicAction::Subscribe,
+        ["unsubscribe"] => TopicAction::Unsubscribe,
+        other => panic!("no action {other:?} of a topic"),
     }
 }
 
@@ -91,19 +133,32 @@ pub(super) fn answer(answer: &CoordinationAnswer) -> String {
         CoordinationAnswer::NotNow => "not now".to_owned(),
         CoordinationAnswer::Count(count) => count.to_string(),
         CoordinationAnswer::Values(values) => {
-            let texts: Vec<String> = values.iter().map(text_of).collect();
+            let texts: Vec<String> = values.iter().map(|value| text(&value.payload)).collect();
             format!("values [{}]", texts.join(" "))
+        }
+        CoordinationAnswer::Names(names) => {
+            let names: Vec<&str> = names.iter().map(Key::as_str).collect();
+            format!("names [{}]", names.join(" "))
+        }
+        CoordinationAnswer::Metadata(list) => {
+            let entry = |(path, payload): &(Vec<Key>, Payload)| {
+                let path: Vec<&str> = path.iter().map(Key::as_str).collect();
+                format!("{}={}", path.join("/"), text(payload))
+            };
+            format!("metadata [{}]", list.iter().map(entry).collect::<Vec<_>>().join(" "))
+        }
+        CoordinationAnswer::Events(events) => {
+            let event = |event: &PastEvent| {
+                format!("{:?} ago: {}", Duration::from_nanos(event.age_ns), text(&event.message))
+            };
+            format!("events [{}]", events.iter().map(event).collect::<Vec<_>>().join("; "))
         }
         other => format!("{other:?}"),
     }
 }
 
-fn text_of(value: &KeptValue) -> String {
-    let bytes = value.payload.to_bytes().expect("bytes");
-    let mut text = String::from_utf8(bytes.to_vec()).expect("a text");
-    for key in &value.futures {
-        text.push('+');
-        text.push_str(key.as_str());
-    }
-    text
+/// The text of a payload. What the scheduler says by itself has its length in front.
+pub(super) fn text(payload: &Payload) -> String {
+    let bytes = payload.to_bytes().expect("bytes");
+    String::from_utf8_lossy(&bytes).replace(|c: char| c.is_control(), "")
 }

@@ -72,6 +72,13 @@ fn to_client(script: &mut Script, message: &SchedulerToClient, client: ClientId)
             }
             format!("{id}: {}", describe_answer(script, answer))
         }
+        SchedulerToClient::Event { topic, message } => {
+            format!("event of {topic}: {}", coordination::text(message))
+        }
+        SchedulerToClient::Said(record) => {
+            let by = record.key.as_ref().map_or("", |key| key.as_str());
+            format!("{by} said: {}", record.message)
+        }
         other => format!("{other:?}"),
     }
 }

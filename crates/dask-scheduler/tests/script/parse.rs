@@ -159,7 +159,7 @@ impl Script {
                 Request::RetireWorkers { workers: named(words), n: setting(words, "n").map(number) }
             }
             ["shutdown"] => Request::Shutdown,
-            ["event" | "semaphore" | "locks" | "give-up" | "queue" | "variable", ..] => {
+            [other, ..] if coordination::KINDS.contains(other) => {
                 Request::Coordinate(coordination::request(words))
             }
             ["ask" | "inspect" | "manage", ..] => ask::request(words),

@@ -1,7 +1,8 @@
 use dask_proto::id::RequestId;
 use dask_proto::message::{
-    Coordination, CoordinationAnswer, CoordinationRefusal, EventAction, Kept, KeptValue, Patience,
-    QueueAction, SemaphoreAction, VariableAction,
+    Coordination, CoordinationAnswer, CoordinationRefusal, DatasetAction, EventAction, Kept,
+    KeptValue, MetadataAction, PastEvent, Patience, QueueAction, SemaphoreAction, TopicAction,
+    VariableAction,
 };
 
 use super::{key, payload};
@@ -41,6 +42,29 @@ pub(crate) fn variables() -> Vec<VariableAction> {
     ]
 }
 
+pub(crate) fn datasets() -> Vec<DatasetAction> {
+    let name = || key("data");
+    vec![
+        DatasetAction::Publish { name: name(), value: value(), overwrite: true },
+        DatasetAction::Get(name()),
+        DatasetAction::List,
+        DatasetAction::Unpublish(name()),
+    ]
+}
+
+pub(crate) fn metadata() -> Vec<MetadataAction> {
+    vec![MetadataAction::Set(value()), MetadataAction::Get]
+}
+
+pub(crate) fn topics() -> Vec<TopicAction> {
+    vec![
+        TopicAction::Log(payload("an event")),
+        TopicAction::Events,
+        TopicAction::Subscribe,
+        TopicAction::Unsubscribe,
+    ]
+}
+
 pub(crate) fn requests() -> Vec<Coordination> {
     let name = || key("name");
     let mut requests = vec![
@@ -59,6 +83,11 @@ pub(crate) fn requests() -> Vec<Coordination> {
     requests.extend(semaphores().into_iter().map(semaphore));
     requests.extend(queues().into_iter().map(queue));
     requests.extend(variables().into_iter().map(variable));
+    let metadata_at = |action| Coordination::Metadata { path: vec![key("a"), key("b")], action };
+    let topic = |action| Coordination::Topic { name: name(), action };
+    requests.extend(datasets().into_iter().map(Coordination::Dataset));
+    requests.extend(metadata().into_iter().map(metadata_at));
+    requests.extend(topics().into_iter().map(topic));
     requests
 }
 
@@ -67,6 +96,9 @@ pub(crate) fn answers() -> Vec<CoordinationAnswer> {
         CoordinationAnswer::NotNow,
         CoordinationAnswer::Count(2),
         CoordinationAnswer::Values(vec![value(), KeptValue::default()]),
+        CoordinationAnswer::Names(vec![key("data")]),
+        CoordinationAnswer::Metadata(vec![(vec![key("b")], payload("a value"))]),
+        CoordinationAnswer::Events(vec![PastEvent { age_ns: 7, message: payload("an event") }]),
     ]
 }
 
@@ -80,5 +112,8 @@ pub(crate) fn refusals() -> Vec<CoordinationRefusal> {
         CoordinationRefusal::OtherLeases { name: key("name"), max_leases: 2 },
         CoordinationRefusal::Closed(key("name")),
         CoordinationRefusal::IdInUse,
+        CoordinationRefusal::NoDataset(key("data")),
+        CoordinationRefusal::DatasetExists(key("data")),
+        CoordinationRefusal::NotNested(key("a")),
     ]
 }

@@ -22,6 +22,8 @@ impl CoordinationTable {
             entry.putters.values().map(|(_, value)| *value).for_each(&mut note);
         }
         self.variables.values().filter_map(|entry| entry.value).for_each(&mut note);
+        self.datasets.values().copied().for_each(&mut note);
+        self.metadata.values().copied().for_each(&mut note);
         for place in self.places.values() {
             if let Place::Answered { values, .. } = place {
                 values.iter().copied().for_each(&mut note);

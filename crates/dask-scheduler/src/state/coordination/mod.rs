@@ -1,12 +1,14 @@
-//! Locks, semaphores, events, queues and variables: one file each.
+//! Locks, semaphores, events, queues, variables, datasets and metadata: one file each.
 //!
 //! Whoever waits, holds a lease, or was answered with values that it has not accepted stands in
 //! `places` under its request. The request is forgotten, or its client is gone, and what it had
 //! goes back: so nothing is lost with a client that vanishes, and nobody has to renew a lease.
 
 mod check;
+mod dataset;
 mod event;
 mod kept;
+mod metadata;
 mod multi_lock;
 mod queue;
 mod semaphore;
@@ -18,8 +20,8 @@ use dask_proto::Key;
 use dask_proto::id::{ClientId, RequestId};
 use dask_proto::limits::{MAX_KEPT_NAMES, MAX_KEPT_REQUESTS};
 use dask_proto::message::{
-    Answer, Coordination, CoordinationAnswer, CoordinationRefusal, Kept, Patience, QueueAction,
-    Refusal, VariableAction,
+    Answer, Coordination, CoordinationAnswer, CoordinationRefusal, DatasetAction, Kept, KeptValue,
+    MetadataAction, Patience, QueueAction, Refusal, VariableAction,
 };
 
 use super::SchedulerState;
@@ -50,9 +52,12 @@ pub(super) struct CoordinationTable {
     multi_locks: MultiLockTable,
     queues: BTreeMap<Key, QueueEntry>,
     variables: BTreeMap<Key, VariableEntry>,
+    datasets: BTreeMap<Key, KeptId>,
+    /// Values by the names on the way to them.
+    metadata: BTreeMap<Vec<Key>, KeptId>,
     /// Where the requests stand that are not over.
     places: BTreeMap<Asked, Place>,
-    /// The values in queues and variables, and those that were not accepted.
+    /// The values in queues and elsewhere, and those that were not accepted.
     pub(super) kept: KeptTable,
     next_ticket: Ticket,
     /// Answers to requests that waited.
@@ -103,7 +108,9 @@ impl CoordinationTable {
             + self.semaphores.len()
             + self.multi_locks.names()
             + self.queues.len()
-            + self.variables.len();
+            + self.variables.len()
+            + self.datasets.len()
+            + self.metadata.len();
         if names < MAX_KEPT_NAMES { Ok(()) } else { Err(CoordinationRefusal::Full(Kept::Names)) }
     }
 
@@ -125,6 +132,8 @@ impl CoordinationTable {
                 self.queue(asked, (name, maxsize), action)
             }
             Coordination::Variable { name, action } => self.variable(asked, name, action),
+            Coordination::Dataset(action) => self.dataset(asked, action),
+            Coordination::Metadata { path, action } => self.metadata(path, &action),
             // A client of a later version asks for more than this scheduler has.
             _ => Ok(Some(Answer::Refused(Refusal::TooLarge))),
         }
@@ -156,7 +165,11 @@ impl CoordinationTable {
 
     /// Answers a request with values, which stay held for it until it accepts them.
     fn answer_values(&mut self, asked: Asked, from: Option<Key>, values: Vec<KeptId>) -> Answer {
-        let told = values.iter().filter_map(|value| self.kept.get(*value).cloned());
+        // The keys of their futures the client finds in them.
+        let told = values
+            .iter()
+            .filter_map(|value| self.kept.get(*value))
+            .map(|kept| KeptValue { payload: kept.payload.clone(), futures: Vec::new() });
         let answer = Answer::Coordination(CoordinationAnswer::Values(told.collect()));
         self.places.insert(asked, Place::Answered { from, values });
         answer
@@ -182,9 +195,15 @@ fn count(n: usize) -> Answer {
 impl SchedulerState {
     /// Answers a request about a primitive, or notes that it is to be answered later.
     pub(super) fn coordinate(&mut self, asked: Asked, mut request: Coordination) {
+        if let Coordination::Topic { name, action } = request {
+            let answer = self.topic(asked.0, name, action);
+            return self.answer(asked, answer);
+        }
         let value = match &mut request {
             Coordination::Queue { action: QueueAction::Put { value, .. }, .. }
-            | Coordination::Variable { action: VariableAction::Set(value), .. } => Some(value),
+            | Coordination::Variable { action: VariableAction::Set(value), .. }
+            | Coordination::Dataset(DatasetAction::Publish { value, .. })
+            | Coordination::Metadata { action: MetadataAction::Set(value), .. } => Some(value),
             _ => None,
         };
         let outcome = match value.map(|value| self.keep(std::mem::take(value))).transpose() {

@@ -15,8 +15,8 @@ impl SchedulerState {
         ensure!(kept == own, "the scheduler holds the keys in what it keeps, and no others")?;
         ensure!(self.coordination.kept.adds_up(), "what is kept is counted in bytes")?;
         ensure!(self.coordination.is_kept_for_a_reason(), "what is kept is somewhere")?;
-        let connected =
-            self.coordination.clients().all(|client| self.clients.contains_key(&client));
+        let mut clients = self.coordination.clients().chain(self.topics.subscribers());
+        let connected = clients.all(|client| self.clients.contains_key(&client));
         ensure!(connected, "requests that are not over are those of connected clients")?;
         ensure!(self.coordination.places_agree(), "requests stand where they are said to")?;
         ensure!(self.coordination.nobody_waits_for_nothing(), "what is free is given to who waits")

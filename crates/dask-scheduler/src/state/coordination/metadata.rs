@@ -1,0 +1,52 @@
+use dask_proto::Key;
+use dask_proto::limits::{MAX_METADATA_DEPTH, VALUES_AT_ONCE};
+use dask_proto::message::{
+    Answer, CoordinationAnswer, CoordinationRefusal, MetadataAction, Refusal,
+};
+
+use super::kept::KeptId;
+use super::{CoordinationTable, Outcome};
+
+impl CoordinationTable {
+    pub(super) fn metadata(&mut self, path: Vec<Key>, action: &MetadataAction) -> Outcome {
+        if path.len() > MAX_METADATA_DEPTH {
+            return Ok(Some(Answer::Refused(Refusal::TooLarge)));
+        }
+        if let MetadataAction::Get = action {
+            let below = self.metadata_at(&path).filter_map(|(at, value)| {
+                let value = self.kept.get(value)?;
+                Some((at[path.len()..].to_vec(), value.payload.clone()))
+            });
+            let below: Vec<_> = below.take(VALUES_AT_ONCE + 1).collect();
+            if below.len() > VALUES_AT_ONCE {
+                return Ok(Some(Answer::Refused(Refusal::TooLarge)));
+            }
+            let below = CoordinationAnswer::Metadata(below);
+            return Ok(Some(Answer::Coordination(below)));
+        }
+        let above = (0..path.len()).map(|length| &path[..length]);
+        let mut above = above.filter(|above| self.metadata.contains_key(*above));
+        if let Some(above) = above.next() {
+            let last = above.last().or(path.first()).cloned();
+            return Err(last.map_or(CoordinationRefusal::IdInUse, CoordinationRefusal::NotNested));
+        }
+        self.check_name()?;
+        let old: Vec<(Vec<Key>, KeptId)> =
+            self.metadata_at(&path).map(|(at, value)| (at.clone(), value)).collect();
+        for (at, value) in old {
+            self.metadata.remove(&at);
+            self.kept.drop_one(value);
+        }
+        if let Some(value) = self.kept.brought.take() {
+            self.metadata.insert(path, value);
+        }
+        Ok(Some(Answer::Done))
+    }
+
+    /// What is there and below.
+    fn metadata_at<'a>(&'a self, path: &'a [Key]) -> impl Iterator<Item = (&'a Vec<Key>, KeptId)> {
+        let from = self.metadata.range(path.to_vec()..);
+        let below = from.take_while(move |(at, _)| at.starts_with(path));
+        below.map(|(at, value)| (at, *value))
+    }
+}
