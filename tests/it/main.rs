@@ -30,6 +30,7 @@ mod running;
 mod scale;
 mod scatter;
 mod session;
+mod shared;
 mod stealing;
 mod submit;
 mod transport;

@@ -203,6 +203,8 @@ impl Sim {
                 }
                 Instruction::Abandon { future, why } => self.abandon(peer, future, &why),
                 Instruction::Answer { id, answer } => self.answered(peer, id, answer),
+                // Nobody subscribes, and what tasks say is for people.
+                Instruction::Event { .. } | Instruction::Said(_) => {}
                 Instruction::Unanswered { id, .. } => {
                     if let Some(program) = self.programs.get_mut(&peer) {
                         program.asked.remove(&id);

@@ -25,6 +25,7 @@ mod future;
 mod inspect;
 mod options;
 mod running;
+mod shared;
 
 use std::collections::HashMap;
 use std::future::IntoFuture;

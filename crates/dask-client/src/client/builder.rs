@@ -18,6 +18,7 @@ pub struct ClientBuilder {
     name: Option<String>,
     timeout: Duration,
     set_as_default: bool,
+    forward_output: bool,
     transports: Transports,
 }
 
@@ -28,6 +29,7 @@ impl Default for ClientBuilder {
             name: None,
             timeout: Duration::from_secs(10),
             set_as_default: true,
+            forward_output: true,
             transports: Transports::default(),
         }
     }
@@ -56,6 +58,14 @@ impl ClientBuilder {
     /// otherwise.
     pub fn set_as_default(mut self, set_as_default: bool) -> Self {
         self.set_as_default = set_as_default;
+        self
+    }
+
+    /// Whether what tasks [print](crate::print) and [warn](crate::warn) of is printed here too, as
+    /// it is unless told otherwise: what tasks say that this client holds, or nobody. A client of a
+    /// [`LocalCluster`](crate::LocalCluster) prints nothing again, as the cluster does it.
+    pub fn forward_output(mut self, forward_output: bool) -> Self {
+        self.forward_output = forward_output;
         self
     }
 
@@ -98,6 +108,9 @@ impl ClientBuilder {
         }
         let peers = Peers::new(self.transports, program(), self.timeout);
         let link = Link::start(address, connection, name, peers);
+        if self.forward_output {
+            link.topics.forward_output();
+        }
         if self.set_as_default {
             default::register(&link);
         }

@@ -4,9 +4,12 @@
 pub(crate) mod builder;
 pub(crate) mod control;
 pub(crate) mod copies;
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
+pub(crate) mod dataset;
 pub(crate) mod explanation;
 pub(crate) mod inspect;
 pub(crate) mod logs;
+pub(crate) mod metadata;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod options;
 pub(crate) mod question;
@@ -14,6 +17,7 @@ pub(crate) mod question;
 pub(crate) mod restart;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod run;
+pub(crate) mod topic;
 pub(crate) mod upload;
 pub(crate) mod versions;
 

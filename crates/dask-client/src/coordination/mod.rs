@@ -33,13 +33,13 @@ use crate::{Client, Result};
 
 /// A primitive, as a client knows it.
 #[derive(Clone)]
-struct Handle {
+pub(crate) struct Handle {
     link: Arc<Link>,
     name: Arc<str>,
 }
 
 impl Handle {
-    fn new(client: &Client, name: impl AsRef<str>) -> Self {
+    pub(crate) fn new(client: &Client, name: impl AsRef<str>) -> Self {
         Self { link: client.link().clone(), name: name.as_ref().into() }
     }
 
@@ -48,7 +48,7 @@ impl Handle {
     }
 
     /// Asks, and waits for as long as it takes.
-    async fn ask(&self, request: Coordination) -> Result<(RequestId, Answer)> {
+    pub(crate) async fn ask(&self, request: Coordination) -> Result<(RequestId, Answer)> {
         patiently(self.link.ask_by_id(Request::Coordinate(request), &[])).await
     }
 
@@ -97,7 +97,7 @@ impl Handle {
         values
     }
 
-    fn receive_one<T: Value>(&self, answered: (RequestId, Answer)) -> Result<T> {
+    pub(crate) fn receive_one<T: Value>(&self, answered: (RequestId, Answer)) -> Result<T> {
         self.receive(answered)?.pop().ok_or_else(|| Kind::Answer.into())
     }
 }

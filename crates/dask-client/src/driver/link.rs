@@ -16,6 +16,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::Driver;
 use super::queue::{Closing, Command, Queue};
+use super::topic::Topics;
 use crate::error::Kind;
 use crate::future::hold::{Hold, Outcome};
 use crate::state::{Event, Unanswered};
@@ -38,8 +39,10 @@ pub(crate) struct Link {
     closed: watch::Receiver<bool>,
     /// Rings when futures failed, were cancelled or are pending again.
     trouble: Arc<Notify>,
+    /// Who wants to hear what the scheduler says without being asked.
+    pub(crate) topics: Arc<Topics>,
     /// Where callbacks run.
-    runtime: Handle,
+    pub(crate) runtime: Handle,
     /// A cluster that lives as long as this client.
     #[cfg(feature = "local")]
     cluster: Mutex<Option<crate::LocalCluster>>,
@@ -58,7 +61,9 @@ impl Link {
         let (ended, closed) = watch::channel(false);
         let carriage = Outbox::carriage(&outbox);
         let trouble = Arc::new(Notify::new());
-        let driver = Driver::new(queue.clone(), outbox, trouble.clone(), ended);
+        let topics = Arc::new(Topics::default());
+        let told = (trouble.clone(), topics.clone());
+        let driver = Driver::new(queue.clone(), outbox, told, ended);
         tokio::spawn(driver.run(inbox));
         Arc::new(Self {
             address,
@@ -71,6 +76,7 @@ impl Link {
             functions: Mutex::default(),
             closed,
             trouble,
+            topics,
             runtime: Handle::current(),
             #[cfg(feature = "local")]
             cluster: Mutex::default(),

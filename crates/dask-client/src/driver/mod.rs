@@ -3,6 +3,7 @@
 mod link;
 mod queue;
 mod reactor;
+mod topic;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -25,6 +26,7 @@ pub(crate) use link::Link;
 pub(crate) use queue::flush;
 use queue::{Closing, Command, Queue, Reply};
 pub(crate) use reactor::{block_on, home};
+use topic::Topics;
 
 struct Driver {
     queue: Arc<Queue>,
@@ -34,6 +36,7 @@ struct Driver {
     outbox: Outbox<ClientToScheduler>,
     out: Instructions,
     trouble: Arc<Notify>,
+    topics: Arc<Topics>,
     ended: watch::Sender<bool>,
     closing: Option<Closing>,
 }
@@ -53,7 +56,7 @@ impl Driver {
     fn new(
         queue: Arc<Queue>,
         outbox: Outbox<ClientToScheduler>,
-        trouble: Arc<Notify>,
+        (trouble, topics): (Arc<Notify>, Arc<Topics>),
         ended: watch::Sender<bool>,
     ) -> Self {
         Self {
@@ -64,6 +67,7 @@ impl Driver {
             outbox,
             out: Instructions::new(),
             trouble,
+            topics,
             ended,
             closing: None,
         }
@@ -177,6 +181,8 @@ impl Driver {
                         hold.reopen(if lost { Status::Lost } else { Status::Pending });
                     }
                 }
+                Instruction::Event { topic, message } => self.topics.event(topic, message),
+                Instruction::Said(record) => self.topics.said(&record),
                 Instruction::Answer { id, answer } => self.reply(id, Ok(answer)),
                 Instruction::Unanswered { id, why } => self.reply(id, Err(why)),
             }

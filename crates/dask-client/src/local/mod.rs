@@ -379,7 +379,8 @@ async fn connect(
     set_as_default: bool,
 ) -> Result<Client> {
     let builder = Client::builder().address(scheduler).set_as_default(set_as_default);
-    builder.transports(transports.clone()).connect().await
+    // What the workers print is on the output of this process already.
+    builder.transports(transports.clone()).forward_output(false).connect().await
 }
 
 /// Resolves when the cluster, or the worker, is to stop.

@@ -33,7 +33,8 @@ impl Companion {
         if let Some(client) = client.as_ref().filter(|client| !client.link().is_over()) {
             return Ok(client.clone());
         }
-        let builder = Client::builder().address(&self.scheduler).set_as_default(false);
+        let builder =
+            Client::builder().address(&self.scheduler).set_as_default(false).forward_output(false);
         let builder = builder.transports(self.transports.clone());
         let connect = || blocking::block_on(builder.connect());
         // On a thread of its own, as this one may drive a runtime and must not run another.

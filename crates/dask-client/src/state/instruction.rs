@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use dask_proto::id::{FutureId, RequestId};
-use dask_proto::message::{Answer, ClientToScheduler};
-use dask_proto::{Payload, TaskError};
+use dask_proto::message::{Answer, ClientToScheduler, LogRecord};
+use dask_proto::{Key, Payload, TaskError};
 
 /// What a step asks of the shell, in order.
 pub type Instructions = Vec<Instruction>;
@@ -40,6 +40,15 @@ pub enum Instruction {
         /// Why.
         why: Unanswered,
     },
+    /// Something was said about a topic that the program subscribed to.
+    Event {
+        /// The topic.
+        topic: Key,
+        /// What was said.
+        message: Payload,
+    },
+    /// A task that the program submitted said something.
+    Said(LogRecord),
     /// The question is answered.
     Answer {
         /// The question's id.

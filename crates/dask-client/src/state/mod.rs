@@ -174,6 +174,10 @@ impl ClientState {
                 let open = self.open.remove(&id);
                 out.extend(open.then_some(Instruction::Answer { id, answer }));
             }
+            SchedulerToClient::Event { topic, message } => {
+                out.push(Instruction::Event { topic, message });
+            }
+            SchedulerToClient::Said(record) => out.push(Instruction::Said(record)),
             SchedulerToClient::Close { reason } => {
                 self.ended(Link::Down(reason.into()), out);
             }
