@@ -7,7 +7,7 @@ use dask_proto::graph::{Function, TaskOptions, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, WorkerId};
 use dask_proto::limits::SUBMIT_TASKS;
 use dask_proto::message::{
-    ClientToScheduler, SchedulerToWorker, Submit, WorkerJoin, WorkerToScheduler,
+    ClientToScheduler, Code, SchedulerToWorker, Submit, WorkerJoin, WorkerToScheduler,
 };
 use dask_proto::{Address, Key, Moment, Payload};
 use dask_scheduler::Config;
@@ -27,7 +27,8 @@ impl Cluster {
     fn new() -> Self {
         let state = SchedulerState::new(Config::default(), address(0));
         let mut cluster = Self { state, out: Instructions::new(), now: 0 };
-        cluster.handle(Event::ClientJoined { client: CLIENT, name: "client".to_owned() });
+        let (name, code) = ("client".to_owned(), Code::Withheld);
+        cluster.handle(Event::ClientJoined { client: CLIENT, name, code });
         for id in 1..3 {
             let join = Box::new(join(id));
             cluster.handle(Event::WorkerJoined { worker: WorkerId(id), join });
@@ -92,6 +93,7 @@ fn join(id: u32) -> WorkerJoin {
         resources: BTreeMap::new(),
         functions: vec![function()],
         pid: id,
+        program: None,
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) fn join(number: u32) -> WorkerJoin {
         resources: BTreeMap::new(),
         functions: vec![function()],
         pid: number,
+        program: None,
     }
 }
 

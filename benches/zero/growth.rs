@@ -6,7 +6,7 @@ use dask_proto::Moment;
 use dask_proto::graph::{TaskOptions, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, WorkerId};
 use dask_proto::limits::SUBMIT_TASKS;
-use dask_proto::message::{ClientToScheduler, Submit};
+use dask_proto::message::{ClientToScheduler, Code, Submit};
 use dask_scheduler::Config;
 use dask_scheduler::state::{Event, Instruction, Instructions, SchedulerState};
 use rig::figures::Figures;
@@ -55,7 +55,8 @@ impl Simulated {
         let state = SchedulerState::new(Config::default(), address);
         let mut cluster =
             Self { state, out: Instructions::new(), now: 0, spent: Duration::default() };
-        cluster.handle(Event::ClientJoined { client: CLIENT, name: "client".to_owned() });
+        let (name, code) = ("client".to_owned(), Code::Withheld);
+        cluster.handle(Event::ClientJoined { client: CLIENT, name, code });
         for number in 0..workers {
             let join = Box::new(join(number));
             cluster.handle(Event::WorkerJoined { worker: WorkerId(number + 1), join });

@@ -1,6 +1,6 @@
 //! The bodies of the fuzz targets: those that dask-proto's own tests run on random input.
 
-use dask_proto::message::{ClientToScheduler, PeerRequest, WorkerToScheduler};
+use dask_proto::message::{AgentToScheduler, ClientToScheduler, PeerRequest, WorkerToScheduler};
 
 #[path = "../../crates/dask-proto/tests/it/anything.rs"]
 mod anything;
@@ -13,6 +13,11 @@ pub fn client_to_scheduler(data: &[u8]) {
 /// A worker's messages, as the scheduler decodes them.
 pub fn worker_to_scheduler(data: &[u8]) {
     anything::messages::<WorkerToScheduler>(data);
+}
+
+/// An agent's messages, as the scheduler decodes them.
+pub fn agent_to_scheduler(data: &[u8]) {
+    anything::messages::<AgentToScheduler>(data);
 }
 
 /// A peer's requests, as a worker decodes them.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dask_client::{Client, Future, LocalCluster};
 use support::fault_tasks::double;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// The program of `tests/fixture`.
@@ -33,6 +33,24 @@ impl Program {
     /// Starts it with an argument and the variables of a role.
     pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::spawn(Command::new(FIXTURE).args(arguments), variables)
+    }
+
+    /// Starts another program with an argument.
+    pub(crate) fn of(program: &std::path::Path, arguments: &[&str]) -> Self {
+        Self::spawn(Command::new(program).args(arguments), &[])
+    }
+
+    /// Says a line to it.
+    pub(crate) async fn tell(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("it listens");
+        input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        input.flush().await.unwrap();
+    }
+
+    /// Says a line to it; the rest of the line with which it answers.
+    pub(crate) async fn asked(&mut self, line: &str, start: &str) -> String {
+        self.tell(line).await;
+        self.says(start).await
     }
 
     fn spawn(command: &mut Command, variables: &[(&str, &str)]) -> Self {
@@ -103,6 +121,17 @@ impl Program {
             ("DASK_EXIT_ON_STDIN_CLOSE", "1"),
         ];
         let variables = [&Self::worker_variables(scheduler, name)[..], &more].concat();
+        Self::spawn(&mut Self::on_a_full_disk(), &variables)
+    }
+
+    /// The fixture with arguments, whose every write of a file fails.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn with_full_disk(arguments: &[&str]) -> Self {
+        Self::spawn(Self::on_a_full_disk().args(arguments), &[])
+    }
+
+    #[cfg(target_os = "linux")]
+    fn on_a_full_disk() -> Command {
         let mut command = Command::new(FIXTURE);
         let limit = || {
             // SAFETY: both are mere system calls, which a forked process may make.
@@ -116,7 +145,7 @@ impl Program {
         };
         // SAFETY: it allocates nothing and takes no lock.
         unsafe { command.pre_exec(limit) };
-        Self::spawn(&mut command, &variables)
+        command
     }
 
     /// Lets a worker with a full disk write.

@@ -297,6 +297,7 @@ fn worker_role(functions: Vec<Function>) -> Role {
         resources: std::collections::BTreeMap::new(),
         functions,
         pid: 0,
+        program: None,
     }))
 }
 

@@ -4,6 +4,8 @@
 #[macro_use]
 mod every_transport;
 
+#[cfg(target_os = "linux")]
+mod agent;
 mod blocking;
 mod cancel;
 mod child;

@@ -205,6 +205,7 @@ impl Sim {
                 Instruction::Answer { id, answer } => self.answered(peer, id, answer),
                 // Nobody subscribes, and what tasks say is for people.
                 Instruction::Event { .. } | Instruction::Said(_) => {}
+                Instruction::Program(news) => panic!("nobody has agents: {news:?}"),
                 Instruction::Unanswered { id, .. } => {
                     if let Some(program) = self.programs.get_mut(&peer) {
                         program.asked.remove(&id);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dask_proto::Moment;
 use dask_proto::id::{ClientId, FutureId, RequestId, WorkerId};
 use dask_proto::message::{
-    ClientToScheduler, Request, SchedulerToClient, SchedulerToWorker, Welcome, WorkerJoin,
+    ClientToScheduler, Code, Request, SchedulerToClient, SchedulerToWorker, Welcome, WorkerJoin,
     WorkerToScheduler,
 };
 use dask_proto::{Key, TaskErrorKind};
@@ -98,7 +98,7 @@ impl Sim {
         let event = match item {
             Up::HelloClient(name) => {
                 self.desk.peers.insert(peer);
-                Event::ClientJoined { client, name }
+                Event::ClientJoined { client, name, code: Code::Withheld }
             }
             Up::HelloWorker(join) => {
                 self.desk.peers.insert(peer);
@@ -241,6 +241,7 @@ impl Sim {
         let close = match peer {
             Peer::Client(_) => Down::Client(vec![SchedulerToClient::Close { reason }]),
             Peer::Worker(_) => Down::Worker(vec![SchedulerToWorker::Close { reason }]),
+            Peer::Agent(_) => panic!("there are no agents here"),
         };
         self.send_down(id, close);
         self.finish_down(id);
@@ -321,5 +322,6 @@ fn number(peer: Peer) -> PeerId {
     match peer {
         Peer::Client(client) => client.0,
         Peer::Worker(worker) => worker.0,
+        Peer::Agent(agent) => agent.0,
     }
 }

@@ -362,6 +362,7 @@ fn draw_slots(dice: &mut Dice, weather: &Weather) -> Vec<Slot> {
                 resources: resources.into_iter().collect(),
                 functions,
                 pid: 1,
+                program: None,
             };
             let is_slow = dice.chance(weather.slow_links);
             let slowest_us = if is_slow { 2_000_000 } else { 1_000 };

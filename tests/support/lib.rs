@@ -15,5 +15,6 @@ pub mod stage;
 pub mod tally;
 pub mod tasks;
 mod transport;
+pub mod travel_tasks;
 
 pub use transport::transport_contract;

@@ -1,20 +1,19 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::build::{self, Executables, Profile};
+use crate::build::{self, Profile};
 use crate::error::{Error, Result};
 use crate::process::Group;
 
 /// What `dask scheduler` prints once it listens.
 const SCHEDULER_READY: &str = "Scheduler at: ";
-/// What a program in its worker role prints once the scheduler knows it.
-const WORKER_READY: &str = "Worker at: ";
+/// What `dask worker` prints once the scheduler knows it.
+const WORKER_READY: &str = "Agent at: ";
 
 /// Starts a scheduler and workers as processes of this machine, until Ctrl-C.
 ///
-/// Every line of their logs is printed behind the name of its process. The workers run a program in
-/// its worker role, so that they have its tasks: an example of dask-client, or any executable whose
-/// main function is marked `#[dask_client::main]`.
+/// Every line of their logs is printed behind the name of its process. Any program whose main
+/// function is marked `#[dask_client::main]` can connect: the workers fetch it and run its tasks.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many worker processes to start.
@@ -32,12 +31,6 @@ pub(crate) struct Args {
     /// Record everything that happens to the scheduler to this file, for `cargo xtask replay`.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// The executable that the workers run.
-    #[arg(long, value_name = "PATH", conflicts_with = "example")]
-    app: Option<PathBuf>,
-    /// The example of dask-client that the workers run.
-    #[arg(long, value_name = "NAME", default_value = "session")]
-    example: String,
     /// Build with optimizations.
     #[arg(long)]
     release: bool,
@@ -46,10 +39,9 @@ pub(crate) struct Args {
 /// `cargo xtask cluster`.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let profile = if args.release { Profile::Release } else { Profile::Debug };
-    let (built, app) = executables(args, profile)?;
+    let built = build::programs(&[], profile)?;
     let layout = Layout {
         dask: built.get("dask")?,
-        app: &app,
         workers: args.workers,
         threads: args.threads,
         memory_limit: args.memory_limit.as_deref(),
@@ -76,8 +68,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) struct Layout<'a> {
     /// The `dask` command.
     pub(crate) dask: &'a Path,
-    /// The program that the workers run.
-    pub(crate) app: &'a Path,
     pub(crate) workers: u16,
     /// Per worker.
     pub(crate) threads: u16,
@@ -109,14 +99,12 @@ impl Layout<'_> {
     }
 
     fn worker(&self, name: &str, scheduler: &str) -> Command {
-        let mut command = Command::new(self.app);
+        let mut command = Command::new(self.dask);
         command
-            .env("DASK_ROLE", "worker")
-            .env("DASK_SCHEDULER_ADDRESS", scheduler)
-            .env("DASK_WORKER_NTHREADS", self.threads.to_string())
-            .env("DASK_WORKER_MEMORY_LIMIT", self.memory_limit.unwrap_or("0"))
-            .env("DASK_WORKER_NAME", name)
-            .env("DASK_EXIT_ON_STDIN_CLOSE", "1");
+            .args(["worker", scheduler, "--name", name, "--nthreads"])
+            .arg(self.threads.to_string())
+            .args(["--memory-limit", self.memory_limit.unwrap_or("0")])
+            .arg("--exit-on-stdin-close");
         command
     }
 }
@@ -139,24 +127,11 @@ pub(crate) fn start(group: &mut Group, layout: &Layout<'_>) -> Result<String> {
     Ok(address)
 }
 
-fn executables(args: &Args, profile: Profile) -> Result<(Executables, PathBuf)> {
-    if let Some(app) = &args.app {
-        let app = app.canonicalize().map_err(|source| Error::Read { path: app.clone(), source })?;
-        return Ok((build::programs(&[], profile)?, app));
-    }
-    let built = build::programs(&[&args.example], profile)?;
-    let app = built.get(&args.example)?.to_path_buf();
-    Ok((built, app))
-}
-
 fn announce(args: &Args, address: &str) {
     let Args { workers, threads, .. } = args;
     println!("\nCluster of {workers} workers with {threads} threads each at {address}");
     let address = address.trim_start_matches("tcp://");
-    match &args.app {
-        Some(app) => println!("In another terminal: {} {address}", app.display()),
-        None => println!("In another terminal: cargo run --example {} -- {address}", args.example),
-    }
+    println!("In another terminal: cargo run --example session -- {address}");
     println!("Ctrl-C stops it.\n");
 }
 
@@ -189,10 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn workers_are_told_their_role_by_environment() {
+    fn workers_are_agents_of_the_scheduler() {
         let layout = Layout {
             dask: Path::new("/t/dask"),
-            app: Path::new("/t/app"),
             workers: 1,
             threads: 3,
             memory_limit: None,
@@ -200,13 +174,9 @@ mod tests {
             record: None,
         };
         let command = layout.worker("worker-0", "tcp://127.0.0.1:1");
-        let value = |name: &str| {
-            let mut all = command.get_envs();
-            all.find(|(key, _)| *key == name).and_then(|(_, value)| value)
-        };
-        assert_eq!(value("DASK_ROLE"), Some("worker".as_ref()));
-        assert_eq!(value("DASK_WORKER_NTHREADS"), Some("3".as_ref()));
-        let scheduler = Some("tcp://127.0.0.1:1".as_ref());
-        assert_eq!(value("DASK_SCHEDULER_ADDRESS"), scheduler);
+        let words: Vec<_> = command.get_args().filter_map(|word| word.to_str()).collect();
+        assert_eq!(words[..2], ["worker", "tcp://127.0.0.1:1"]);
+        assert!(words.windows(2).any(|pair| pair == ["--nthreads", "3"]), "{words:?}");
+        assert!(words.windows(2).any(|pair| pair == ["--name", "worker-0"]), "{words:?}");
     }
 }

@@ -1,15 +1,15 @@
 use std::process::Command;
 
-use crate::build::{self, Executables, Profile};
+use crate::build::{self, Profile};
 use crate::cluster::{self, Layout};
 use crate::error::{Error, Result};
-use crate::process::Group;
 use crate::step::{Outcome, Steps};
 
 /// Shows the whole system at work: builds it, starts a cluster, and runs the examples on it.
 ///
-/// A scheduler and two worker processes are started on a free port, and an example runs against
-/// them over TCP: first `session`, then `flights`. All that was started is stopped at the end.
+/// A scheduler and two workers are started on a free port, and two programs that they have never
+/// seen run on them: first the example `session`, then `flights`. All that was started is stopped
+/// at the end.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Build without optimizations: sooner built, slower run.
@@ -39,39 +39,31 @@ fn show(steps: &mut Steps, profile: Profile) -> Result<()> {
         let built = build::programs(&["session", "flights"], profile)?;
         Ok((Outcome::Passed, built))
     })?;
-    let mut group = Group::new("scheduler".len());
-    group.listen_for_signals()?;
-    for [start, example, stop] in [
-        ["start a cluster for session", "session", "stop it"],
-        ["start a cluster for flights", "flights", "stop it"],
-    ] {
-        let address = steps.take(start, || start_for(example, &mut group, &built))?;
-        let done = steps.check(example, || {
-            let mut command = Command::new(built.get(example)?);
-            group.run(command.arg(address))?;
-            Ok(Outcome::Passed)
-        });
-        steps.check(stop, || {
-            group.stop();
-            Ok(Outcome::Passed)
-        })?;
-        done?;
-    }
-    Ok(())
-}
-
-/// A task runs where its program is: each example has workers that run the example itself.
-fn start_for(example: &str, group: &mut Group, built: &Executables) -> Result<(Outcome, String)> {
     let layout = Layout {
         dask: built.get("dask")?,
-        app: built.get(example)?,
         workers: 2,
         threads: 2,
         memory_limit: None,
         port: 0,
         record: None,
     };
-    let address = cluster::start(group, &layout)?;
-    println!("Scheduler and two workers are ready at {address}");
-    Ok((Outcome::Passed, address))
+    let mut group = layout.group();
+    group.listen_for_signals()?;
+    let address = steps.take("start a cluster", || {
+        let address = cluster::start(&mut group, &layout)?;
+        println!("Scheduler and two workers are ready at {address}");
+        Ok((Outcome::Passed, address))
+    })?;
+    let done = ["session", "flights"].into_iter().try_for_each(|example| {
+        steps.check(example, || {
+            let mut command = Command::new(built.get(example)?);
+            group.run(command.arg(&address))?;
+            Ok(Outcome::Passed)
+        })
+    });
+    steps.check("stop it", || {
+        group.stop();
+        Ok(Outcome::Passed)
+    })?;
+    done
 }

@@ -3,7 +3,7 @@
 pub(crate) enum Error {
     #[error("the log filter {filter:?} is not valid")]
     LogFilter { filter: String, source: tracing_subscriber::filter::ParseError },
-    #[error("--host and --port make no address")]
+    #[error("this makes no address")]
     Address(#[from] dask_proto::ParseAddressError),
     #[error("cannot start a scheduler at {address}")]
     Bind { address: dask_proto::Address, source: dask_scheduler::Error },
@@ -23,6 +23,36 @@ pub(crate) enum Error {
     Panic { number: u64 },
     #[error("cannot write to standard output")]
     Output(#[source] std::io::Error),
+    #[error("the agent failed")]
+    Agent(#[source] Box<dask_agent::Error>),
+    #[error("the programs of this host cannot be kept")]
+    Cache(#[source] Box<dask_agent::CacheError>),
+    #[error("say where the scheduler is: `dask worker ADDRESS`, or DASK_SCHEDULER_ADDRESS")]
+    NoScheduler,
+    #[error("--resources")]
+    Resources(#[source] crate::quantity::NoResources),
+    #[error("the cluster did not answer")]
+    Client(#[source] dask_client::Error),
+    #[error("{key} is {text:?} in {place}: {reason}")]
+    Setting { key: &'static str, text: String, place: String, reason: String },
+    #[error("the configuration {} cannot be read: {reason}", path.display())]
+    ConfigFile { path: std::path::PathBuf, reason: String },
+    #[error("the scheduler file {} cannot be read: {reason}", path.display())]
+    SchedulerFile { path: std::path::PathBuf, reason: String },
+    #[error("cannot write {}", path.display())]
+    Write { path: std::path::PathBuf, source: std::io::Error },
+}
+
+impl From<dask_agent::Error> for Error {
+    fn from(error: dask_agent::Error) -> Self {
+        Self::Agent(Box::new(error))
+    }
+}
+
+impl From<dask_agent::CacheError> for Error {
+    fn from(error: dask_agent::CacheError) -> Self {
+        Self::Cache(Box::new(error))
+    }
 }
 
 /// The error and its causes, each said once.

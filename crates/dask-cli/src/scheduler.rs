@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use dask_proto::Address;
 use dask_scheduler::record::Detail;
-use dask_scheduler::{Config, Scheduler};
+use dask_scheduler::{Config, Scheduler, WorkStealing};
 use dask_tokenize::unique_key_name;
 use dask_transport::Transports;
 
+use crate::config::Config as Configuration;
 use crate::error::Error;
+use crate::file;
+use crate::quantity::{NoDuration, duration, ratio};
 use crate::shutdown::{Shutdown, Stdin};
 
 /// Starts a scheduler, until Ctrl-C or SIGTERM.
@@ -42,14 +45,13 @@ pub(crate) struct Args {
     /// [default: 5 min].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     worker_ttl: Option<Duration>,
-    /// How many workers may die under a task before the task fails.
-    #[arg(long, value_name = "N", default_value_t = Config::default().allowed_failures)]
-    allowed_failures: u32,
+    /// How many workers may die under a task before the task fails [default: 3].
+    #[arg(long, value_name = "N")]
+    allowed_failures: Option<u32>,
     /// How many root tasks a worker is given per thread before the rest waits on the scheduler;
-    /// `inf` hands them all out at once.
-    #[arg(long, value_name = "RATIO", value_parser = ratio,
-          default_value_t = Config::default().worker_saturation)]
-    worker_saturation: f64,
+    /// `inf` hands them all out at once [default: 1.1].
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    worker_saturation: Option<f64>,
     /// Log why a task makes no progress once it has made none for this long; `never` for no such
     /// warning [default: 5 min].
     #[arg(long, value_name = "DURATION", value_parser = patience)]
@@ -58,6 +60,16 @@ pub(crate) struct Args {
     /// warning [default: 10 s].
     #[arg(long, value_name = "DURATION", value_parser = patience)]
     unrunnable_after: Option<Patience>,
+    /// How long the workers of a program that agents started outlive its last client, as long as
+    /// nothing of it is wanted [default: 30 s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    keep_programs: Option<Duration>,
+    /// Write the address to this file, for `dask worker --scheduler-file`.
+    #[arg(long, value_name = "FILE")]
+    scheduler_file: Option<PathBuf>,
+    /// Write the id of this process to this file, for as long as it runs.
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
     /// Also end when standard input is closed: for a parent that must not leave it behind.
     #[arg(long, hide = true)]
     exit_on_stdin_close: bool,
@@ -74,16 +86,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 
 async fn serve(args: &Args) -> Result<(), Error> {
     let shutdown = Shutdown::listen(args.stdin())?;
+    let _pid = args.pid_file.as_deref().map(file::write_pid).transpose()?;
+    let config = args.config(&Configuration::read()?)?;
+    let id = config.id.clone();
     let address = args.address()?;
     let transports = Transports::default();
-    let scheduler = Scheduler::bind(args.config(), &address, &transports)
+    let scheduler = Scheduler::bind(config, &address, &transports)
         .await
         .map_err(|source| Error::Bind { address, source })?;
     let scheduler = match &args.record {
         Some(file) => scheduler.record(file, args.detail())?,
         None => scheduler,
     };
-    announce(scheduler.address()).map_err(Error::Output)?;
+    let at = scheduler.address();
+    let file = args.scheduler_file.as_deref();
+    let _file = file.map(|path| file::write_scheduler(path, &id, at)).transpose()?;
+    announce(at).map_err(Error::Output)?;
     // As a task: the runtime turns to the system once more before it polls what it waits for.
     let running = tokio::spawn(scheduler.run(shutdown.asked()));
     running.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
@@ -99,19 +117,42 @@ fn announce(address: &Address) -> std::io::Result<()> {
 
 impl Args {
     /// What was asked for, under a name that no other scheduler has.
-    fn config(&self) -> Config {
+    fn config(&self, configuration: &Configuration) -> Result<Config, Error> {
         let default = Config::default();
-        Config {
+        let time = |asked: Option<Duration>, key| match asked {
+            Some(duration) => Ok(Some(duration)),
+            None => configuration.get(key, duration),
+        };
+        let failures = configuration.get("distributed.scheduler.allowed-failures", str::parse)?;
+        let saturation = configuration.get("distributed.scheduler.worker-saturation", ratio)?;
+        let stealing = configuration.get("distributed.scheduler.work-stealing", stealing)?;
+        let bandwidth = configuration.get("distributed.scheduler.bandwidth", bytes)?;
+        let ttl = time(self.worker_ttl, "distributed.scheduler.worker-ttl")?;
+        let unknown = time(None, "distributed.scheduler.unknown-task-duration")?;
+        Ok(Config {
             id: unique_key_name("Scheduler"),
-            idle_timeout: self.idle_timeout,
-            no_workers_timeout: self.no_workers_timeout,
-            worker_ttl: self.worker_ttl.unwrap_or(default.worker_ttl),
-            allowed_failures: self.allowed_failures,
-            worker_saturation: self.worker_saturation,
+            idle_timeout: time(self.idle_timeout, "distributed.scheduler.idle-timeout")?,
+            no_workers_timeout: time(
+                self.no_workers_timeout,
+                "distributed.scheduler.no-workers-timeout",
+            )?,
+            worker_ttl: ttl.unwrap_or(default.worker_ttl),
+            allowed_failures: self
+                .allowed_failures
+                .or(failures)
+                .unwrap_or(default.allowed_failures),
+            worker_saturation: self
+                .worker_saturation
+                .or(saturation)
+                .unwrap_or(default.worker_saturation),
+            work_stealing: stealing.unwrap_or_default(),
+            bandwidth: bandwidth.unwrap_or(default.bandwidth),
+            unknown_task_duration: unknown.unwrap_or(default.unknown_task_duration),
             stuck_after: Patience::or(self.stuck_after, default.stuck_after),
             unrunnable_after: Patience::or(self.unrunnable_after, default.unrunnable_after),
+            program_grace: self.keep_programs.unwrap_or(default.program_grace),
             ..default
-        }
+        })
     }
 
     fn address(&self) -> Result<Address, Error> {
@@ -151,39 +192,18 @@ impl Patience {
     }
 }
 
-/// A text is no duration.
-#[derive(Debug, thiserror::Error)]
-#[error("expected a number of seconds, or a number with ms, s, min, h or d, such as `5 min`")]
-struct NoDuration;
+fn stealing(text: &str) -> Result<WorkStealing, std::str::ParseBoolError> {
+    let is_on: bool = text.parse()?;
+    Ok(if is_on { WorkStealing::On } else { WorkStealing::Off })
+}
 
-/// A text is no ratio.
-#[derive(Debug, thiserror::Error)]
-#[error("expected a number above zero, or `inf`")]
-struct NoRatio;
-
-fn ratio(text: &str) -> Result<f64, NoRatio> {
-    let ratio = text.parse().map_err(|_| NoRatio)?;
-    if ratio > 0.0 { Ok(ratio) } else { Err(NoRatio) }
+fn bytes(text: &str) -> Result<u64, std::num::ParseFloatError> {
+    // Dask writes a speed as a number, such as 100000000 or 1e8. Casts saturate.
+    text.parse::<f64>().map(|bytes| bytes as u64)
 }
 
 fn patience(text: &str) -> Result<Patience, NoDuration> {
     if text == "never" { Ok(Patience::Endless) } else { duration(text).map(Patience::For) }
-}
-
-/// A duration as Dask writes them: a number and a unit, of seconds without one.
-fn duration(text: &str) -> Result<Duration, NoDuration> {
-    let text = text.trim();
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let number: f64 = text[..text.len() - unit.len()].parse().map_err(|_| NoDuration)?;
-    let seconds = match unit.trim() {
-        "ms" => number / 1_000.0,
-        "" | "s" => number,
-        "m" | "min" => number * 60.0,
-        "h" => number * 3_600.0,
-        "d" => number * 86_400.0,
-        _ => return Err(NoDuration),
-    };
-    Duration::try_from_secs_f64(seconds).map_err(|_| NoDuration)
 }
 
 #[cfg(test)]
@@ -201,13 +221,17 @@ mod tests {
         <Cli as clap::Parser>::try_parse_from(words).unwrap().args
     }
 
+    fn config(words: &[&str]) -> Config {
+        args(words).config(&Configuration::default()).unwrap()
+    }
+
     fn address(host: &str) -> String {
         args(&["--host", host]).address().unwrap().to_string()
     }
 
     #[test]
     fn what_is_not_asked_for_is_as_by_default() {
-        let config = args(&[]).config();
+        let config = config(&[]);
         assert_eq!(config, Config { id: config.id.clone(), ..Config::default() });
     }
 
@@ -215,30 +239,23 @@ mod tests {
     fn durations_are_read_with_their_units() {
         let words = "--idle-timeout 90 --no-workers-timeout 1.5s --worker-ttl 2h";
         let words: Vec<&str> = words.split(' ').chain(["--stuck-after", "10 min"]).collect();
-        let config = args(&words).config();
+        let config = config(&words);
         assert_eq!(config.idle_timeout, Some(Duration::from_secs(90)));
         assert_eq!(config.no_workers_timeout, Some(Duration::from_millis(1500)));
         assert_eq!(config.worker_ttl, Duration::from_secs(7200));
         assert_eq!(config.stuck_after, Some(Duration::from_secs(600)));
-        assert_eq!(args(&["--stuck-after", "never"]).config().stuck_after, None);
-        for wrong in ["", "soon", "-1", "5 fortnights", "inf", "NaN", "1e30"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
+        assert_eq!(super::tests::config(&["--stuck-after", "never"]).stuck_after, None);
     }
 
     #[test]
     fn a_saturation_is_above_zero() {
-        assert_eq!(args(&["--worker-saturation", "inf"]).config().worker_saturation, f64::INFINITY);
-        for wrong in ["0", "-1", "NaN", "much"] {
-            assert!(ratio(wrong).is_err(), "{wrong}");
-        }
+        assert_eq!(config(&["--worker-saturation", "inf"]).worker_saturation, f64::INFINITY);
     }
 
     #[test]
     fn every_scheduler_has_a_name_of_its_own() {
-        let args = args(&[]);
-        assert!(args.config().id.starts_with("Scheduler-"));
-        assert_ne!(args.config().id, args.config().id);
+        assert!(config(&[]).id.starts_with("Scheduler-"));
+        assert_ne!(config(&[]).id, config(&[]).id);
     }
 
     #[test]

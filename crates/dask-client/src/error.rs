@@ -82,6 +82,11 @@ pub(crate) enum Kind {
          its main function, or name another program with LocalCluster::builder().program(…)"
     )]
     NoRole,
+    #[error(
+        "keys cannot say which build this program is: it has no worker role, or its file cannot \
+         be read; put #[dask_client::main] on its main function"
+    )]
+    NoBuild,
     #[cfg(feature = "local")]
     #[error("a worker cannot have {amount} of a resource named {name:?}")]
     Resource { name: String, amount: f64 },

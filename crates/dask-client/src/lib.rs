@@ -74,8 +74,9 @@ pub use coordination::semaphore::Semaphore;
 pub use coordination::variable::Variable;
 pub use dask_macros::{main, task};
 pub use dask_proto::message::{
-    LogLevel, LogRecord, Program, RunningTask, SchedulerInfo, Versions, WorkerInfo,
+    Code, LogLevel, LogRecord, Program, RunningTask, SchedulerInfo, Versions, WorkerInfo,
 };
+pub use dask_proto::program::{Executable, ProgramId};
 pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};
 pub use dask_task::context::{
     CurrentWorker, PoolError, is_cancelled, local_directory, print, rejoin, secede, warn,

@@ -13,6 +13,7 @@
 //! | `DASK_WORKER_MEMORY_LIMIT` | the memory it may use, such as `512MiB`; no limit unless set |
 //! | `DASK_WORKER_LOCAL_DIRECTORY` | where results go that do not fit; a temporary one unless set |
 //! | `DASK_WORKER_LISTEN` | the address it listens on; a free port unless set |
+//! | `DASK_WORKER_PROGRAM` | the SHA-256 of its executable, for an agent that knows it |
 //! | `DASK_EXIT_ON_STDIN_CLOSE` | `1`: end when standard input ends, that is with the parent |
 //! | `DASK_WORKER_RESTARTS` | `1`: whoever started it starts it again when it exits with 3 |
 //!
@@ -22,39 +23,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use dask_proto::role::ROLE;
+
 /// Whether this program has a worker role, so that it can be started as one.
 static HAS_ROLES: AtomicBool = AtomicBool::new(false);
 
-pub(crate) const ROLE: &str = "DASK_ROLE";
-
-/// The variables of the worker role.
 #[cfg(feature = "worker")]
-pub(crate) mod variable {
-    pub(crate) const SCHEDULER_ADDRESS: &str = "DASK_SCHEDULER_ADDRESS";
-    pub(crate) const NTHREADS: &str = "DASK_WORKER_NTHREADS";
-    pub(crate) const MEMORY_LIMIT: &str = "DASK_WORKER_MEMORY_LIMIT";
-    pub(crate) const LOCAL_DIRECTORY: &str = "DASK_WORKER_LOCAL_DIRECTORY";
-    pub(crate) const NAME: &str = "DASK_WORKER_NAME";
-    pub(crate) const RESOURCES: &str = "DASK_WORKER_RESOURCES";
-    pub(crate) const LISTEN: &str = "DASK_WORKER_LISTEN";
-    pub(crate) const EXIT_ON_STDIN_CLOSE: &str = "DASK_EXIT_ON_STDIN_CLOSE";
-    pub(crate) const RESTARTS: &str = "DASK_WORKER_RESTARTS";
-}
-
-/// How a worker process ends.
-#[cfg(feature = "worker")]
-pub(crate) mod exit {
-    /// It came to its end.
-    pub(crate) const DONE: i32 = 0;
-    /// Something went wrong, which it said on standard error.
-    pub(crate) const FAULT: i32 = 1;
-    /// It asks to be started again.
-    pub(crate) const RESTARTING: i32 = 3;
-    /// The scheduler closed its connection, and did not retire it.
-    pub(crate) const CLOSED: i32 = 4;
-}
-
-#[cfg(feature = "local")]
 pub(crate) fn has_roles() -> bool {
     HAS_ROLES.load(Ordering::Relaxed)
 }
@@ -106,14 +80,14 @@ mod worker {
     use dask_transport::Transports;
     use dask_worker::{ByteSize, Config, Ended, Worker, run_process};
 
-    use super::variable::{
-        EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT, NAME, NTHREADS, RESOURCES,
-        RESTARTS, SCHEDULER_ADDRESS,
-    };
-    use super::{ROLE, exit};
-    use crate::client::builder::program;
+    use crate::client::program::program;
     use crate::driver::describe;
     use crate::running::companion::Companion;
+    use dask_proto::role::exit;
+    use dask_proto::role::{
+        EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT, NAME, NTHREADS, PROGRAM,
+        RESOURCES, RESTARTS, ROLE, SCHEDULER_ADDRESS, WORKER_READY,
+    };
 
     pub(super) fn main() -> i32 {
         match run() {
@@ -144,6 +118,7 @@ mod worker {
         take(ROLE);
         config.program = program();
         config.restarts = take(RESTARTS).as_deref() == Some("1");
+        config.program_id = optional(PROGRAM)?;
         config.report_stack_overflow = true;
         config.log.install();
         let companion = Companion::new(config.scheduler.clone(), Transports::default());
@@ -159,7 +134,7 @@ mod worker {
         let joined = |worker: &Worker| {
             let (address, name) = (worker.address(), worker.name());
             let threads = worker.nthreads();
-            let line = format!("Worker at: {address} (name {name}, {threads} threads)\n");
+            let line = format!("{WORKER_READY}{address} (name {name}, {threads} threads)\n");
             // Whoever started the process may not listen.
             let _ = std::io::stdout().write_all(line.as_bytes());
         };

@@ -56,6 +56,8 @@ pub enum TaskErrorKind {
     Cancelled,
     /// A defect of the scheduler or worker; the message has the task's story.
     Internal,
+    /// The program that has its function cannot be had or started on any host.
+    Program,
 }
 
 impl TaskError {
@@ -109,6 +111,7 @@ impl fmt::Display for TaskError {
             TaskErrorKind::LostData => "lost its data",
             TaskErrorKind::Cancelled => "was cancelled",
             TaskErrorKind::Internal => "met a defect of the cluster",
+            TaskErrorKind::Program => "has no worker, for its program does not run",
         };
         write!(f, "task {} {what}", self.key)?;
         if let Some(worker) = &self.worker {

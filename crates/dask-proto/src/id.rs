@@ -41,6 +41,10 @@ id! {
     ClientId(u32), "c"
 }
 id! {
+    /// A host agent on one scheduler; never used again after the agent left.
+    AgentId(u32), "a"
+}
+id! {
     /// A client's hold on a key, chosen by the client and unique among its own, from the first
     /// mention of the key until the client releases it. Two futures on one key have two ids.
     FutureId(u64), "f"

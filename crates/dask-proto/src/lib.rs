@@ -6,7 +6,8 @@
 //! 2. [`Payload`]: a value or a task's arguments, opaque to everyone but the task itself.
 //! 3. [`graph`]: what a task is, and [`TaskError`]: how it failed.
 //! 4. [`message`]: one enum per direction and link.
-//! 5. [`codec`]: messages ⇄ [`Frames`]; [`wire`]: frames ⇄ a byte stream.
+//! 5. [`program`] and [`role`]: how a program travels, and becomes a worker.
+//! 6. [`codec`]: messages ⇄ [`Frames`]; [`wire`]: frames ⇄ a byte stream.
 //!
 //! Every byte that arrives is hostile until it is decoded: [`limits`] are checked before memory is
 //! allocated, and decoding never panics.
@@ -17,6 +18,8 @@ pub mod id;
 pub mod limits;
 pub mod map;
 pub mod message;
+pub mod program;
+pub mod role;
 pub mod wire;
 
 mod address;

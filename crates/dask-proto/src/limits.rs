@@ -105,3 +105,20 @@ pub const MAX_TOPIC_BYTES: u64 = 256 << 10;
 
 /// Bytes of one event. Events are news, not data.
 pub const MAX_EVENT_BYTES: u64 = 64 << 10;
+
+/// Bytes of a program that travels. Executables of debug builds reach hundreds of megabytes.
+pub const MAX_PROGRAM_BYTES: u64 = 8 << 30;
+
+/// Bytes of one piece of a program that travels: a piece is in memory as a whole, at each of those
+/// that it passes.
+pub const PROGRAM_PIECE_BYTES: usize = 1 << 20;
+
+/// Bytes of what is said about a program that could not be fetched or started; longer text is cut
+/// at the front, for the last lines of a process say why it ended.
+pub const MAX_TROUBLE_BYTES: usize = 4 << 10;
+
+/// Worker processes that an agent starts for each program.
+pub const MAX_NWORKERS: u32 = 1024;
+
+/// Programs that an agent says it has: a cache has some dozens.
+pub const MAX_AGENT_PROGRAMS: usize = 4096;

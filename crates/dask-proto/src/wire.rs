@@ -13,7 +13,7 @@ use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::Frames;
-use crate::limits::{MAX_FRAME_BYTES, MAX_FRAMES, MAX_HANDSHAKE_BYTES};
+use crate::limits::{MAX_FRAME_BYTES, MAX_FRAMES, MAX_HANDSHAKE_BYTES, PROGRAM_PIECE_BYTES};
 
 /// What every batch starts with: recognises a peer that speaks something else, and a stream that
 /// lost its place.
@@ -97,6 +97,12 @@ impl Limits {
     /// For a peer that was welcomed.
     pub const MESSAGES: Self =
         Self { frames: MAX_FRAMES, frame_bytes: MAX_FRAME_BYTES, batch_bytes: u64::MAX };
+
+    /// For a program on its way: one piece, which can grow a little where it does not compress.
+    pub const PROGRAM: Self = {
+        let bytes = (PROGRAM_PIECE_BYTES + PROGRAM_PIECE_BYTES / 8) as u64;
+        Self { frames: 1, frame_bytes: bytes, batch_bytes: bytes }
+    };
 
     /// Whether a batch keeps to the limits.
     ///

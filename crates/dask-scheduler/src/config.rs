@@ -41,6 +41,9 @@ pub struct Config {
     pub active_memory_manager: bool,
     /// How often copies are looked at (`active-memory-manager.interval`).
     pub active_memory_manager_interval: Duration,
+    /// How long the workers of a program that agents run outlive its last client, unless results
+    /// of theirs are wanted.
+    pub program_grace: Duration,
     /// How many transitions are remembered (`transition-log-length`).
     pub story_len: usize,
     /// How many lines of each worker's log are remembered (`log-length`).
@@ -82,6 +85,7 @@ impl Default for Config {
             unknown_task_duration: Duration::from_millis(500),
             active_memory_manager: true,
             active_memory_manager_interval: Duration::from_secs(2),
+            program_grace: Duration::from_secs(30),
             story_len: 100_000,
             log_length: 10_000,
             validate: false,

@@ -7,7 +7,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dask_proto::message::{LogLevel, SchedulerToClient, SchedulerToWorker, Welcome};
+use dask_proto::message::{
+    LogLevel, SchedulerToAgent, SchedulerToClient, SchedulerToWorker, Welcome,
+};
 use dask_proto::{Address, Moment};
 use dask_transport::{Listener, Transports};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -176,6 +178,7 @@ enum PeerLink {
 struct Greeting {
     client: Vec<SchedulerToClient>,
     worker: Vec<SchedulerToWorker>,
+    agent: Vec<SchedulerToAgent>,
     is_closed: bool,
 }
 
@@ -213,6 +216,7 @@ impl Core {
                 let peer = match &event {
                     Event::ClientJoined { client, .. } => Peer::Client(*client),
                     Event::WorkerJoined { worker, .. } => Peer::Worker(*worker),
+                    Event::AgentJoined { agent, .. } => Peer::Agent(*agent),
                     _ => return None,
                 };
                 let entry = PeerEntry {
@@ -265,6 +269,7 @@ impl Core {
         let (peer, reason) = match event {
             Event::ClientLost { client } => (Peer::Client(*client), "the connection ended"),
             Event::WorkerLost { worker, reason } => (Peer::Worker(*worker), reason.as_str()),
+            Event::AgentLost { agent, reason } => (Peer::Agent(*agent), reason.as_str()),
             _ => return,
         };
         if let Some(entry) = self.peers.remove(&peer) {
@@ -299,6 +304,17 @@ impl Core {
                         self.broken.extend(sent.is_err().then_some(peer));
                     }
                     Some(PeerLink::Greeting(greeting)) => greeting.worker.extend(messages),
+                    _ => {}
+                }
+            }
+            Instruction::ToAgent { agent, messages } => {
+                let peer = Peer::Agent(agent);
+                match self.peers.get_mut(&peer).map(|entry| &mut entry.link) {
+                    Some(PeerLink::Open(Link::Agent(outbox))) => {
+                        let sent = outbox.send(messages);
+                        self.broken.extend(sent.is_err().then_some(peer));
+                    }
+                    Some(PeerLink::Greeting(greeting)) => greeting.agent.extend(messages),
                     _ => {}
                 }
             }
@@ -355,6 +371,7 @@ impl Core {
         let sent = match &link {
             Link::Client(outbox) => outbox.send(greeting.client),
             Link::Worker(outbox) => outbox.send(greeting.worker),
+            Link::Agent(outbox) => outbox.send(greeting.agent),
         };
         if sent.is_err() {
             self.broken.push_back(peer);
@@ -382,7 +399,8 @@ impl Core {
             PeerLink::Greeting(mut greeting) => {
                 // It is told once it has its welcome.
                 greeting.client.push(SchedulerToClient::Close { reason: reason.clone() });
-                greeting.worker.push(SchedulerToWorker::Close { reason });
+                greeting.worker.push(SchedulerToWorker::Close { reason: reason.clone() });
+                greeting.agent.push(SchedulerToAgent::Close { reason });
                 greeting.is_closed = true;
                 let link = PeerLink::Greeting(greeting);
                 self.peers.insert(peer, PeerEntry { link, ..entry });

@@ -111,9 +111,7 @@ fn say(client: &Outbox<SchedulerToClient>, id: RequestId, reply: Reply) {
 /// This program.
 fn program() -> Program {
     let path = std::env::current_exe().unwrap_or_default();
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-    Program { name, version: env!("CARGO_PKG_VERSION").to_owned(), target }
+    Program::named(path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 impl Log {

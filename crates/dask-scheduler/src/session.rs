@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dask_proto::id::{ClientId, WorkerId};
+use dask_proto::id::{AgentId, ClientId, WorkerId};
 use dask_proto::message::{
-    ClientToScheduler, Rejection, Role, SchedulerToClient, SchedulerToWorker, Welcome,
-    WorkerToScheduler,
+    AgentToScheduler, ClientToScheduler, Hello, Rejection, Role, SchedulerToAgent,
+    SchedulerToClient, SchedulerToWorker, Welcome, WorkerToScheduler,
 };
 use dask_transport::{
     ChannelError, Connection, Inbox, Outbox, channel, receive_hello, send_welcome,
@@ -15,6 +15,7 @@ use dask_transport::{
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use crate::relay::Relay;
 use crate::state::{Event, Peer};
 
 /// How long a peer that was told to close may take until its connection is dropped.
@@ -43,6 +44,7 @@ pub(crate) enum Report {
 pub(crate) enum Link {
     Client(Outbox<SchedulerToClient>),
     Worker(Outbox<SchedulerToWorker>),
+    Agent(Outbox<SchedulerToAgent>),
 }
 
 /// What all sessions share.
@@ -51,15 +53,17 @@ pub(crate) struct Lobby {
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) handshake_timeout: Duration,
     next_id: Arc<AtomicU32>,
+    relay: Relay,
 }
 
 impl Lobby {
     pub(crate) fn new(reports: mpsc::Sender<Report>, handshake_timeout: Duration) -> Self {
-        Self { reports, handshake_timeout, next_id: Arc::new(AtomicU32::new(1)) }
+        let next_id = Arc::new(AtomicU32::new(1));
+        Self { reports, handshake_timeout, next_id, relay: Relay::default() }
     }
 
-    /// An id for a client or a worker. They share one sequence, which ends after four thousand
-    /// million connections.
+    /// An id for a client, a worker or an agent. They share one sequence, which ends after four
+    /// thousand million connections.
     fn next_id(&self) -> u32 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
@@ -76,25 +80,20 @@ pub(crate) async fn serve(lobby: Lobby, mut connection: Connection, permit: Owne
             return;
         }
     };
-    let (peer, event, name) = match hello.role {
-        Role::Client { name } => {
-            let client = ClientId(lobby.next_id());
-            let event = Event::ClientJoined { client, name: name.clone() };
-            (Peer::Client(client), event, name)
+    if let Role::Program(link) = hello.role {
+        if greet(&lobby, &mut connection, &Welcome::Peer).await {
+            drop(permit);
+            lobby.relay.serve(link, connection).await;
         }
-        Role::Worker(join) => {
-            let worker = WorkerId(lobby.next_id());
-            let name = join.name.clone();
-            (Peer::Worker(worker), Event::WorkerJoined { worker, join }, name)
-        }
-        _ => {
-            let rejection = Rejection::Role {
-                is: "a scheduler".to_owned(),
-                wanted: "a peer that exchanges values".to_owned(),
-            };
-            greet(&lobby, &mut connection, &Welcome::Rejected(rejection)).await;
-            return;
-        }
+        return;
+    }
+    let Some((peer, event, name)) = introduce(&lobby, hello) else {
+        let rejection = Rejection::Role {
+            is: "a scheduler".to_owned(),
+            wanted: "a peer that exchanges values".to_owned(),
+        };
+        greet(&lobby, &mut connection, &Welcome::Rejected(rejection)).await;
+        return;
     };
     let (welcome, answered) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
@@ -114,6 +113,30 @@ pub(crate) async fn serve(lobby: Lobby, mut connection: Connection, permit: Owne
         let reason = "the connection broke during the handshake".to_owned();
         lose(&lobby, peer, reason).await;
     }
+}
+
+/// The event of a peer's joining, with what it is called; `None` for one that a scheduler has no
+/// use for.
+fn introduce(lobby: &Lobby, hello: Hello) -> Option<(Peer, Event, String)> {
+    Some(match hello.role {
+        Role::Client { name } => {
+            let client = ClientId(lobby.next_id());
+            let code = hello.program.code;
+            let event = Event::ClientJoined { client, name: name.clone(), code };
+            (Peer::Client(client), event, name)
+        }
+        Role::Worker(join) => {
+            let worker = WorkerId(lobby.next_id());
+            let name = join.name.clone();
+            (Peer::Worker(worker), Event::WorkerJoined { worker, join }, name)
+        }
+        Role::Agent(join) => {
+            let agent = AgentId(lobby.next_id());
+            let name = join.name.clone();
+            (Peer::Agent(agent), Event::AgentJoined { agent, join }, name)
+        }
+        _ => return None,
+    })
 }
 
 /// Sends the welcome; whether it could be sent in time.
@@ -170,6 +193,18 @@ async fn converse(
                 () = stop => return,
             }
         }
+        Peer::Agent(agent) => {
+            let (outbox, inbox) = channel(connection);
+            let link = Report::Open(peer, Link::Agent(outbox));
+            if lobby.reports.send(link).await.is_err() {
+                return;
+            }
+            let event = |messages: Vec<AgentToScheduler>| Event::AgentSaid { agent, messages };
+            tokio::select! {
+                reason = listen(lobby, inbox, event) => reason,
+                () = stop => return,
+            }
+        }
     };
     lose(lobby, peer, reason).await;
 }
@@ -215,6 +250,7 @@ pub(crate) fn lost(peer: Peer, reason: String) -> Event {
     match peer {
         Peer::Client(client) => Event::ClientLost { client },
         Peer::Worker(worker) => Event::WorkerLost { worker, reason },
+        Peer::Agent(agent) => Event::AgentLost { agent, reason },
     }
 }
 
@@ -225,6 +261,7 @@ impl Link {
         let _ = match self {
             Self::Client(outbox) => outbox.send([SchedulerToClient::Close { reason }]),
             Self::Worker(outbox) => outbox.send([SchedulerToWorker::Close { reason }]),
+            Self::Agent(outbox) => outbox.send([SchedulerToAgent::Close { reason }]),
         };
         self.close();
     }
@@ -234,6 +271,7 @@ impl Link {
         match self {
             Self::Client(outbox) => outbox.close(),
             Self::Worker(outbox) => outbox.close(),
+            Self::Agent(outbox) => outbox.close(),
         }
     }
 
@@ -242,6 +280,7 @@ impl Link {
         match self {
             Self::Client(outbox) => outbox.abort(),
             Self::Worker(outbox) => outbox.abort(),
+            Self::Agent(outbox) => outbox.abort(),
         }
     }
 
@@ -250,6 +289,7 @@ impl Link {
         match self {
             Self::Client(outbox) => outbox.closed().await,
             Self::Worker(outbox) => outbox.closed().await,
+            Self::Agent(outbox) => outbox.closed().await,
         }
     }
 }

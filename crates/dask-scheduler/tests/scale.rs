@@ -8,8 +8,8 @@ use dask_proto::graph::{Function, TaskOptions, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
 use dask_proto::limits::SUBMIT_TASKS;
 use dask_proto::message::{
-    Answer, ClientToScheduler, Compute, Refusal, Request, SchedulerToClient, SchedulerToWorker,
-    Submit, WorkerJoin, WorkerToScheduler,
+    Answer, ClientToScheduler, Code, Compute, Refusal, Request, SchedulerToClient,
+    SchedulerToWorker, Submit, WorkerJoin, WorkerToScheduler,
 };
 use dask_proto::{Key, Moment, Payload, TaskError, TaskErrorKind};
 use dask_scheduler::Config;
@@ -39,7 +39,7 @@ impl Large {
             heard: BTreeMap::new(),
         };
         let name = "Client".to_owned();
-        large.handle(Event::ClientJoined { client: CLIENT, name });
+        large.handle(Event::ClientJoined { client: CLIENT, name, code: Code::Withheld });
         large.client(ClientToScheduler::Define { id: FunctionId(0), function: function() });
         large
     }
@@ -53,6 +53,7 @@ impl Large {
             resources: BTreeMap::new(),
             functions: vec![function()],
             pid: 1,
+            program: None,
         };
         let join = Box::new(join);
         let worker = WorkerId(worker);

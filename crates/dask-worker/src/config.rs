@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dask_proto::Address;
 use dask_proto::message::Program;
+use dask_proto::program::ProgramId;
 use dask_task::context::Companion;
 
 use crate::Log;
@@ -44,6 +45,8 @@ pub struct Config {
     pub resources: BTreeMap<String, f64>,
     /// The program that it is a part of.
     pub program: Program,
+    /// Which program that is, if an agent started it.
+    pub program_id: Option<ProgramId>,
     /// How long to try to reach the scheduler.
     pub connect_timeout: Duration,
     /// The stack of each thread that runs tasks, in bytes.
@@ -85,6 +88,7 @@ impl Config {
             local_directory: None,
             resources: BTreeMap::new(),
             program: Program::default(),
+            program_id: None,
             connect_timeout: Duration::from_secs(30),
             stack_bytes: 16 << 20,
             seceded_limit: 1000,

@@ -5,8 +5,7 @@ use dask_proto::Address;
 use dask_proto::message::{Hello, Role, SchedulerToWorker, Welcome, WorkerJoin, WorkerToScheduler};
 use dask_task::context::CurrentWorker;
 use dask_task::registry;
-use dask_transport::{Inbox, Listener, Outbox, Peers, Transports, channel, connect};
-use tokio::net::{UdpSocket, lookup_host};
+use dask_transport::{Inbox, Listener, Outbox, Peers, Transports, channel, connect, local_address};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -67,7 +66,11 @@ impl Worker {
         let directory = local_directory(&config).await.map_err(Error::LocalDirectory)?;
         let wanted = match &config.listen {
             Some(address) => address.clone(),
-            None => local_address(&config.scheduler).await?,
+            None => {
+                let scheduler = config.scheduler.clone();
+                let local = local_address(&scheduler).await;
+                local.map_err(|source| Error::NoRoute { scheduler, source })?
+            }
         };
         let listener = transports.listen(&wanted).await;
         let listener = listener.map_err(|source| Error::Listen { address: wanted, source })?;
@@ -83,6 +86,7 @@ impl Worker {
                 resources: config.resources.clone(),
                 functions: registry::functions(),
                 pid: std::process::id(),
+                program: config.program_id,
             })),
             program: config.program.clone(),
             token: None,
@@ -217,32 +221,6 @@ async fn local_directory(config: &Config) -> std::io::Result<Option<Directory>> 
         None => Directory::create_temporary(),
     });
     made.await.map_err(std::io::Error::other)?.map(Some)
-}
-
-/// An address of this host to which the scheduler's host finds the way, with a free port.
-async fn local_address(scheduler: &Address) -> Result<Address, Error> {
-    let scheme = scheduler.scheme();
-    if scheme != "tcp" {
-        // A transport over sockets has hosts and ports in its addresses too.
-        let port = scheduler.rest().rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        let free = match port {
-            Some(Ok(_)) => format!("{scheme}://{}:0", scheduler.host()),
-            _ => format!("{scheme}://0"),
-        };
-        return Ok(free.parse()?);
-    }
-    let no_route = |source| Error::NoRoute { scheduler: scheduler.clone(), source };
-    let mut found = lookup_host(scheduler.rest()).await.map_err(no_route)?;
-    let Some(remote) = found.next() else {
-        return Err(no_route(std::io::ErrorKind::NotFound.into()));
-    };
-    let any = if remote.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    // Connecting a datagram socket sends nothing: it only asks for the route.
-    let socket = UdpSocket::bind(any).await.map_err(no_route)?;
-    socket.connect(remote).await.map_err(no_route)?;
-    let mut local = socket.local_addr().map_err(no_route)?;
-    local.set_port(0);
-    Ok(format!("tcp://{local}").parse()?)
 }
 
 impl From<crate::serve::Put> for News {

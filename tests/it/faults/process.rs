@@ -253,7 +253,7 @@ async fn a_shutdown_ends_all_processes_as_they_should_and_tells_other_clients() 
         assert!(one.shutdown().await.is_err());
         for worker in &mut processes.workers {
             let (status, errors) = worker.ended().await;
-            assert_eq!(status.code(), Some(0), "{errors}");
+            assert_eq!(status.code(), Some(dask_proto::role::exit::CLOSED), "{errors}");
         }
         let (status, errors) = processes.scheduler.ended().await;
         assert_eq!(status.code(), Some(0), "{errors}");

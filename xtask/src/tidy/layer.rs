@@ -23,14 +23,16 @@ enum Layer {
     Top,
 }
 
-const LAYERS: [(&str, Layer); 16] = [
+const LAYERS: [(&str, Layer); 18] = [
     ("dask-proto", Layer::Pure),
     ("dask-tokenize", Layer::Pure),
     ("dask-transport", Layer::Seam),
     ("dask-task", Layer::Seam),
     ("dask-macros", Layer::Seam),
+    ("dask-program", Layer::Seam),
     ("dask-scheduler", Layer::Peer),
     ("dask-worker", Layer::Peer),
+    ("dask-agent", Layer::Peer),
     ("dask-client", Layer::Client),
     ("dask-bag", Layer::Collection),
     ("dask-array", Layer::Collection),
@@ -80,6 +82,8 @@ fn objection(layer: Layer, dependency: &Value) -> Option<String> {
         (Layer::Top, _) => true,
         _ if for_tests => true,
         (Layer::Seam, Layer::Pure) => true,
+        // A program travels over connections.
+        (Layer::Seam, Layer::Seam) => name == "dask-transport",
         (Layer::Peer | Layer::Client, Layer::Pure | Layer::Seam) => true,
         (Layer::Client, Layer::Peer) => optional,
         (Layer::Collection, Layer::Client) => true,

@@ -1,44 +1,54 @@
 use std::time::Duration;
 
 use dask_proto::Address;
-use dask_proto::message::{Hello, Program, Role, Welcome};
+use dask_proto::message::{Code, Hello, Role, Welcome};
+use dask_proto::role::SCHEDULER_ADDRESS;
 use dask_tokenize::unique_key_name;
 use dask_transport::{Peers, Transport, Transports};
 use tokio::task::JoinSet;
 
-use crate::driver::{self, Link};
+use super::program::{program, travelling};
+use crate::driver::{self, Courier, Identity, Link};
 use crate::error::Kind;
 use crate::{Client, Error, Result, default};
+
+/// Where a scheduler is unless it is said where.
+const DEFAULT_ADDRESS: &str = "127.0.0.1:8786";
 
 /// How to connect: [`Client::builder`].
 #[derive(Clone)]
 #[must_use = "a builder does nothing until it connects"]
 pub struct ClientBuilder {
-    address: String,
+    address: Option<String>,
     name: Option<String>,
     timeout: Duration,
     set_as_default: bool,
     forward_output: bool,
+    send_program: bool,
+    program_in_keys: bool,
     transports: Transports,
 }
 
 impl Default for ClientBuilder {
     fn default() -> Self {
         Self {
-            address: "127.0.0.1:8786".to_owned(),
+            address: None,
             name: None,
             timeout: Duration::from_secs(10),
             set_as_default: true,
             forward_output: true,
+            send_program: true,
+            program_in_keys: false,
             transports: Transports::default(),
         }
     }
 }
 
 impl ClientBuilder {
-    /// The address of the scheduler; `127.0.0.1:8786` unless set.
+    /// The address of the scheduler. Unless set it is that of the variable
+    /// `DASK_SCHEDULER_ADDRESS`, or else `127.0.0.1:8786`.
     pub fn address(mut self, address: impl AsRef<str>) -> Self {
-        address.as_ref().clone_into(&mut self.address);
+        self.address = Some(address.as_ref().to_owned());
         self
     }
 
@@ -66,6 +76,24 @@ impl ClientBuilder {
     /// [`LocalCluster`](crate::LocalCluster) prints nothing again, as the cluster does it.
     pub fn forward_output(mut self, forward_output: bool) -> Self {
         self.forward_output = forward_output;
+        self
+    }
+
+    /// Whether agents of the cluster may run this program, for this client's tasks, as they do
+    /// unless told otherwise. A program that submits nothing, or whose tasks other workers have,
+    /// need not travel.
+    pub fn send_program(mut self, send_program: bool) -> Self {
+        self.send_program = send_program;
+        self
+    }
+
+    /// Whether keys of pure calls say which build of this program they are of. Unless told so they
+    /// do not, and a call of a function whose body changed, but neither its name nor its signature,
+    /// is the same task as before, as in Dask: as long as somebody holds the old result, it is
+    /// taken. With this, each build has tasks of its own; for a single function
+    /// `#[task(version = 2)]` does the same.
+    pub fn program_in_keys(mut self, program_in_keys: bool) -> Self {
+        self.program_in_keys = program_in_keys;
         self
     }
 
@@ -97,17 +125,33 @@ impl ClientBuilder {
 
     /// Connects on this runtime, which drives the connection from then on.
     async fn connect_here(self) -> Result<Client> {
-        let address: Address = self.address.parse()?;
+        let named = self.address.or_else(|| std::env::var(SCHEDULER_ADDRESS).ok());
+        let address: Address = named.as_deref().unwrap_or(DEFAULT_ADDRESS).parse()?;
         let name = self.name.unwrap_or_else(|| unique_key_name("Client"));
-        let hello =
-            Hello { role: Role::Client { name: name.clone() }, program: program(), token: None };
+        // Inside this process there are no agents.
+        let travels = self.send_program && address.scheme() != "inproc";
+        let needs_id = travels || self.program_in_keys;
+        let known = if needs_id { travelling().await } else { program() };
+        let build = match &known.code {
+            Code::Offered(executable) => Some(executable.id),
+            _ => None,
+        };
+        let salt = build.filter(|_| self.program_in_keys);
+        if self.program_in_keys && salt.is_none() {
+            return Err(Error::from(Kind::NoBuild));
+        }
+        let sent = if travels { known } else { program() };
+        let role = Role::Client { name: name.clone() };
+        let hello = Hello { role, program: sent.clone(), token: None };
         let (connection, welcome) =
             dask_transport::connect(&self.transports, &address, &hello, self.timeout).await?;
         if !matches!(welcome, Welcome::Client { .. }) {
             return Err(Error::from(Kind::Answer));
         }
+        let courier = Courier::new(self.transports.clone(), address.clone(), sent, self.timeout);
         let peers = Peers::new(self.transports, program(), self.timeout);
-        let link = Link::start(address, connection, name, peers);
+        let identity = Identity { name, salt };
+        let link = Link::start(address, connection, identity, (peers, courier));
         if self.forward_output {
             link.topics.forward_output();
         }
@@ -116,12 +160,4 @@ impl ClientBuilder {
         }
         Ok(Client::from_link(link))
     }
-}
-
-/// This program, as peers hear of it.
-pub(crate) fn program() -> Program {
-    let path = std::env::current_exe().unwrap_or_default();
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-    Program { name, version: env!("CARGO_PKG_VERSION").to_owned(), target }
 }

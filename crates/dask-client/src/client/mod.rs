@@ -12,6 +12,7 @@ pub(crate) mod logs;
 pub(crate) mod metadata;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod options;
+pub(crate) mod program;
 pub(crate) mod question;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod restart;
@@ -220,7 +221,7 @@ impl Client {
     /// The client's name, as the scheduler knows it.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.link.name
+        &self.link.identity.name
     }
 
     /// Ends the connection: Dask's `Client.close`. Its futures are cancelled and their keys

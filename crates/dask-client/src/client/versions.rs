@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dask_proto::Address;
 use dask_proto::message::{Question, Reply, Versions, Whom};
 
-use super::builder::program;
+use super::program::program;
 use super::question::{addresses, ask, ask_all};
 use crate::error::Kind;
 use crate::{Client, Result};
@@ -98,6 +98,7 @@ mod tests {
             name: "job".to_owned(),
             version: program.to_owned(),
             target: "x86_64-linux".to_owned(),
+            ..Program::default()
         };
         Versions { program, dask: dask.to_owned(), protocol: 1 }
     }

@@ -8,15 +8,16 @@ use dask_proto::Address;
 use dask_proto::codec::Carriage;
 use dask_proto::id::{FunctionId, FutureId, RequestId};
 use dask_proto::message::{Answer, Request, Submit};
+use dask_proto::program::ProgramId;
 use dask_task::TaskDef;
 use dask_transport::{Connection, Outbox, Peers};
 use tokio::runtime::Handle;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::Driver;
 use super::queue::{Closing, Command, Queue};
 use super::topic::Topics;
+use super::{Courier, Driver};
 use crate::error::Kind;
 use crate::future::hold::{Hold, Outcome};
 use crate::state::{Event, Unanswered};
@@ -26,8 +27,8 @@ use crate::{Error, Result};
 pub(crate) struct Link {
     /// The scheduler.
     pub(crate) address: Address,
-    /// The client's name, for people.
-    pub(crate) name: String,
+    /// Who the client is.
+    pub(crate) identity: Identity,
     /// Whether values travel live between this client and its scheduler.
     pub(crate) carriage: Carriage,
     /// Connections to workers.
@@ -48,13 +49,21 @@ pub(crate) struct Link {
     cluster: Mutex<Option<crate::LocalCluster>>,
 }
 
+/// Who a client is.
+pub(crate) struct Identity {
+    /// Its name, for people.
+    pub(crate) name: String,
+    /// What makes keys of this build different from those of others, if they are to be.
+    pub(crate) salt: Option<ProgramId>,
+}
+
 impl Link {
     /// Starts the driver of a connection whose handshake is over, on the current runtime.
     pub(crate) fn start(
         address: Address,
         connection: Connection,
-        name: String,
-        peers: Peers,
+        identity: Identity,
+        (peers, courier): (Peers, Courier),
     ) -> Arc<Self> {
         let queue = Arc::new(Queue::default());
         let (outbox, inbox) = dask_transport::channel(connection);
@@ -63,11 +72,11 @@ impl Link {
         let trouble = Arc::new(Notify::new());
         let topics = Arc::new(Topics::default());
         let told = (trouble.clone(), topics.clone());
-        let driver = Driver::new(queue.clone(), outbox, told, ended);
+        let driver = Driver::new(queue.clone(), outbox, told, (ended, courier));
         tokio::spawn(driver.run(inbox));
         Arc::new(Self {
             address,
-            name,
+            identity,
             carriage,
             peers,
             queue,

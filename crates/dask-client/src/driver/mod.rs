@@ -1,5 +1,6 @@
 //! The shell of the client: one task owns the state and the connection.
 
+mod courier;
 mod link;
 mod queue;
 mod reactor;
@@ -22,7 +23,8 @@ use crate::future::Status;
 use crate::future::hold::{Hold, Outcome};
 use crate::state::{ClientState, Event, Instruction, Instructions, Unanswered};
 
-pub(crate) use link::Link;
+pub(crate) use courier::Courier;
+pub(crate) use link::{Identity, Link};
 pub(crate) use queue::flush;
 use queue::{Closing, Command, Queue, Reply};
 pub(crate) use reactor::{block_on, home};
@@ -39,6 +41,7 @@ struct Driver {
     topics: Arc<Topics>,
     ended: watch::Sender<bool>,
     closing: Option<Closing>,
+    courier: Courier,
 }
 
 /// Batches from the scheduler that wait for the driver; more stay with the transport.
@@ -57,7 +60,7 @@ impl Driver {
         queue: Arc<Queue>,
         outbox: Outbox<ClientToScheduler>,
         (trouble, topics): (Arc<Notify>, Arc<Topics>),
-        ended: watch::Sender<bool>,
+        (ended, courier): (watch::Sender<bool>, Courier),
     ) -> Self {
         Self {
             queue,
@@ -70,6 +73,7 @@ impl Driver {
             topics,
             ended,
             closing: None,
+            courier,
         }
     }
 
@@ -185,6 +189,7 @@ impl Driver {
                 Instruction::Said(record) => self.topics.said(&record),
                 Instruction::Answer { id, answer } => self.reply(id, Ok(answer)),
                 Instruction::Unanswered { id, why } => self.reply(id, Err(why)),
+                Instruction::Program(news) => self.courier.hear(news),
             }
         }
         if trouble {

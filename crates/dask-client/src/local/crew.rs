@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{LocalClusterBuilder, START_TIMEOUT, connect, process, until};
-use crate::client::builder::program;
+use crate::client::program::program;
 use crate::running::companion::Companion;
 use crate::{Client, Result};
 

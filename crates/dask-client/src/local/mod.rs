@@ -379,8 +379,9 @@ async fn connect(
     set_as_default: bool,
 ) -> Result<Client> {
     let builder = Client::builder().address(scheduler).set_as_default(set_as_default);
-    // What the workers print is on the output of this process already.
-    builder.transports(transports.clone()).forward_output(false).connect().await
+    // What the workers print is on the output of this process already, and they run this program.
+    let builder = builder.forward_output(false).send_program(false);
+    builder.transports(transports.clone()).connect().await
 }
 
 /// Resolves when the cluster, or the worker, is to stop.

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use dask_proto::Address;
+use dask_proto::{Address, role};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 
 use super::{START_TIMEOUT, until};
 use crate::error::Kind;
-use crate::{Error, Result, resource, role};
+use crate::{Error, Result, resource};
 
 /// How long a process may take to end once it is told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -81,20 +81,21 @@ impl WorkerProcess {
     fn spawn(&self) -> Result<(Child, Output)> {
         let mut command = Command::new(&self.program);
         // Without a limit here there is none, whatever this process was told.
-        command.env(role::variable::MEMORY_LIMIT, self.memory_limit.unwrap_or(0).to_string());
+        command.env(role::MEMORY_LIMIT, self.memory_limit.unwrap_or(0).to_string());
         match &self.local_directory {
-            Some(directory) => command.env(role::variable::LOCAL_DIRECTORY, directory),
-            None => command.env_remove(role::variable::LOCAL_DIRECTORY),
+            Some(directory) => command.env(role::LOCAL_DIRECTORY, directory),
+            None => command.env_remove(role::LOCAL_DIRECTORY),
         };
         let mut child = command
             .env(role::ROLE, "worker")
-            .env(role::variable::SCHEDULER_ADDRESS, self.scheduler.as_str())
-            .env(role::variable::NTHREADS, self.threads.to_string())
-            .env(role::variable::NAME, &self.name)
-            .env(role::variable::RESOURCES, resource::format(&self.resources))
-            .env_remove(role::variable::LISTEN)
-            .env(role::variable::EXIT_ON_STDIN_CLOSE, "1")
-            .env(role::variable::RESTARTS, "1")
+            .env(role::SCHEDULER_ADDRESS, self.scheduler.as_str())
+            .env(role::NTHREADS, self.threads.to_string())
+            .env(role::NAME, &self.name)
+            .env(role::RESOURCES, resource::format(&self.resources))
+            .env_remove(role::LISTEN)
+            .env_remove(role::PROGRAM)
+            .env(role::EXIT_ON_STDIN_CLOSE, "1")
+            .env(role::RESTARTS, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -184,7 +185,7 @@ async fn stop(child: &mut Child) -> std::io::Result<ExitStatus> {
 /// Waits for the line that a worker prints when it has joined; `false` when it ended before.
 async fn joined(output: &mut Output) -> bool {
     while let Some(line) = next_line(output).await {
-        if line.starts_with("Worker at: ") {
+        if line.starts_with(role::WORKER_READY) {
             return true;
         }
         println!("{line}");
@@ -194,7 +195,7 @@ async fn joined(output: &mut Output) -> bool {
 
 async fn print(mut output: Output) {
     while let Some(line) = next_line(&mut output).await {
-        if !line.starts_with("Worker at: ") {
+        if !line.starts_with(role::WORKER_READY) {
             println!("{line}");
         }
     }

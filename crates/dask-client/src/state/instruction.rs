@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use dask_proto::id::{FutureId, RequestId};
-use dask_proto::message::{Answer, ClientToScheduler, LogRecord};
+use dask_proto::message::{Answer, ClientToScheduler, LogRecord, ProgramNews};
 use dask_proto::{Key, Payload, TaskError};
 
 /// What a step asks of the shell, in order.
@@ -56,6 +56,8 @@ pub enum Instruction {
         /// The answer.
         answer: Answer,
     },
+    /// Something about this program.
+    Program(ProgramNews),
     /// The question will not be answered.
     Unanswered {
         /// The question's id.

@@ -181,6 +181,7 @@ impl ClientState {
             SchedulerToClient::Close { reason } => {
                 self.ended(Link::Down(reason.into()), out);
             }
+            SchedulerToClient::Program(news) => out.push(Instruction::Program(news)),
             // Messages of a later version that this one can do without.
             _ => {}
         }

@@ -62,7 +62,7 @@ impl<'a> Submitter<'a> {
         def: &'static TaskDef,
     ) -> Self {
         let function = registry::find(def.path, def.signature).map(|_| link.function(def));
-        let tokenizer = naming.pure.then(|| tokenizer(def));
+        let tokenizer = naming.pure.then(|| salted(link, def));
         Self {
             link,
             options,
@@ -196,6 +196,15 @@ pub(crate) fn refusal(
         || Key::new(unique_key_name("task")).expect("a uuid is shorter than a key may be");
     let key = key.unwrap_or_else(unnamed);
     TaskError { function: def.path.to_owned(), ..TaskError::from_error(kind, key, error) }
+}
+
+/// A tokenizer that has taken in the function's identity, and that of the program if keys say it.
+fn salted(link: &Link, def: &TaskDef) -> Tokenizer {
+    let mut tokenizer = tokenizer(def);
+    if let Some(program) = link.identity.salt {
+        tokenizer.str(&program.to_string());
+    }
+    tokenizer
 }
 
 /// A tokenizer that has taken in the function's identity.

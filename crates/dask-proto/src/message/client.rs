@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::agent::ProgramNews;
 use super::ask::{Ask, Reply};
 use super::coordination::{Coordination, CoordinationAnswer, CoordinationRefusal};
 use super::inspect::{Inspect, Inspected};
@@ -419,4 +420,6 @@ pub enum SchedulerToClient {
     },
     /// A task that the client holds said something.
     Said(LogRecord),
+    /// Something about the client's program.
+    Program(ProgramNews),
 }

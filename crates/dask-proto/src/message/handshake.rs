@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, DecodeError, EncodeError};
 use crate::graph::Function;
-use crate::id::{ClientId, WorkerId};
+use crate::id::{AgentId, ClientId, WorkerId};
 use crate::limits::MAX_HANDSHAKE_BYTES;
+use crate::program::{Executable, ProgramId, target};
 use crate::{Address, Frames};
+
+use super::agent::{AgentJoin, ProgramLink};
 
 /// The version of everything in this crate that crosses a link.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -66,6 +69,10 @@ pub enum Role {
     Worker(Box<WorkerJoin>),
     /// A client or worker that fetches values from a worker or puts them there.
     Peer,
+    /// An agent of a host, which starts workers of the programs that clients bring.
+    Agent(Box<AgentJoin>),
+    /// A program travels on this connection.
+    Program(ProgramLink),
 }
 
 /// What a worker offers.
@@ -85,6 +92,8 @@ pub struct WorkerJoin {
     pub functions: Vec<Function>,
     /// Its process id.
     pub pid: u32,
+    /// The program that it runs, if an agent started it.
+    pub program: Option<ProgramId>,
 }
 
 /// The program a peer runs, for people and for later checks.
@@ -94,8 +103,35 @@ pub struct Program {
     pub name: String,
     /// The version of this crate it was built with.
     pub version: String,
-    /// The target it was built for, such as `x86_64-linux`.
+    /// The target it was built for, such as `x86_64-linux-gnu`.
     pub target: String,
+    /// Whether agents may run it for this client.
+    pub code: Code,
+}
+
+impl Program {
+    /// A program of this build, which does not travel.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            target: target(),
+            code: Code::Withheld,
+        }
+    }
+}
+
+/// Whether a client's program travels to agents that do not have it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Code {
+    /// It does not: the client submits nothing, or workers that have its tasks are there.
+    #[default]
+    Withheld,
+    /// It cannot, for it has no worker role.
+    NoRole,
+    /// It does.
+    Offered(Executable),
 }
 
 /// The answer to a [`Hello`].
@@ -118,6 +154,11 @@ pub enum Welcome {
     Peer,
     /// The connection ends here.
     Rejected(Rejection),
+    /// The agent may go on.
+    Agent {
+        /// Its id on this scheduler.
+        id: AgentId,
+    },
 }
 
 /// Why a connection ends at the handshake.
@@ -149,6 +190,12 @@ pub enum Rejection {
     /// It is shutting down.
     #[error("it is shutting down")]
     Closing,
+    /// No agent of the cluster runs the client's program, and no other worker is there.
+    #[error("no agent of the cluster runs this program: {reason}")]
+    Program {
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// The first exchange went wrong.

@@ -5,8 +5,10 @@
 //! | every connection, first | [`Hello`], then [`Welcome`] |
 //! | client – scheduler | [`ClientToScheduler`], [`SchedulerToClient`] |
 //! | worker – scheduler | [`WorkerToScheduler`], [`SchedulerToWorker`] |
+//! | agent – scheduler | [`AgentToScheduler`], [`SchedulerToAgent`] |
 //! | client or worker – worker | [`PeerRequest`], [`PeerReply`] |
 
+mod agent;
 mod ask;
 mod client;
 mod coordination;
@@ -16,6 +18,10 @@ mod manage;
 mod peer;
 mod worker;
 
+pub use agent::{
+    AgentJoin, AgentToScheduler, CodePolicy, ProgramLink, ProgramNews, ProgramSource,
+    SchedulerToAgent,
+};
 pub use ask::{Ask, Question, Reply, RunFunction, RunningTask, Versions, Whom};
 pub use client::{
     Answer, ClientToScheduler, KeyCount, Located, Refusal, Request, ScatterItem, SchedulerInfo,
@@ -27,7 +33,7 @@ pub use coordination::{
     VariableAction,
 };
 pub use handshake::{
-    HandshakeError, Hello, PROTOCOL_VERSION, Program, Rejection, Role, VersionRange, Welcome,
+    Code, HandshakeError, Hello, PROTOCOL_VERSION, Program, Rejection, Role, VersionRange, Welcome,
     WorkerJoin, decode_hello, decode_welcome, encode_hello, encode_welcome,
 };
 pub use inspect::{Inspect, Inspected};

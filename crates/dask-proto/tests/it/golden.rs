@@ -91,6 +91,16 @@ fn worker_to_scheduler_is_unchanged() {
 }
 
 #[test]
+fn scheduler_to_agent_is_unchanged() {
+    messages("scheduler_to_agent", &sample::scheduler_to_agent());
+}
+
+#[test]
+fn agent_to_scheduler_is_unchanged() {
+    messages("agent_to_scheduler", &sample::agent_to_scheduler());
+}
+
+#[test]
 fn peer_request_is_unchanged() {
     messages("peer_request", &sample::peer_requests());
 }
@@ -146,6 +156,8 @@ fn every_variant_has_a_sample() {
     all_are_sampled::<TaskErrorKind>(&sample::error_kinds());
     all_are_sampled(&sample::scheduler_to_worker());
     all_are_sampled(&sample::worker_to_scheduler());
+    all_are_sampled(&sample::scheduler_to_agent());
+    all_are_sampled(&sample::agent_to_scheduler());
     all_are_sampled(&sample::peer_requests());
     all_are_sampled(&sample::peer_replies());
     all_are_sampled(&sample::values_at());

@@ -6,8 +6,9 @@ use bytes::{Buf, Bytes};
 use dask_proto::codec::{self, Carriage, DecodeError};
 use dask_proto::limits::{BLOB_PAYLOAD_BYTES, MAX_HANDSHAKE_BYTES};
 use dask_proto::message::{
-    ClientToScheduler, HandshakeError, PeerReply, PeerRequest, SchedulerToClient,
-    SchedulerToWorker, VersionRange, WorkerToScheduler, decode_hello, encode_hello,
+    AgentToScheduler, ClientToScheduler, HandshakeError, PeerReply, PeerRequest, SchedulerToAgent,
+    SchedulerToClient, SchedulerToWorker, VersionRange, WorkerToScheduler, decode_hello,
+    encode_hello,
 };
 use dask_proto::{Frames, Payload, wire};
 use serde::Serialize;
@@ -43,6 +44,8 @@ fn every_decoder(data: &[u8]) {
     anything::messages::<SchedulerToClient>(data);
     anything::messages::<SchedulerToWorker>(data);
     anything::messages::<WorkerToScheduler>(data);
+    anything::messages::<AgentToScheduler>(data);
+    anything::messages::<SchedulerToAgent>(data);
     anything::messages::<PeerRequest>(data);
     anything::messages::<PeerReply>(data);
     anything::stream(data);
@@ -115,6 +118,8 @@ fn harmed_batches_decode_or_fail_within_bounds() {
     harm(&sample::scheduler_to_client());
     harm(&sample::scheduler_to_worker());
     harm(&sample::worker_to_scheduler());
+    harm(&sample::scheduler_to_agent());
+    harm(&sample::agent_to_scheduler());
     harm(&sample::peer_requests());
     harm(&sample::peer_replies());
 }

@@ -31,6 +31,8 @@ fn every_message_survives() {
     round_trip(sample::scheduler_to_client());
     round_trip(sample::scheduler_to_worker());
     round_trip(sample::worker_to_scheduler());
+    round_trip(sample::scheduler_to_agent());
+    round_trip(sample::agent_to_scheduler());
     round_trip(sample::peer_requests());
     round_trip(sample::peer_replies());
     round_trip(Vec::<ClientToScheduler>::new());

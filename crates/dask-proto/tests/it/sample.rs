@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use dask_proto::graph::{Function, Priority, TaskOptions, TaskSpec};
-use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
+use dask_proto::id::{AgentId, ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
 use dask_proto::message::{
-    Answer, ClientToScheduler, Compute, Dependency, Hello, KeyCount, Located, LogLevel, LogRecord,
-    Metrics, PeerReply, PeerRequest, Program, Refusal, Rejection, Request, Role, ScatterItem,
-    SchedulerInfo, SchedulerToClient, SchedulerToWorker, StoredValue, Submit, ValueAt,
-    VersionRange, Welcome, WorkerInfo, WorkerJoin, WorkerStatus, WorkerToScheduler,
+    AgentJoin, AgentToScheduler, Answer, ClientToScheduler, Code, CodePolicy, Compute, Dependency,
+    Hello, KeyCount, Located, LogLevel, LogRecord, Metrics, PeerReply, PeerRequest, Program,
+    ProgramLink, ProgramNews, ProgramSource, Refusal, Rejection, Request, Role, ScatterItem,
+    SchedulerInfo, SchedulerToAgent, SchedulerToClient, SchedulerToWorker, StoredValue, Submit,
+    ValueAt, VersionRange, Welcome, WorkerInfo, WorkerJoin, WorkerStatus, WorkerToScheduler,
 };
+use dask_proto::program::{Executable, ProgramId};
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
 
 #[path = "sample/coordination.rs"]
@@ -60,6 +62,7 @@ pub(crate) fn error_kinds() -> Vec<TaskErrorKind> {
         TaskErrorKind::LostData,
         TaskErrorKind::Cancelled,
         TaskErrorKind::Internal,
+        TaskErrorKind::Program,
     ]
 }
 
@@ -80,8 +83,69 @@ pub(crate) fn roles() -> Vec<Role> {
         resources: resources(),
         functions: vec![function()],
         pid: 4711,
+        program: Some(program()),
     };
-    vec![Role::Client { name: "Client-1".to_owned() }, Role::Worker(Box::new(join)), Role::Peer]
+    vec![
+        Role::Client { name: "Client-1".to_owned() },
+        Role::Worker(Box::new(join)),
+        Role::Peer,
+        Role::Agent(Box::new(agent())),
+        Role::Program(ProgramLink::Upload { ticket: 7 }),
+        Role::Program(ProgramLink::Download { program: program(), ticket: 7 }),
+    ]
+}
+
+fn program() -> ProgramId {
+    ProgramId(std::array::from_fn(|i| i as u8))
+}
+
+fn executable() -> Executable {
+    Executable {
+        id: program(),
+        bytes: 12 << 20,
+        name: "session".to_owned(),
+        target: "x86_64-linux-gnu".to_owned(),
+    }
+}
+
+fn agent() -> AgentJoin {
+    AgentJoin {
+        name: "alice".to_owned(),
+        address: address(4002),
+        target: "x86_64-linux-gnu".to_owned(),
+        code: CodePolicy::FromClients,
+        nworkers: 2,
+        nthreads: 4,
+        memory_limit: Some(8 << 30),
+        resources: resources(),
+        programs: vec![program()],
+        pid: 4712,
+    }
+}
+
+pub(crate) fn scheduler_to_agent() -> Vec<SchedulerToAgent> {
+    let from = [
+        None,
+        Some(ProgramSource::Scheduler { ticket: 7 }),
+        Some(ProgramSource::Agent { address: address(4002) }),
+    ];
+    let run = from.map(|from| SchedulerToAgent::Run { program: executable(), from });
+    let mut messages = Vec::from(run);
+    messages.extend([
+        SchedulerToAgent::Stop { program: program() },
+        SchedulerToAgent::Close { reason: "the scheduler is closing".to_owned() },
+    ]);
+    messages
+}
+
+pub(crate) fn agent_to_scheduler() -> Vec<AgentToScheduler> {
+    let (program, reason) = (program(), "no space left on device".to_owned());
+    vec![
+        AgentToScheduler::Fetched { program },
+        AgentToScheduler::NotFetched { program, reason: reason.clone() },
+        AgentToScheduler::Crashed { program, reason },
+        AgentToScheduler::Retire { workers: vec!["alice".to_owned()] },
+    ]
 }
 
 pub(crate) fn hello(role: Role) -> Hello {
@@ -90,7 +154,8 @@ pub(crate) fn hello(role: Role) -> Hello {
         program: Program {
             name: "session".to_owned(),
             version: "0.1.0".to_owned(),
-            target: "x86_64-linux".to_owned(),
+            target: "x86_64-linux-gnu".to_owned(),
+            code: Code::Offered(executable()),
         },
         token: Some(Bytes::from_static(b"secret")),
     }
@@ -101,6 +166,7 @@ pub(crate) fn welcomes() -> Vec<Welcome> {
         Welcome::Client { id: ClientId(3) },
         Welcome::Worker { id: WorkerId(4), heartbeat_ms: 500 },
         Welcome::Peer,
+        Welcome::Agent { id: AgentId(5) },
     ];
     welcomes.extend(rejections().into_iter().map(Welcome::Rejected));
     welcomes
@@ -113,6 +179,7 @@ pub(crate) fn rejections() -> Vec<Rejection> {
         Rejection::Role { is: "a worker".to_owned(), wanted: "a client".to_owned() },
         Rejection::NameTaken { name: "alice".to_owned() },
         Rejection::Closing,
+        Rejection::Program { reason: "alice runs no programs of clients".to_owned() },
     ]
 }
 
@@ -291,6 +358,11 @@ pub(crate) fn scheduler_to_client() -> Vec<SchedulerToClient> {
             reason: "another client cancelled it".to_owned(),
         },
         SchedulerToClient::Close { reason: "shutdown".to_owned() },
+        SchedulerToClient::Program(ProgramNews::Wanted { ticket: 7 }),
+        SchedulerToClient::Program(ProgramNews::Trouble {
+            agent: "alice".to_owned(),
+            reason: "no space left on device".to_owned(),
+        }),
     ];
     messages.extend(error_kinds().into_iter().map(|kind| SchedulerToClient::Erred {
         futures: vec![FutureId(5)],

@@ -67,7 +67,7 @@ pub(super) fn digest(instruction: &Instruction) -> Option<Digest> {
 /// What an event was, in words.
 fn cause(event: &Event) -> String {
     match event {
-        Event::ClientJoined { client, name } => format!("client {client} ({name}) joining"),
+        Event::ClientJoined { client, name, .. } => format!("client {client} ({name}) joining"),
         Event::ClientSaid { client, messages } => {
             format!("{} messages from client {client}", messages.len())
         }
@@ -79,6 +79,11 @@ fn cause(event: &Event) -> String {
         Event::WorkerLost { worker, reason } => format!("the loss of worker {worker} ({reason})"),
         Event::Timeout => "a timeout".to_owned(),
         Event::Shutdown { reason } => format!("shutting down ({reason})"),
+        Event::AgentJoined { agent, join } => format!("agent {agent} ({}) joining", join.name),
+        Event::AgentSaid { agent, messages } => {
+            format!("{} messages from agent {agent}", messages.len())
+        }
+        Event::AgentLost { agent, reason } => format!("the loss of agent {agent} ({reason})"),
     }
 }
 
@@ -87,6 +92,7 @@ fn said(event: &Event) -> Vec<&dyn fmt::Debug> {
     match event {
         Event::ClientSaid { messages, .. } => messages.iter().map(|m| m as _).collect(),
         Event::WorkerSaid { messages, .. } => messages.iter().map(|m| m as _).collect(),
+        Event::AgentSaid { messages, .. } => messages.iter().map(|m| m as _).collect(),
         other => vec![other],
     }
 }
@@ -96,6 +102,7 @@ fn told(instruction: &Instruction) -> (String, Vec<&dyn fmt::Debug>) {
     let messages: Vec<&dyn fmt::Debug> = match instruction {
         Instruction::ToClient { messages, .. } => messages.iter().map(|m| m as _).collect(),
         Instruction::ToWorker { messages, .. } => messages.iter().map(|m| m as _).collect(),
+        Instruction::ToAgent { messages, .. } => messages.iter().map(|m| m as _).collect(),
         other => vec![other],
     };
     match instruction.peer() {

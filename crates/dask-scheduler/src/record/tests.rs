@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dask_proto::graph::{Function, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, WorkerId};
-use dask_proto::message::{ClientToScheduler, Submit, WorkerJoin};
+use dask_proto::message::{ClientToScheduler, Code, Submit, WorkerJoin};
 use dask_proto::{Key, Moment, Object, Payload, ValueError};
 
 use super::file::{Reader, Tag, write_entry, write_header, write_value};
@@ -64,10 +64,11 @@ fn session(bodies: Vec<Bytes>) -> Vec<Event> {
         resources: Default::default(),
         functions: vec![inc],
         pid: 7,
+        program: None,
     };
     let client = ClientId(1);
     let mut events = vec![
-        Event::ClientJoined { client, name: "Client-1".to_owned() },
+        Event::ClientJoined { client, name: "Client-1".to_owned(), code: Code::Withheld },
         Event::WorkerJoined { worker: WorkerId(2), join: Box::new(join) },
         Event::ClientSaid { client, messages: vec![define] },
     ];

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use dask_proto::id::{ClientId, FunctionId, FutureId};
 use dask_proto::map::{Map, Table};
-use dask_proto::message::{ClientToScheduler, SchedulerToClient};
+use dask_proto::message::{ClientToScheduler, Code, SchedulerToClient};
+use dask_proto::program::ProgramId;
 use dask_proto::{Address, Key, Payload, TaskError};
 
 use super::SchedulerState;
@@ -17,6 +18,10 @@ use super::transition::Goal;
 #[derive(Debug)]
 pub(super) struct ClientEntry {
     pub(super) name: String,
+    /// Whether its program travels.
+    pub(super) code: Code,
+    /// Its program, if agents run it for this client.
+    pub(super) program: Option<ProgramId>,
     pub(super) functions: Map<FunctionId, FunctionRow>,
     pub(super) futures: Table<Held>,
     /// Why futures stand for nothing.
@@ -51,9 +56,11 @@ pub(super) enum Meaning<'a> {
 }
 
 impl ClientEntry {
-    pub(super) fn new(name: String) -> Self {
+    pub(super) fn new(name: String, code: Code) -> Self {
         Self {
             name,
+            code,
+            program: None,
             functions: Map::default(),
             futures: Table::default(),
             ended: BTreeMap::new(),
@@ -109,7 +116,7 @@ impl SchedulerState {
         };
         match message {
             ClientToScheduler::Define { id, function } => {
-                let row = self.functions.intern(&function);
+                let row = self.functions.intern(entry.program, &function);
                 if entry.functions.insert(id, row).is_some() {
                     let reason = format!("the client defined function {id} twice");
                     self.disconnect(Peer::Client(client), reason);
@@ -157,6 +164,7 @@ impl SchedulerState {
         self.out.discard(Peer::Client(client));
         self.topics.forget_client(client);
         self.log_own_event(&format!("remove-client {}", entry.name));
+        self.leave_program(client, entry.program);
         self.forget_requests(|asked_by| asked_by.0 == client);
         self.lose_coordinating_client(client);
         self.announced -= entry.scattering.len() as u64;

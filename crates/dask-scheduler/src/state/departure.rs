@@ -42,6 +42,7 @@ impl SchedulerState {
         self.log_own_event(&format!("remove-worker {}", entry.join.address));
         self.functions.rerank(entry.group, entry.rank, None);
         self.functions.leave_group(entry.group);
+        self.program_left(entry.join.program, worker);
         self.stealing.withdraw(worker, entry.group, entry.standing);
         self.lose_thief(&entry);
         self.out.discard(Peer::Worker(worker));

@@ -1,5 +1,7 @@
-use dask_proto::id::{ClientId, WorkerId};
-use dask_proto::message::{ClientToScheduler, WorkerJoin, WorkerToScheduler};
+use dask_proto::id::{AgentId, ClientId, WorkerId};
+use dask_proto::message::{
+    AgentJoin, AgentToScheduler, ClientToScheduler, Code, WorkerJoin, WorkerToScheduler,
+};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can happen to a scheduler. The shell gives every connection an id, and never
@@ -13,6 +15,8 @@ pub enum Event {
         client: ClientId,
         /// Its name, for people.
         name: String,
+        /// Whether its program travels to agents.
+        code: Code,
     },
     /// A batch from a client.
     ClientSaid {
@@ -54,11 +58,35 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
+    /// An agent said hello.
+    AgentJoined {
+        /// Its id.
+        agent: AgentId,
+        /// What it offers.
+        join: Box<AgentJoin>,
+    },
+    /// A batch from an agent.
+    AgentSaid {
+        /// The agent.
+        agent: AgentId,
+        /// What it said, in order.
+        messages: Vec<AgentToScheduler>,
+    },
+    /// The connection to an agent ended.
+    AgentLost {
+        /// The agent.
+        agent: AgentId,
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 impl Event {
     /// Whether a peer waits for its welcome.
     pub(super) fn is_hello(&self) -> bool {
-        matches!(self, Self::ClientJoined { .. } | Self::WorkerJoined { .. })
+        matches!(
+            self,
+            Self::ClientJoined { .. } | Self::WorkerJoined { .. } | Self::AgentJoined { .. }
+        )
     }
 }

@@ -3,10 +3,15 @@ use std::collections::BTreeSet;
 use dask_proto::graph::Function;
 use dask_proto::id::{FunctionId, WorkerId};
 use dask_proto::map::Map;
+use dask_proto::program::ProgramId;
 
 use super::queue::{Place, Queue};
 
-/// A task function that a client or a worker named.
+/// A task function that a client or a worker named, of one program or of any.
+///
+/// Programs bring their own code, so that a function of one is another than that of the same name
+/// and signature of the next. A worker that an agent started has each of its functions twice: for
+/// clients of its program, and for clients whose program does not travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct FunctionRow(u32);
 
@@ -21,6 +26,8 @@ pub(super) struct GroupRow(u32);
 #[derive(Debug)]
 pub(super) struct FunctionEntry {
     pub(super) function: Function,
+    /// The program whose clients call it; `None` for clients whose program does not travel.
+    pub(super) program: Option<ProgramId>,
     /// The groups of workers that have it.
     pub(super) groups: Vec<GroupRow>,
     /// Its tasks in state queued, the first to run first.
@@ -51,7 +58,7 @@ struct Group {
 #[derive(Debug, Default)]
 pub(super) struct FunctionTable {
     entries: Vec<FunctionEntry>,
-    by_function: Map<Function, FunctionRow>,
+    by_function: Map<(Option<ProgramId>, Function), FunctionRow>,
     groups: Vec<Group>,
     by_offer: Map<Box<[FunctionRow]>, GroupRow>,
     /// The functions that have tasks in state queued.
@@ -66,17 +73,23 @@ impl FunctionRow {
 }
 
 impl FunctionTable {
-    /// The row of a function.
-    pub(super) fn intern(&mut self, function: &Function) -> FunctionRow {
-        if let Some(row) = self.by_function.get(function) {
+    /// The row of a function, of a program or of any.
+    pub(super) fn intern(
+        &mut self,
+        program: Option<ProgramId>,
+        function: &Function,
+    ) -> FunctionRow {
+        let name = (program, function.clone());
+        if let Some(row) = self.by_function.get(&name) {
             return *row;
         }
         let row = FunctionRow(
             u32::try_from(self.entries.len()).expect("memory ends before the names of functions"),
         );
-        self.by_function.insert(function.clone(), row);
+        self.by_function.insert(name, row);
         self.entries.push(FunctionEntry {
             function: function.clone(),
+            program,
             groups: Vec::new(),
             queue: Queue::default(),
             duration: None,
@@ -93,9 +106,17 @@ impl FunctionTable {
         (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(FunctionRow)
     }
 
-    /// Adds a worker with these functions to their group.
-    pub(super) fn join_group(&mut self, functions: &[Function]) -> GroupRow {
-        let offer: BTreeSet<FunctionRow> = functions.iter().map(|f| self.intern(f)).collect();
+    /// Adds a worker with these functions, of the program that an agent started, to their group.
+    pub(super) fn join_group(
+        &mut self,
+        program: Option<ProgramId>,
+        functions: &[Function],
+    ) -> GroupRow {
+        let mut offer: BTreeSet<FunctionRow> =
+            functions.iter().map(|f| self.intern(None, f)).collect();
+        if program.is_some() {
+            offer.extend(functions.iter().map(|f| self.intern(program, f)));
+        }
         let offer: Box<[FunctionRow]> = offer.into_iter().collect();
         let group = self.by_offer.get(&offer).copied().unwrap_or_else(|| {
             let group = GroupRow(

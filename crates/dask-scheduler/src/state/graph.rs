@@ -142,7 +142,7 @@ impl SchedulerState {
         let Some(spec) = task.spec() else {
             return false;
         };
-        spec.function == function
+        self.is_same_function(spec.function, function)
             && match (task.content(), content) {
                 (None, None) => true,
                 (Some(one), Some(other)) => one == other,
@@ -153,10 +153,17 @@ impl SchedulerState {
             }
     }
 
+    /// Whether two functions are the same but for their programs: a key is the same for both, as
+    /// it is on a cluster whose workers were started anew in between.
+    fn is_same_function(&self, one: FunctionRow, other: FunctionRow) -> bool {
+        let function = |row| &self.functions.get(row).function;
+        one == other || function(one) == function(other)
+    }
+
     fn collision(&self, row: Row, key: Key, function: FunctionRow) -> TaskError {
         let new = &self.functions.get(function).function;
         let known = match self.tasks[row].function() {
-            Some(known) if known != function => {
+            Some(known) if !self.is_same_function(known, function) => {
                 format!("calls {}", self.functions.get(known).function)
             }
             Some(_) => "calls the same function with other arguments".to_owned(),

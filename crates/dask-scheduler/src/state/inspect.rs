@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dask_proto::Key;
+use dask_proto::id::ClientId;
 use dask_proto::message::{Answer, Inspect, Inspected, Refusal};
 use dask_tokenize::key_prefix;
 
@@ -10,10 +11,12 @@ use super::SchedulerState;
 use super::task::Row;
 
 impl SchedulerState {
-    pub(super) fn inspected(&self, inspect: Inspect) -> Answer {
+    pub(super) fn inspected(&self, client: ClientId, inspect: Inspect) -> Answer {
         let inspected = match inspect {
             Inspect::Workers { workers } => {
-                return match self.asked_for(&workers) {
+                // A client whose program travels means the workers that run it.
+                let own = self.workers_of_program(client).filter(|_| workers.is_empty());
+                return match own.map_or_else(|| self.asked_for(&workers), Ok) {
                     Ok(workers) => {
                         let entries = workers.iter().filter_map(|worker| self.workers.get(*worker));
                         Answer::Workers(entries.map(|entry| entry.join.address.clone()).collect())

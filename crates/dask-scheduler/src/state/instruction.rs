@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
-use dask_proto::id::{ClientId, FutureId, RequestId, RunId, StimulusId, TaskId, WorkerId};
-use dask_proto::message::{Dependency, Question, SchedulerToClient, SchedulerToWorker, Welcome};
+use dask_proto::id::{AgentId, ClientId, FutureId, RequestId, RunId, StimulusId, TaskId, WorkerId};
+use dask_proto::message::{
+    Dependency, Question, SchedulerToAgent, SchedulerToClient, SchedulerToWorker, Welcome,
+};
 use dask_proto::{Key, TaskError};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,8 @@ pub enum Peer {
     Client(ClientId),
     /// A worker.
     Worker(WorkerId),
+    /// An agent.
+    Agent(AgentId),
 }
 
 impl std::fmt::Display for Peer {
@@ -24,6 +28,7 @@ impl std::fmt::Display for Peer {
         match self {
             Self::Client(id) => id.fmt(f),
             Self::Worker(id) => id.fmt(f),
+            Self::Agent(id) => id.fmt(f),
         }
     }
 }
@@ -79,6 +84,13 @@ pub enum Instruction {
         /// The question.
         question: Question,
     },
+    /// Send a batch to an agent.
+    ToAgent {
+        /// The agent.
+        agent: AgentId,
+        /// The batch.
+        messages: Vec<SchedulerToAgent>,
+    },
 }
 
 impl Instruction {
@@ -89,6 +101,7 @@ impl Instruction {
             Self::Welcome { peer, .. } | Self::Disconnect { peer, .. } => Some(*peer),
             Self::ToClient { client, .. } => Some(Peer::Client(*client)),
             Self::ToWorker { worker, .. } => Some(Peer::Worker(*worker)),
+            Self::ToAgent { agent, .. } => Some(Peer::Agent(*agent)),
             Self::Warn { .. } | Self::Shutdown | Self::Serve { .. } => None,
         }
     }
@@ -101,6 +114,7 @@ pub struct Instructions {
     welcomes: Vec<(Peer, Welcome)>,
     clients: Batches<ClientId, ClientBatch>,
     workers: Batches<WorkerId, Vec<SchedulerToWorker>>,
+    agents: Batches<AgentId, Vec<SchedulerToAgent>>,
     disconnects: Vec<(Peer, String)>,
     warnings: Vec<(Key, Vec<String>)>,
     served: Vec<(ClientId, RequestId, Question)>,
@@ -133,6 +147,7 @@ impl Instructions {
         let welcomes = taken.welcomes.into_iter();
         let clients = taken.clients.into_iter();
         let workers = taken.workers.into_iter();
+        let agents = taken.agents.into_iter();
         let disconnects = taken.disconnects.into_iter();
         let warnings = taken.warnings.into_iter();
         let served = taken.served.into_iter();
@@ -145,6 +160,7 @@ impl Instructions {
                 }),
             )
             .chain(workers.map(|(worker, messages)| Instruction::ToWorker { worker, messages }))
+            .chain(agents.map(|(agent, messages)| Instruction::ToAgent { agent, messages }))
             .chain(disconnects.map(|(peer, reason)| Instruction::Disconnect { peer, reason }))
             .chain(warnings.map(|(key, lines)| Instruction::Warn { key, lines }))
             .chain(served.map(|(client, id, question)| Instruction::Serve { client, id, question }))
@@ -177,6 +193,10 @@ impl Instructions {
 
     pub(super) fn tell_worker(&mut self, worker: WorkerId, message: SchedulerToWorker) {
         self.workers.of(worker).push(message);
+    }
+
+    pub(super) fn tell_agent(&mut self, agent: AgentId, message: SchedulerToAgent) {
+        self.agents.of(agent).push(message);
     }
 
     /// Tells a worker to free a task: one message for a run of them.
@@ -291,6 +311,7 @@ impl Instructions {
             Peer::Worker(worker) => {
                 self.workers.discard(worker);
             }
+            Peer::Agent(agent) => self.agents.discard(agent),
         }
     }
 }

@@ -86,7 +86,8 @@ impl SchedulerState {
         self.nobody_waits_while_there_is_room()?;
         self.questions_are_known()?;
         self.copies_and_errands_agree()?;
-        self.coordination_adds_up()
+        self.coordination_adds_up()?;
+        ensure!(self.programs_agree(), "programs, agents, clients and workers name each other")
     }
 
     pub(super) fn assert_invariants(&self) {

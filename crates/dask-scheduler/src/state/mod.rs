@@ -31,6 +31,7 @@ mod log;
 mod manage;
 mod placement;
 mod pool;
+mod program;
 mod queue;
 mod queueing;
 mod rebalance;
@@ -61,7 +62,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use dask_proto::graph::Priority;
 use dask_proto::id::{ClientId, FutureId, RunId, StimulusId, TaskId, WorkerId};
-use dask_proto::message::{Rejection, Welcome};
+use dask_proto::message::{Code, Rejection, Welcome};
 use dask_proto::{Address, Key, Moment};
 
 use super::Config;
@@ -74,6 +75,7 @@ pub use event::Event;
 use function::FunctionTable;
 pub use instruction::{Instruction, Instructions, Peer};
 pub use invariants::Violation;
+use program::ProgramTable;
 use replica::ReplicaTable;
 use request::Wait;
 use retirement::RetirementTable;
@@ -104,6 +106,7 @@ pub struct SchedulerState {
     functions: FunctionTable,
     workers: WorkerTable,
     stealing: Stealing,
+    programs: ProgramTable,
     clients: BTreeMap<ClientId, ClientEntry>,
     /// The tasks in state no-worker, the first to run first.
     no_worker: BTreeSet<(Priority, Row)>,
@@ -154,6 +157,7 @@ impl SchedulerState {
             functions: FunctionTable::default(),
             workers: WorkerTable::default(),
             stealing: Stealing::default(),
+            programs: ProgramTable::default(),
             clients: BTreeMap::new(),
             no_worker: BTreeSet::new(),
             counts: Default::default(),
@@ -318,7 +322,7 @@ impl SchedulerState {
     fn apply(&mut self, event: Event) {
         match event {
             _ if self.is_closing && !event.is_hello() => {}
-            Event::ClientJoined { client, name } => self.client_joined(client, name),
+            Event::ClientJoined { client, name, code } => self.client_joined(client, name, code),
             Event::ClientSaid { client, messages } => {
                 self.cause = Cause::ClientSaid(client);
                 for message in messages {
@@ -346,6 +350,18 @@ impl SchedulerState {
                 self.cause = Cause::Timeout;
                 self.timed_out();
             }
+            Event::AgentJoined { agent, join } => {
+                self.cause = Cause::Agent(agent);
+                self.agent_joined(agent, *join);
+            }
+            Event::AgentSaid { agent, messages } => {
+                self.cause = Cause::Agent(agent);
+                self.agent_said(agent, messages);
+            }
+            Event::AgentLost { agent, .. } => {
+                self.cause = Cause::Agent(agent);
+                self.remove_agent(agent);
+            }
             Event::Shutdown { reason } => {
                 self.cause = Cause::Shutdown;
                 self.shut_down(&reason);
@@ -370,15 +386,19 @@ impl SchedulerState {
         }
     }
 
-    fn client_joined(&mut self, client: ClientId, name: String) {
-        let welcome = if self.is_closing {
-            Welcome::Rejected(Rejection::Closing)
-        } else {
-            self.log_own_event(&format!("add-client {name}"));
-            self.clients.insert(client, ClientEntry::new(name));
-            Welcome::Client { id: client }
+    fn client_joined(&mut self, client: ClientId, name: String, code: Code) {
+        let peer = Peer::Client(client);
+        let rejection = match self.refusal(&code) {
+            _ if self.is_closing => Some(Rejection::Closing),
+            refusal => refusal.map(|reason| Rejection::Program { reason }),
         };
-        self.out.welcome(Peer::Client(client), welcome);
+        if let Some(rejection) = rejection {
+            return self.out.welcome(peer, Welcome::Rejected(rejection));
+        }
+        self.out.welcome(peer, Welcome::Client { id: client });
+        self.log_own_event(&format!("add-client {name}"));
+        self.clients.insert(client, ClientEntry::new(name, code));
+        self.offer(client);
     }
 
     /// Cuts off a peer that broke the protocol.
@@ -389,6 +409,7 @@ impl SchedulerState {
             Peer::Worker(worker) => {
                 self.remove_worker(worker, departure::Departure::Lost(&reason));
             }
+            Peer::Agent(agent) => self.remove_agent(agent),
         }
         self.out.disconnect(peer, reason);
     }
@@ -403,6 +424,9 @@ impl SchedulerState {
         for worker in self.workers.ids() {
             let peer = Peer::Worker(worker);
             self.out.disconnect(peer, reason.to_owned());
+        }
+        for agent in self.programs.agents() {
+            self.out.disconnect(Peer::Agent(agent), reason.to_owned());
         }
         self.out.shutdown();
     }

@@ -33,10 +33,14 @@ impl SchedulerState {
         let Some(spec) = task.spec() else {
             return Goal::Released;
         };
+        let is_offered = self.functions.is_offered(spec.function);
+        if !is_offered && let Some(program) = self.functions.get(spec.function).program {
+            return self.without_program(row, program);
+        }
         if self.workers.is_empty() {
             return Goal::NoWorker;
         }
-        if !self.functions.is_offered(spec.function) {
+        if !is_offered {
             return Goal::Erred(Arc::new(self.no_function(row, spec)));
         }
         if let Some(worker) = self.where_it_is_missed(row, spec) {
@@ -178,8 +182,7 @@ impl SchedulerState {
             .map(|function| self.functions.get(function).function.to_string())
             .collect();
         let close = close.join(", ");
-        let rows = self.functions.rows();
-        let total = rows.filter(|f| self.functions.is_offered(*f)).count();
+        let total = self.offered().count();
         let hint = match likeness {
             _ if total == 0 => "the workers have none at all: do they run your program?".to_owned(),
             Likeness::Path => format!("they have it with another signature: {close}"),
@@ -194,12 +197,18 @@ impl SchedulerState {
         }
     }
 
+    /// The functions that workers have, each once.
+    fn offered(&self) -> impl Iterator<Item = FunctionRow> + '_ {
+        let rows = self.functions.rows();
+        let rows = rows.filter(|row| self.functions.get(*row).program.is_none());
+        rows.filter(|row| self.functions.is_offered(*row))
+    }
+
     /// Some functions that workers have: those that are most like the one that is wanted.
     fn offered_like(&self, wanted: FunctionRow) -> (Likeness, Vec<FunctionRow>) {
         let wanted = &self.functions.get(wanted).function;
-        let rows = self.functions.rows();
-        let offered = rows.filter(|row| self.functions.is_offered(*row));
-        let mut offered: Vec<_> = offered
+        let mut offered: Vec<_> = self
+            .offered()
             .map(|row| {
                 let function = &self.functions.get(row).function;
                 (Likeness::between(function, wanted), function, row)

@@ -29,7 +29,12 @@ struct Finished {
 impl SchedulerState {
     pub(super) fn worker_joined(&mut self, worker: WorkerId, join: WorkerJoin) {
         let peer = Peer::Worker(worker);
-        let name = if self.workers.by_name(&join.name).is_some() {
+        // The names of agents are unique, so a namesake of another program is of the same agent.
+        let is_taken = |id| {
+            let other = self.workers.get(id).and_then(|entry| entry.join.program);
+            other.is_none() || join.program.is_none() || other == join.program
+        };
+        let name = if self.workers.by_name(&join.name).any(is_taken) {
             Some(join.name.clone())
         } else {
             let address = self.workers.by_address(&join.address);
@@ -51,11 +56,13 @@ impl SchedulerState {
         };
         self.out.welcome(peer, welcome);
         self.log_own_event(&format!("add-worker {}", join.address));
-        let group = self.functions.join_group(&join.functions);
+        let group = self.functions.join_group(join.program, &join.functions);
+        let program = join.program;
         self.workers.insert(worker, WorkerEntry::new(join, group, self.now));
         self.equip(worker);
         self.rerank(worker);
         self.deadlines.insert((self.now + self.config.worker_ttl, worker));
+        self.program_runs(program, worker);
         self.rejudge_no_worker();
         self.answer_waits();
     }

@@ -13,6 +13,7 @@ use super::ask::reply_bytes;
 use super::client::Force;
 use super::coordination::OWN;
 use super::inspect::inspected_bytes;
+use super::program::Parked;
 use super::task::{Row, StateName};
 use super::worker::WorkerEntry;
 
@@ -40,7 +41,7 @@ impl SchedulerState {
     pub(super) fn request(&mut self, asked_by: Asked, request: Request) {
         let answer = match request {
             Request::Scatter { items, workers, broadcast } => {
-                self.scatter(asked_by.0, items, &workers, broadcast.into())
+                self.scatter_or_park(Parked { asked_by, items, broadcast }, &workers)
             }
             Request::WaitForWorkers { n } => {
                 self.waits.push(Wait { asked_by, workers: Awaited::Count(n) });
@@ -98,7 +99,7 @@ impl SchedulerState {
             Request::Story { key } => Answer::Story(self.story(key.as_str())),
             Request::Explain { key } => Answer::Explanation(self.explain(key.as_str())),
             Request::WorkerLogs { workers, n } => self.worker_logs(&workers, n),
-            Request::Inspect(inspect) => self.inspected(inspect),
+            Request::Inspect(inspect) => self.inspected(client, inspect),
             // A client of a later version asks more than this scheduler can answer.
             _ => Answer::Refused(Refusal::TooLarge),
         }
@@ -107,6 +108,7 @@ impl SchedulerState {
     /// Nobody waits for these answers any more.
     pub(super) fn forget_requests(&mut self, is_gone: impl Fn(Asked) -> bool + Copy) {
         self.waits.retain(|wait| !is_gone(wait.asked_by));
+        self.programs.unpark(is_gone);
         self.forget_errands(is_gone);
         self.forget_retire_requests(is_gone);
         self.forget_asks(is_gone);
@@ -114,12 +116,11 @@ impl SchedulerState {
 
     /// Answers those whose workers are there.
     pub(super) fn answer_waits(&mut self) {
-        let connected = self.workers.len();
         for wait in std::mem::take(&mut self.waits) {
             let is_there = match &wait.workers {
-                Awaited::Count(n) => *n as usize <= connected,
+                Awaited::Count(n) => *n as usize <= self.workers_for(wait.asked_by.0),
                 Awaited::Named(names) => {
-                    names.iter().all(|name| self.workers.by_name(name).is_some())
+                    names.iter().all(|name| self.workers.by_name(name).next().is_some())
                 }
             };
             if is_there {

@@ -46,7 +46,8 @@ impl SchedulerState {
             self.disconnect(Peer::Client(client), reason);
             return None;
         }
-        let workers = match self.scatter_workers(names) {
+        let own = self.workers_of_program(client).filter(|_| names.is_empty());
+        let workers = match self.scatter_workers(names, own) {
             Ok(workers) => workers,
             Err(refusal) => return Some(Answer::Refused(refusal)),
         };
@@ -81,7 +82,17 @@ impl SchedulerState {
     }
 
     /// Those that take up copies; if none of them does, all.
-    fn scatter_workers(&self, names: &[String]) -> Result<Vec<WorkerId>, Refusal> {
+    fn scatter_workers(
+        &self,
+        names: &[String],
+        own: Option<Vec<WorkerId>>,
+    ) -> Result<Vec<WorkerId>, Refusal> {
+        // Those of the client's program first: there the data is wanted.
+        let own: Vec<WorkerId> =
+            own.into_iter().flatten().filter(|worker| self.takes_copies(*worker)).collect();
+        if !own.is_empty() {
+            return Ok(own);
+        }
         let running = self.running_workers(names);
         if matches!(running, Err(Refusal::NoWorkers)) { self.workers_named(names) } else { running }
     }

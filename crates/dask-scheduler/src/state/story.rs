@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use dask_proto::id::{ClientId, StimulusId, TaskId, WorkerId};
+use dask_proto::id::{AgentId, ClientId, StimulusId, TaskId, WorkerId};
 use dask_proto::{Key, Moment};
 
 use super::task::StateName;
@@ -17,6 +17,7 @@ pub(super) enum Cause {
     WorkerJoined(WorkerId),
     WorkerSaid(WorkerId),
     WorkerLost(WorkerId),
+    Agent(AgentId),
     Timeout,
     Shutdown,
 }
@@ -30,6 +31,7 @@ impl fmt::Display for Cause {
             Self::WorkerJoined(worker) => write!(f, "worker {worker} joining"),
             Self::WorkerSaid(worker) => write!(f, "a message from worker {worker}"),
             Self::WorkerLost(worker) => write!(f, "the loss of worker {worker}"),
+            Self::Agent(agent) => write!(f, "news of agent {agent}"),
             Self::Timeout => write!(f, "a timeout"),
             Self::Shutdown => write!(f, "shutting down"),
         }

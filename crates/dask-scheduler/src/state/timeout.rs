@@ -43,7 +43,9 @@ impl SchedulerState {
         let unrunnable =
             unrunnable.and_then(|(since, _)| Some(*since + self.config.no_workers_timeout?));
         let idle = self.idle_deadline();
-        let times = [silent, self.replicas.next_round, unrunnable, idle, self.watchdog.next()];
+        let unneeded = self.programs.next_look();
+        let times =
+            [silent, self.replicas.next_round, unrunnable, idle, self.watchdog.next(), unneeded];
         times.into_iter().flatten().min()
     }
 
@@ -53,6 +55,7 @@ impl SchedulerState {
         self.reduce_replicas();
         self.fail_unrunnable();
         self.watch();
+        self.stop_unneeded_programs();
         if self.idle_deadline().is_some_and(|at| at <= self.now) {
             let timeout = self.config.idle_timeout.unwrap_or_default();
             self.shut_down(&format!("the scheduler was idle for {timeout:?}"));

@@ -264,7 +264,8 @@ fn coarse(nanos: u64) -> u64 {
 pub(super) struct WorkerTable {
     entries: WorkerMap,
     newest: Option<WorkerId>,
-    by_name: BTreeMap<String, WorkerId>,
+    /// Workers of different programs that one agent started share their name.
+    by_name: BTreeMap<String, BTreeSet<WorkerId>>,
     by_address: BTreeMap<Address, WorkerId>,
     by_host: BTreeMap<String, BTreeSet<WorkerId>>,
     by_resource: BTreeMap<String, BTreeSet<WorkerId>>,
@@ -274,7 +275,7 @@ pub(super) struct WorkerTable {
 impl WorkerTable {
     pub(super) fn insert(&mut self, worker: WorkerId, entry: WorkerEntry) {
         let join = &entry.join;
-        self.by_name.insert(join.name.clone(), worker);
+        self.by_name.entry(join.name.clone()).or_default().insert(worker);
         self.by_address.insert(join.address.clone(), worker);
         let host = join.address.host().to_owned();
         self.by_host.entry(host).or_default().insert(worker);
@@ -290,7 +291,7 @@ impl WorkerTable {
     pub(super) fn remove(&mut self, worker: WorkerId) -> Option<WorkerEntry> {
         let entry = self.entries.remove(worker)?;
         self.newest = self.entries.iter().next_back().map(|(id, _)| id);
-        self.by_name.remove(&entry.join.name);
+        remove_from(&mut self.by_name, &entry.join.name, worker);
         self.by_address.remove(&entry.join.address);
         remove_from(&mut self.by_host, entry.join.address.host(), worker);
         for resource in entry.join.resources.keys() {
@@ -341,8 +342,9 @@ impl WorkerTable {
         self.by_address.get(address).copied()
     }
 
-    pub(super) fn by_name(&self, name: &str) -> Option<WorkerId> {
-        self.by_name.get(name).copied()
+    /// The workers with a name: more than one only if they run different programs.
+    pub(super) fn by_name(&self, name: &str) -> impl Iterator<Item = WorkerId> + '_ {
+        self.by_name.get(name).into_iter().flatten().copied()
     }
 
     /// The workers that have a resource, in whatever amount.
@@ -352,8 +354,10 @@ impl WorkerTable {
 
     /// Whether a user means this worker by a name, an address or a host.
     pub(super) fn is_named(&self, text: &str, worker: WorkerId) -> bool {
-        let by_address = || text.parse().ok().and_then(|a| self.by_address(&a));
-        match self.by_name(text).or_else(by_address) {
+        if let Some(workers) = self.by_name.get(text) {
+            return workers.contains(&worker);
+        }
+        match text.parse().ok().and_then(|a| self.by_address(&a)) {
             Some(named) => named == worker,
             None => self.by_host.get(text).is_some_and(|workers| workers.contains(&worker)),
         }
@@ -361,8 +365,10 @@ impl WorkerTable {
 
     /// The workers that a user means by a name, an address or a host.
     pub(super) fn named(&self, text: &str) -> Vec<WorkerId> {
-        let by_address = || text.parse().ok().and_then(|a| self.by_address(&a));
-        if let Some(worker) = self.by_name(text).or_else(by_address) {
+        if let Some(workers) = self.by_name.get(text) {
+            return workers.iter().copied().collect();
+        }
+        if let Some(worker) = text.parse().ok().and_then(|a| self.by_address(&a)) {
             return vec![worker];
         }
         let by_host = self.by_host.get(text).into_iter().flatten();

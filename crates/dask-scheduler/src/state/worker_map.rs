@@ -110,8 +110,9 @@ mod tests {
                 resources: std::collections::BTreeMap::new(),
                 functions: Vec::new(),
                 pid: 1,
+                program: None,
             };
-            let group = functions.join_group(&[]);
+            let group = functions.join_group(None, &[]);
             workers.insert(WorkerId(id), WorkerEntry::new(join, group, Moment::default()));
         }
         let ids = |workers: &WorkerMap| workers.iter().map(|(id, _)| id.0).collect::<Vec<_>>();

@@ -11,7 +11,7 @@ use dask_proto::Moment;
 use dask_proto::graph::Function;
 use dask_proto::id::{ClientId, TaskId, WorkerId};
 use dask_proto::message::{
-    Answer, ClientToScheduler, SchedulerToClient, Welcome, WorkerJoin, WorkerToScheduler,
+    Answer, ClientToScheduler, Code, SchedulerToClient, Welcome, WorkerJoin, WorkerToScheduler,
 };
 use dask_scheduler::Config;
 use dask_scheduler::state::{Event, Instruction, Instructions, Peer, SchedulerState};
@@ -130,7 +130,7 @@ impl Model {
         self.next_peer += 1;
         self.clients.insert(client, ModelClient::new());
         let name = format!("Client-{client}");
-        self.handle(Event::ClientJoined { client, name });
+        self.handle(Event::ClientJoined { client, name, code: Code::Withheld });
         self.client_says(client, ModelClient::definitions());
     }
 
@@ -155,6 +155,7 @@ impl Model {
             resources: [("GPU".to_owned(), 1.0)].into(),
             functions,
             pid: 1,
+            program: None,
         };
         self.workers.insert(worker, ModelWorker::default());
         let join = Box::new(join);
@@ -281,6 +282,7 @@ impl Model {
         match peer {
             Peer::Client(client) => drop(self.clients.remove(&client)),
             Peer::Worker(worker) => drop(self.workers.remove(&worker)),
+            Peer::Agent(_) => {}
         }
     }
 }

@@ -102,6 +102,7 @@ impl Cluster {
             resources: std::collections::BTreeMap::new(),
             functions: vec![function()],
             pid: 1,
+            program: None,
         };
         let connection = self.hello(Role::Worker(Box::new(join))).await;
         connection.map(Played::new)

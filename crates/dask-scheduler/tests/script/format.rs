@@ -35,6 +35,11 @@ pub(crate) fn instruction(script: &mut Script, instruction: &Instruction, out: &
                 line(out, &worker.to_string(), &text);
             }
         }
+        Instruction::ToAgent { agent, messages } => {
+            for message in messages {
+                line(out, &agent.to_string(), &super::agent::told(message));
+            }
+        }
         Instruction::Disconnect { peer, reason } => {
             line(out, &peer.to_string(), &format!("disconnect: {reason}"));
         }
@@ -79,6 +84,7 @@ fn to_client(script: &mut Script, message: &SchedulerToClient, client: ClientId)
             let by = record.key.as_ref().map_or("", |key| key.as_str());
             format!("{by} said: {}", record.message)
         }
+        SchedulerToClient::Program(news) => super::agent::news(news),
         other => format!("{other:?}"),
     }
 }

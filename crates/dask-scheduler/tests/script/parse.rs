@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dask_proto::graph::{Function, TaskOptions, TaskSpec};
-use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
+use dask_proto::id::{AgentId, ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
 use dask_proto::message::{
     ClientToScheduler, Located, LogLevel, LogRecord, Metrics, Request, ScatterItem, Submit,
     WorkerJoin, WorkerStatus, WorkerToScheduler,
@@ -11,7 +11,7 @@ use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
 use dask_scheduler::WorkStealing;
 use dask_scheduler::state::Event;
 
-use super::{Script, Step, ask, coordination};
+use super::{Script, Step, agent, ask, coordination};
 
 impl Script {
     pub(crate) fn parse(&mut self, line: &str) -> Step {
@@ -21,9 +21,14 @@ impl Script {
                 self.configure(settings);
                 Step::Config
             }
-            ["client", client] => Step::Event(Event::ClientJoined {
+            ["client", client, settings @ ..] => Step::Event(Event::ClientJoined {
                 client: ClientId(number(client)),
                 name: format!("Client-{client}"),
+                code: agent::code(settings),
+            }),
+            ["agent", agent, settings @ ..] => Step::Event(Event::AgentJoined {
+                agent: AgentId(number(agent)),
+                join: Box::new(agent::join(agent, settings)),
             }),
             ["worker", worker, settings @ ..] => Step::Event(Event::WorkerJoined {
                 worker: WorkerId(number(worker)),
@@ -32,6 +37,10 @@ impl Script {
             ["lose", peer] if peer.starts_with('c') => {
                 Step::Event(Event::ClientLost { client: ClientId(number(peer)) })
             }
+            ["lose", peer] if peer.starts_with('a') => Step::Event(Event::AgentLost {
+                agent: AgentId(number(peer)),
+                reason: "the connection was reset".to_owned(),
+            }),
             ["lose", peer] => Step::Event(Event::WorkerLost {
                 worker: WorkerId(number(peer)),
                 reason: "the connection was reset".to_owned(),
@@ -47,6 +56,13 @@ impl Script {
                 Step::Event(Event::ClientSaid {
                     client: ClientId(client),
                     messages: messages.collect(),
+                })
+            }
+            [peer, words @ ..] if peer.starts_with('a') => {
+                let messages = words.split(|word| *word == "+");
+                Step::Event(Event::AgentSaid {
+                    agent: AgentId(number(peer)),
+                    messages: messages.map(agent::message).collect(),
                 })
             }
             [peer, words @ ..] => {
@@ -76,6 +92,7 @@ impl Script {
                 }
                 "log_length" => self.config.log_length = number(value) as usize,
                 "no_workers" => self.config.no_workers_timeout = duration(value),
+                "grace" => self.config.program_grace = duration(value).expect("seconds"),
                 "idle" => self.config.idle_timeout = duration(value),
                 "stuck" => self.config.stuck_after = duration(value),
                 "unrunnable" => self.config.unrunnable_after = duration(value),
@@ -357,7 +374,7 @@ fn named(words: &[&str]) -> Vec<String> {
     words.iter().filter_map(|word| word.strip_prefix('@')).map(str::to_owned).collect()
 }
 
-fn setting<'a>(settings: &[&'a str], name: &str) -> Option<&'a str> {
+pub(super) fn setting<'a>(settings: &[&'a str], name: &str) -> Option<&'a str> {
     let mut settings = settings.iter().filter_map(|s| s.split_once('='));
     settings.find(|(n, _)| *n == name).map(|(_, value)| value)
 }
@@ -395,6 +412,7 @@ fn join(worker: &str, settings: &[&str]) -> WorkerJoin {
             .map(function_named)
             .collect(),
         pid: 1,
+        program: get("program").map(agent::program),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dask_proto::id::{ClientId, FutureId};
 use dask_proto::limits::{MAX_KEPT_BYTES, MAX_KEPT_VALUE_BYTES};
-use dask_proto::message::{CoordinationRefusal, Kept, KeptValue};
+use dask_proto::message::{Code, CoordinationRefusal, Kept, KeptValue};
 
 use crate::state::SchedulerState;
 use crate::state::client::ClientEntry;
@@ -112,7 +112,8 @@ impl SchedulerState {
         }
         let mut holds = Vec::with_capacity(rows.len());
         for row in rows {
-            self.clients.entry(OWN).or_insert_with(|| ClientEntry::new("the scheduler".to_owned()));
+            let new = || ClientEntry::new("the scheduler".to_owned(), Code::Withheld);
+            self.clients.entry(OWN).or_insert_with(new);
             self.coordination.kept.next_future += 1;
             let future = FutureId(self.coordination.kept.next_future);
             self.hold(Hold { client: OWN, future }, row);

@@ -17,6 +17,12 @@ impl SchedulerState {
         let Some(spec) = self.tasks[row].spec() else {
             return;
         };
+        let function = self.functions.get(spec.function);
+        if let Some(program) =
+            function.program.filter(|_| !self.functions.is_offered(spec.function))
+        {
+            return self.explain_program(program, lines);
+        }
         if self.workers.is_empty() {
             lines.push("no worker is connected".to_owned());
             return;

@@ -1,0 +1,400 @@
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dask_proto::Address;
+use dask_proto::limits::{MAX_AGENT_PROGRAMS, MAX_NWORKERS};
+use dask_proto::message::{
+    AgentJoin, AgentToScheduler, Hello, Program, Rejection, Role, SchedulerToAgent, Welcome,
+};
+use dask_proto::program::{ProgramId, target};
+use dask_transport::{
+    ConnectError, Connection, Inbox, Listener, Outbox, Transports, channel, connect, local_address,
+};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep};
+
+use crate::error::describe;
+use crate::ports::Ports;
+use crate::program::{self, Had, Order};
+use crate::{Config, Error, Lifetime, back_off, serve};
+
+/// How long one attempt to reach the scheduler takes.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How long workers may take to hand over what they hold when the agent's life is over.
+const RETIREMENT: Duration = Duration::from_secs(60);
+
+/// How often it is asked for.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Batches from the scheduler that wait.
+const INBOX: usize = 16;
+
+/// An agent that has joined its scheduler. It starts nothing until it is [run](Agent::run).
+pub struct Agent {
+    host: Arc<Host>,
+    /// What the scheduler is told.
+    join: AgentJoin,
+    connection: Connection,
+    listener: Box<dyn Listener>,
+}
+
+/// Why an agent came to its end as it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// The scheduler told it to.
+    Closed {
+        /// Why, for people.
+        reason: String,
+    },
+    /// It was shut down here.
+    Shutdown,
+    /// Its life was over (`--lifetime`).
+    Expired,
+}
+
+/// What all programs of an agent share.
+pub(crate) struct Host {
+    pub(crate) config: Config,
+    pub(crate) transports: Transports,
+    /// What it calls itself when it connects.
+    pub(crate) program: Program,
+    pub(crate) ports: Ports,
+    /// The interface that workers listen on.
+    pub(crate) interface: String,
+    name: String,
+}
+
+impl Host {
+    /// Those of the workers of each program.
+    pub(crate) fn worker_names(&self) -> Vec<String> {
+        match self.config.nworkers {
+            0 | 1 => vec![self.name.clone()],
+            n => (0..n.min(MAX_NWORKERS)).map(|i| format!("{}-{i}", self.name)).collect(),
+        }
+    }
+
+    /// How long something lives, with chance added or taken away.
+    pub(crate) fn staggered(&self, lifetime: &Lifetime) -> Duration {
+        use std::hash::{BuildHasher, RandomState};
+        // Each of these has other keys: that is all the chance that is needed.
+        let chance = RandomState::new().hash_one(&self.name) as f64 / u64::MAX as f64;
+        let earliest = lifetime.duration.saturating_sub(lifetime.stagger);
+        let spread = lifetime.stagger.as_secs_f64() * 2.0 * chance;
+        let spread = Duration::try_from_secs_f64(spread).unwrap_or(Duration::MAX);
+        earliest.saturating_add(spread)
+    }
+}
+
+/// Resolves when something is to stop.
+pub(crate) async fn until(stopped: &mut watch::Receiver<bool>) {
+    // Without a sender it is to stop as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+impl Agent {
+    /// Starts to listen and joins the scheduler, for which it waits.
+    ///
+    /// # Errors
+    /// When it cannot listen, when the scheduler does not want it, or is not there in time.
+    pub async fn connect(config: Config, transports: Transports) -> Result<Self, Error> {
+        let listener = listen(&config, &transports).await?;
+        let address = listener.address().clone();
+        let name = config.name.clone().unwrap_or_else(|| address.to_string());
+        let interface = host_of(&address);
+        let join = AgentJoin {
+            name: name.clone(),
+            address,
+            target: target(),
+            code: config.code,
+            nworkers: config.nworkers.clamp(1, MAX_NWORKERS),
+            nthreads: config.nthreads,
+            memory_limit: config.memory_limit,
+            resources: config.resources.clone(),
+            programs: Vec::new(),
+            pid: std::process::id(),
+        };
+        let program = Program::named("dask");
+        let ports = Ports::new(config.worker_ports.clone());
+        let host = Arc::new(Host { config, transports, program, ports, interface, name });
+        let connection = reach(&host, &join, Since::Start).await?;
+        Ok(Self { host, join, connection, listener })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.join.name
+    }
+
+    /// Where other agents reach it.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.join.address
+    }
+
+    /// Runs what the scheduler wants, until `shutdown` resolves, the scheduler says that it is
+    /// over, or its life is. A scheduler that is lost is looked for, without workers meanwhile:
+    /// they are of no use, since that scheduler knows nothing of what they hold.
+    ///
+    /// # Errors
+    /// When the scheduler does not come back in time, or does not want it any more.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Ended, Error> {
+        let Self { host, join, connection, listener } = self;
+        // Dropped, and so ended, with this future.
+        let mut serving = JoinSet::new();
+        serving.spawn(serve::serve(host.clone(), listener));
+        let mut programs = Programs { host: host.clone(), running: BTreeMap::new() };
+        let ended = tokio::select! {
+            ended = live(&host, &join, connection, &mut programs) => ended,
+            () = shutdown => Ok(Ended::Shutdown),
+        };
+        programs.stop_all().await;
+        ended
+    }
+}
+
+/// One connection to a scheduler after the other.
+async fn live(
+    host: &Arc<Host>,
+    join: &AgentJoin,
+    mut connection: Connection,
+    programs: &mut Programs,
+) -> Result<Ended, Error> {
+    let ends = host.config.lifetime.filter(|lifetime| !lifetime.restart);
+    let ends = ends.map(|lifetime| Instant::now() + host.staggered(&lifetime));
+    loop {
+        let (outbox, inbox) = channel(connection);
+        let expired = async {
+            match ends {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            why = listen_to(inbox, &outbox, programs) => match why {
+                Gone::Closed(reason) => return Ok(Ended::Closed { reason }),
+                Gone::Lost(reason) => tracing::warn!(reason, "the scheduler is lost"),
+            },
+            () = expired => {
+                let asking = ask_to_retire(&outbox, host.worker_names());
+                tokio::select! {
+                    () = asking => {}
+                    () = programs.all_ended() => {}
+                }
+                return Ok(Ended::Expired);
+            }
+        }
+        programs.stop_all().await;
+        connection = reach(host, join, Since::Loss).await?;
+        tracing::info!(scheduler = %host.config.scheduler, "joined again");
+    }
+}
+
+/// Has workers hand over what they hold and leave, for as long as that may take. A worker may be
+/// about to join, and what it holds may have nowhere to go yet.
+async fn ask_to_retire(outbox: &Outbox<AgentToScheduler>, workers: Vec<String>) {
+    let until = Instant::now() + RETIREMENT;
+    while Instant::now() < until {
+        // Without a scheduler nobody hears it, and the workers end by themselves.
+        let _ = outbox.send([AgentToScheduler::Retire { workers: workers.clone() }]);
+        sleep(ASK_AGAIN).await;
+    }
+}
+
+/// How the connection to the scheduler ended.
+enum Gone {
+    Closed(String),
+    Lost(String),
+}
+
+/// Does what the scheduler says, until it says nothing more.
+async fn listen_to(
+    inbox: Inbox<SchedulerToAgent>,
+    outbox: &Outbox<AgentToScheduler>,
+    programs: &mut Programs,
+) -> Gone {
+    // Receiving is not to be interrupted, so it has a task of its own.
+    let (sender, mut batches) = mpsc::channel(INBOX);
+    let mut reader = JoinSet::new();
+    reader.spawn(read(inbox, sender));
+    loop {
+        let messages = match batches.recv().await {
+            Some(Ok(messages)) => messages,
+            Some(Err(reason)) => return Gone::Lost(reason),
+            None => return Gone::Lost("nothing is read any more".to_owned()),
+        };
+        for message in messages {
+            match message {
+                SchedulerToAgent::Run { program, from } => {
+                    programs.start(Order { program, from, outbox: outbox.clone() });
+                }
+                SchedulerToAgent::Stop { program } => programs.stop(program),
+                SchedulerToAgent::Close { reason } => return Gone::Closed(reason),
+                // A scheduler of a later version says more than this agent can do.
+                _ => {}
+            }
+        }
+    }
+}
+
+type Batch = Result<Vec<SchedulerToAgent>, String>;
+
+async fn read(mut inbox: Inbox<SchedulerToAgent>, sender: mpsc::Sender<Batch>) {
+    loop {
+        let batch = match inbox.receive().await {
+            Ok(Some(messages)) => Ok(messages),
+            Ok(None) => Err("it closed the connection".to_owned()),
+            Err(error) => Err(describe(&error)),
+        };
+        let is_last = batch.is_err();
+        if sender.send(batch).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// The programs that run here, or are about to end.
+struct Programs {
+    host: Arc<Host>,
+    running: BTreeMap<ProgramId, Running>,
+}
+
+struct Running {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Had>,
+}
+
+impl Programs {
+    fn start(&mut self, order: Order) {
+        let id = order.program.id;
+        self.forget_ended(id);
+        let before = self.running.remove(&id).map(|before| {
+            before.stop.send_replace(true);
+            before.task
+        });
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(program::run(self.host.clone(), order, before, stopped));
+        self.running.insert(id, Running { stop, task });
+    }
+
+    /// Lets go of others that have ended.
+    fn forget_ended(&mut self, but: ProgramId) {
+        self.running.retain(|id, running| *id == but || !running.task.is_finished());
+    }
+
+    fn stop(&mut self, program: ProgramId) {
+        if let Some(running) = self.running.get(&program) {
+            running.stop.send_replace(true);
+        }
+    }
+
+    async fn stop_all(&mut self) {
+        for running in self.running.values() {
+            running.stop.send_replace(true);
+        }
+        self.all_ended().await;
+    }
+
+    /// Waits until no worker is left.
+    async fn all_ended(&mut self) {
+        while let Some((_, running)) = self.running.pop_first() {
+            // However it ended, it has.
+            let _ = running.task.await;
+        }
+    }
+}
+
+/// Since when there has been no scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    Start,
+    Loss,
+}
+
+/// Joins the scheduler, again and again until it is there.
+async fn reach(host: &Host, join: &AgentJoin, since: Since) -> Result<Connection, Error> {
+    let started = Instant::now();
+    let config = &host.config;
+    let mut failures = 0;
+    loop {
+        let programs = config.cache.programs().into_iter().take(MAX_AGENT_PROGRAMS).collect();
+        let role = Role::Agent(Box::new(AgentJoin { programs, ..join.clone() }));
+        let hello = Hello { role, program: host.program.clone(), token: None };
+        let attempt = connect(&host.transports, &config.scheduler, &hello, ATTEMPT).await;
+        let error = match attempt {
+            Ok((connection, Welcome::Agent { .. })) => return Ok(connection),
+            Ok(_) => return Err(Error::NoScheduler(config.scheduler.clone())),
+            Err(error) if is_final(&error, since) => return Err(Error::Join(error)),
+            Err(error) => error,
+        };
+        failures += 1;
+        tracing::info!("waiting for the scheduler: {}", describe(&error));
+        if let Some(limit) = config.death_timeout
+            && started.elapsed() >= limit
+        {
+            let scheduler = config.scheduler.clone();
+            return Err(Error::DeathTimeout { scheduler, timeout: limit, source: error });
+        }
+        sleep(back_off::pause(failures)).await;
+    }
+}
+
+/// Whether trying again is of no use. A scheduler that was there before may not know yet that the
+/// old connection is gone, or be on its way back.
+fn is_final(error: &ConnectError, since: Since) -> bool {
+    match error {
+        ConnectError::Version { .. } | ConnectError::UnknownScheme { .. } => true,
+        ConnectError::Rejected { rejection, .. } => {
+            since == Since::Start && !matches!(rejection, Rejection::Closing)
+        }
+        ConnectError::NotDask { .. } => since == Since::Start,
+        _ => false,
+    }
+}
+
+async fn listen(config: &Config, transports: &Transports) -> Result<Box<dyn Listener>, Error> {
+    let local = match &config.host {
+        Some(host) => {
+            let text = format!("{}://{}:0", config.scheduler.scheme(), bracketed(host));
+            text.parse().map_err(|source| Error::Host { host: host.clone(), source })?
+        }
+        None => local_address(&config.scheduler).await.map_err(|source| {
+            let scheduler = config.scheduler.clone();
+            Error::NoRoute { scheduler, source }
+        })?,
+    };
+    let listening = transports.listen(&local).await;
+    listening.map_err(|source| Error::Listen { address: local.to_string(), source })
+}
+
+/// An address of the sixth version as it stands before a port.
+fn bracketed(host: &str) -> String {
+    let is_bare = host.contains(':') && !host.starts_with('[');
+    if is_bare { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// The interface of an address, as it stands before a port.
+fn host_of(address: &Address) -> String {
+    let rest = address.rest();
+    rest.rsplit_once(':').map_or(rest, |(host, _)| host).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_stand_before_ports() {
+        assert_eq!(bracketed("::1"), "[::1]");
+        assert_eq!(bracketed("[::1]"), "[::1]");
+        assert_eq!(bracketed("10.0.0.1"), "10.0.0.1");
+        let host = |text: &str| host_of(&text.parse().expect("an address"));
+        assert_eq!(host("tcp://10.0.0.1:4000"), "10.0.0.1");
+        assert_eq!(host("tcp://[::1]:4000"), "[::1]");
+    }
+}

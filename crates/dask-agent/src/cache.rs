@@ -1,0 +1,245 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use dask_program::identify;
+use dask_proto::program::{Executable, ProgramId};
+
+use crate::CacheError;
+
+/// What the name of a program that is being fetched ends with: `<program>.<pid>-<number>.partial`.
+const PARTIAL: &str = "partial";
+
+/// Programs on disk, each under its SHA-256. Several agents of a host can share a directory.
+///
+/// A program is written to a temporary file, and gets its name once it is whole, so whatever has a
+/// name is whole, also after a crash. The least recently used are removed when they take more than
+/// the limit together; those in use stay. A file is checked against its name before its first use
+/// by an agent.
+#[derive(Debug)]
+pub struct Cache {
+    directory: PathBuf,
+    limit: u64,
+    /// Programs that are elsewhere on the host, and stay.
+    installed: BTreeMap<ProgramId, PathBuf>,
+    state: Mutex<State>,
+    next_partial: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How often each is in use.
+    pins: BTreeMap<ProgramId, u32>,
+    /// Those that were found to be what their names say.
+    checked: BTreeSet<ProgramId>,
+}
+
+/// A program that is being fetched: removed when dropped, unless it is kept.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    path: PathBuf,
+}
+
+/// A program in use: it stays in the cache.
+#[derive(Debug)]
+pub(crate) struct Pin<'a> {
+    cache: &'a Cache,
+    program: ProgramId,
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        let mut state = self.cache.lock();
+        if let Some(count) = state.pins.get_mut(&self.program) {
+            *count -= 1;
+            if *count == 0 {
+                state.pins.remove(&self.program);
+            }
+        }
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // It is not there any more once it was kept.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Cache {
+    /// Opens a cache, and removes what fetches left that were broken off.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or read.
+    pub fn open(directory: PathBuf, limit: u64) -> Result<Self, CacheError> {
+        let failed = |source| CacheError::Directory { directory: directory.clone(), source };
+        make_directory(&directory).map_err(failed)?;
+        let cache = Self {
+            limit,
+            installed: BTreeMap::new(),
+            state: Mutex::default(),
+            next_partial: AtomicU64::new(0),
+            directory: directory.clone(),
+        };
+        for entry in fs::read_dir(&directory).map_err(failed)?.flatten() {
+            if is_abandoned(&entry.path()) {
+                // Another agent may be about to do the same.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(cache)
+    }
+
+    /// Counts a program in that is elsewhere on the host. It is neither copied nor removed.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn install(&mut self, path: PathBuf) -> Result<ProgramId, CacheError> {
+        let read = || identify(&path).map_err(|source| (path.clone(), source));
+        let (id, _) = read().map_err(|(path, source)| CacheError::Installed { path, source })?;
+        self.installed.insert(id, path);
+        Ok(id)
+    }
+
+    /// Where programs are kept.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The programs that are there.
+    pub(crate) fn programs(&self) -> Vec<ProgramId> {
+        let kept = self.entries().into_iter().map(|(_, _, id)| id);
+        kept.chain(self.installed.keys().copied()).collect()
+    }
+
+    /// Where a program is, if it is there. Reads all of it if that was not done yet.
+    pub(crate) fn find(&self, program: ProgramId) -> Result<PathBuf, CacheError> {
+        if let Some(path) = self.installed.get(&program) {
+            return Ok(path.clone());
+        }
+        let path = self.path(program);
+        if !path.exists() {
+            return Err(CacheError::Missing { directory: self.directory.clone() });
+        }
+        if !self.lock().checked.contains(&program) {
+            if !identify(&path).is_ok_and(|(id, _)| id == program) {
+                // If it cannot be removed it is found out again.
+                let _ = fs::remove_file(&path);
+                return Err(CacheError::Damaged { wanted: program });
+            }
+            self.lock().checked.insert(program);
+        }
+        // So it is known to be used; a disk that cannot be written to costs no more than that.
+        let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        Ok(path)
+    }
+
+    /// Keeps a program from being removed.
+    pub(crate) fn pin(&self, program: ProgramId) -> Pin<'_> {
+        *self.lock().pins.entry(program).or_default() += 1;
+        Pin { cache: self, program }
+    }
+
+    /// Makes room for a program, and a file to write it to.
+    pub(crate) fn start(&self, program: &Executable) -> Result<(Partial, File), CacheError> {
+        let Executable { id, bytes, .. } = program;
+        if *bytes > self.limit {
+            return Err(CacheError::TooLarge { bytes: *bytes, limit: self.limit });
+        }
+        self.make_room(*bytes);
+        let number = self.next_partial.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{id}.{}-{number}.{PARTIAL}", std::process::id());
+        let path = self.directory.join(name);
+        let file = File::options().write(true).create_new(true).open(&path);
+        let file = file.map_err(|source| self.failed(source))?;
+        Ok((Partial { path }, file))
+    }
+
+    /// Gives a program that is whole its name.
+    pub(crate) fn keep(&self, partial: Partial, program: ProgramId) -> Result<PathBuf, CacheError> {
+        let path = self.path(program);
+        let kept = make_executable(&partial.path).and_then(|()| fs::rename(&partial.path, &path));
+        kept.map_err(|source| self.failed(source))?;
+        self.lock().checked.insert(program);
+        Ok(path)
+    }
+
+    fn path(&self, program: ProgramId) -> PathBuf {
+        self.directory.join(program.to_string())
+    }
+
+    fn failed(&self, source: io::Error) -> CacheError {
+        CacheError::Directory { directory: self.directory.clone(), source }
+    }
+
+    /// Removes programs that are not in use, the least recently used first, until so many bytes
+    /// more are within the limit.
+    fn make_room(&self, bytes: u64) {
+        let mut entries = self.entries();
+        entries.sort_unstable();
+        let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
+        let state = self.lock();
+        for (_, size, id) in entries {
+            if total.saturating_add(bytes) <= self.limit {
+                return;
+            }
+            // A process goes on with a file that was removed.
+            if !state.pins.contains_key(&id) && fs::remove_file(self.path(id)).is_ok() {
+                total -= size;
+                tracing::info!(program = id.short(), "removed from the cache");
+            }
+        }
+    }
+
+    /// What is there: when it was last used, its size, and which program it is.
+    fn entries(&self) -> Vec<(SystemTime, u64, ProgramId)> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let program = entries.filter_map(|entry| {
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            let metadata = entry.metadata().ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), id))
+        });
+        program.collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Only the user that runs the agent may put programs there, which that user then runs.
+fn make_directory(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    // SAFETY: it takes nothing and changes nothing.
+    let user = unsafe { libc::geteuid() };
+    if fs::metadata(path)?.uid() != user {
+        return Err(io::Error::other("it belongs to another user, who could change what is run"));
+    }
+    Ok(())
+}
+
+fn make_executable(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+/// Whether a file is what a process began to write that is not there any more.
+fn is_abandoned(path: &Path) -> bool {
+    if path.extension().is_none_or(|extension| extension != PARTIAL) {
+        return false;
+    }
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    let pid = stem.and_then(|stem| stem.rsplit_once('.')?.1.split_once('-'));
+    let pid = pid.and_then(|(pid, _)| pid.parse::<libc::pid_t>().ok()).filter(|pid| *pid > 0);
+    // SAFETY: signal 0 is none: it only asks whether there is such a process.
+    pid.is_none_or(|pid| unsafe { libc::kill(pid, 0) } != 0)
+}
+
+#[cfg(test)]
+mod tests;

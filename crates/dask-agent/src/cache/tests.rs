@@ -1,0 +1,104 @@
+#![allow(clippy::unwrap_used, reason = "what is unexpected fails the test")]
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::*;
+
+const LIMIT: u64 = 100;
+
+fn program(directory: &Path, text: &str) -> (Executable, String) {
+    let path = directory.join("source");
+    fs::write(&path, text).unwrap();
+    let (id, bytes) = identify(&path).unwrap();
+    let executable = Executable { id, bytes, name: "app".to_owned(), target: String::new() };
+    (executable, text.to_owned())
+}
+
+fn put(cache: &Cache, (program, text): &(Executable, String)) -> PathBuf {
+    let (partial, mut file) = cache.start(program).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    cache.keep(partial, program.id).unwrap()
+}
+
+/// Makes it look as if it had not been used for so long.
+fn age(path: &Path, seconds: u64) {
+    let then = SystemTime::now() - Duration::from_secs(seconds);
+    File::open(path).unwrap().set_modified(then).unwrap();
+}
+
+fn place() -> (tempfile::TempDir, Cache) {
+    let place = tempfile::tempdir().unwrap();
+    let cache = Cache::open(place.path().join("cache"), LIMIT).unwrap();
+    (place, cache)
+}
+
+#[test]
+fn what_was_put_is_found_by_the_next_agent_and_can_be_started() {
+    use std::os::unix::fs::PermissionsExt;
+    let (place, cache) = place();
+    let app = program(place.path(), "app");
+    let path = put(&cache, &app);
+    let next = Cache::open(place.path().join("cache"), LIMIT).unwrap();
+    assert_eq!(next.programs(), [app.0.id]);
+    assert_eq!(next.find(app.0.id).unwrap(), path);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(fs::read_to_string(path).unwrap(), "app");
+}
+
+#[test]
+fn what_was_changed_is_not_used() {
+    let (place, cache) = place();
+    let app = program(place.path(), "app");
+    fs::write(put(&cache, &app), "virus").unwrap();
+    let next = Cache::open(place.path().join("cache"), LIMIT).unwrap();
+    assert!(matches!(next.find(app.0.id), Err(CacheError::Damaged { .. })));
+    assert!(matches!(next.find(app.0.id), Err(CacheError::Missing { .. })));
+}
+
+#[test]
+fn the_least_recently_used_go_first_and_those_in_use_stay() {
+    let (place, cache) = place();
+    let text = |letter: &str| letter.repeat(40);
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|letter| program(place.path(), &text(letter)));
+    age(&put(&cache, &a), 30);
+    age(&put(&cache, &b), 20);
+    let pin = cache.pin(a.0.id);
+    age(&put(&cache, &c), 10);
+    assert_eq!(BTreeSet::from_iter(cache.programs()), BTreeSet::from([a.0.id, c.0.id]));
+    drop(pin);
+    cache.find(a.0.id).unwrap();
+    put(&cache, &d);
+    assert_eq!(BTreeSet::from_iter(cache.programs()), BTreeSet::from([a.0.id, d.0.id]));
+    let huge = program(place.path(), &"x".repeat(101));
+    assert!(matches!(cache.start(&huge.0), Err(CacheError::TooLarge { bytes: 101, limit: 100 })));
+    assert_eq!(cache.programs().len(), 2);
+}
+
+#[test]
+fn what_was_broken_off_leaves_nothing() {
+    let (place, cache) = place();
+    let app = program(place.path(), "app");
+    let (partial, _) = cache.start(&app.0).unwrap();
+    assert_eq!(cache.programs(), []);
+    // This process lives, so nobody removes what it writes.
+    Cache::open(place.path().join("cache"), LIMIT).unwrap();
+    assert!(partial.path.exists());
+    drop(partial);
+    let of_a_dead_process =
+        cache.directory().join(format!("{}.{}-0.partial", app.0.id, 0x7fff_fff0));
+    fs::write(&of_a_dead_process, "ap").unwrap();
+    Cache::open(place.path().join("cache"), LIMIT).unwrap();
+    assert_eq!(fs::read_dir(cache.directory()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_installed_is_used_where_it_is() {
+    let (place, mut cache) = place();
+    let path = place.path().join("installed");
+    fs::write(&path, "installed").unwrap();
+    let id = cache.install(path.clone()).unwrap();
+    assert_eq!(cache.programs(), [id]);
+    assert_eq!(cache.find(id).unwrap(), path);
+    assert!(cache.install(place.path().join("absent")).is_err());
+}

@@ -1,0 +1,90 @@
+use std::sync::Arc;
+
+use dask_proto::message::{AgentToScheduler, ProgramSource};
+use dask_proto::program::Executable;
+use dask_transport::Outbox;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
+
+use crate::agent::{Host, until};
+use crate::error::describe;
+use crate::slot::Slot;
+use crate::{back_off, fetch};
+
+/// A program that is to run here.
+pub(crate) struct Order {
+    pub(crate) program: Executable,
+    pub(crate) from: Option<ProgramSource>,
+    pub(crate) outbox: Outbox<AgentToScheduler>,
+}
+
+/// Whether a program could be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Had {
+    Yes,
+    /// How often it could not, in a row.
+    No {
+        failures: u32,
+    },
+}
+
+impl Had {
+    fn failures(self) -> u32 {
+        match self {
+            Self::Yes => 0,
+            Self::No { failures } => failures,
+        }
+    }
+}
+
+/// Fetches a program and runs its workers until it is stopped. What ran of it before ends first:
+/// their successors have their names.
+pub(crate) async fn run(
+    host: Arc<Host>,
+    order: Order,
+    before: Option<JoinHandle<Had>>,
+    mut stopped: watch::Receiver<bool>,
+) -> Had {
+    let failures = match before {
+        Some(before) => before.await.map_or(0, Had::failures),
+        None => 0,
+    };
+    let Order { program, from, outbox } = order;
+    let id = program.id;
+    let _in_use = host.config.cache.pin(id);
+    let fetching = async {
+        sleep(back_off::pause(failures)).await;
+        fetch::have(&host, &program, from.as_ref()).await
+    };
+    let fetched = tokio::select! {
+        fetched = fetching => fetched,
+        () = until(&mut stopped) => return Had::Yes,
+    };
+    let path = match fetched {
+        Ok(path) => path,
+        Err(error) => {
+            let reason = describe(&error);
+            tracing::warn!(name = program.name, program = id.short(), reason, "not fetched");
+            // Without a scheduler nobody waits for it.
+            let _ = outbox.send([AgentToScheduler::NotFetched { program: id, reason }]);
+            return Had::No { failures: failures + 1 };
+        }
+    };
+    let _ = outbox.send([AgentToScheduler::Fetched { program: id }]);
+    let mut slots = JoinSet::new();
+    for name in host.worker_names() {
+        let slot = Slot {
+            host: host.clone(),
+            program: id,
+            path: path.clone(),
+            name,
+            outbox: outbox.clone(),
+        };
+        slots.spawn(slot.run(stopped.clone()));
+    }
+    tracing::info!(name = program.name, program = id.short(), "its workers are started");
+    while slots.join_next().await.is_some() {}
+    tracing::info!(name = program.name, program = id.short(), "its workers have ended");
+    Had::Yes
+}

@@ -1,0 +1,180 @@
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dask_proto::message::AgentToScheduler;
+use dask_proto::program::ProgramId;
+use dask_proto::role::exit;
+use dask_transport::Outbox;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::Nanny;
+use crate::agent::{ASK_AGAIN, Host, until};
+use crate::back_off;
+use crate::memory::resident;
+use crate::output::Stage;
+use crate::process::{Process, Setup};
+
+/// How often the memory of a worker is looked at (Dask's `worker.memory.monitor-interval`).
+const MONITOR_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The life of a worker that is never replaced: thirty years.
+const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+
+/// The place of one worker of a program: a process, and after its death the next.
+pub(crate) struct Slot {
+    pub(crate) host: Arc<Host>,
+    pub(crate) program: ProgramId,
+    pub(crate) path: PathBuf,
+    /// Of the worker.
+    pub(crate) name: String,
+    pub(crate) outbox: Outbox<AgentToScheduler>,
+}
+
+/// How a process came to its end.
+enum End {
+    /// It was told to.
+    Stopped,
+    /// It left of its own accord: the scheduler closed it.
+    Closed,
+    /// Another is to take its place at once: it had lived for long enough, or a client asked for
+    /// that.
+    Restarting,
+    /// It died; how, for people.
+    Died { how: String, stage: Stage },
+}
+
+impl Slot {
+    /// Keeps a worker running until it is stopped.
+    pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) {
+        let mut failures = 0;
+        while !*stopped.borrow() {
+            let started = Instant::now();
+            match self.worker(&mut stopped).await {
+                End::Stopped => return,
+                End::Closed => {
+                    tracing::info!(name = self.name, "a worker has left");
+                    return;
+                }
+                End::Restarting => failures = 0,
+                End::Died { how, stage } => {
+                    if back_off::has_worked(started.elapsed()) {
+                        failures = 0;
+                    }
+                    failures += 1;
+                    self.report(how, stage);
+                    if self.host.config.nanny == Nanny::Off {
+                        return;
+                    }
+                }
+            }
+            tokio::select! {
+                () = sleep(back_off::pause(failures)) => {}
+                () = until(&mut stopped) => return,
+            }
+        }
+    }
+
+    fn report(&self, how: String, stage: Stage) {
+        tracing::warn!(name = self.name, program = self.program.short(), "{how}");
+        if stage == Stage::Starting {
+            let crashed = AgentToScheduler::Crashed { program: self.program, reason: how };
+            // Without a scheduler nobody waits for it.
+            let _ = self.outbox.send([crashed]);
+        }
+    }
+
+    /// The life of one process.
+    async fn worker(&self, stopped: &mut watch::Receiver<bool>) -> End {
+        let died = |how: String| End::Died { how, stage: Stage::Starting };
+        let Some(port) = self.host.ports.take() else {
+            return died("no port is free for another worker: see --worker-port".to_owned());
+        };
+        let (program, path, name, port_number) =
+            (self.program, &self.path, &self.name, port.number);
+        let setup = Setup { program, path, name, port: port_number };
+        let mut process = match Process::start(&self.host, &setup).await {
+            Ok(process) => process,
+            Err(error) => {
+                let path = path.display();
+                return died(format!(
+                    "{path} cannot be started: {error}. Check that programs may be run from there"
+                ));
+            }
+        };
+        let pid = process.pid();
+        let lifetime = self.host.config.lifetime.filter(|lifetime| lifetime.restart);
+        let lifetime = lifetime.map_or(NEVER, |lifetime| self.host.staggered(&lifetime));
+        let mut expired = std::pin::pin!(sleep(lifetime));
+        let mut is_expired = false;
+        let (status, killed) = loop {
+            tokio::select! {
+                ended = process.ended() => break (ended, None),
+                used = self.exhausted(pid) => {
+                    process.kill().await;
+                    break (process.ended().await, Some(used));
+                }
+                () = until(stopped) => {
+                    process.stop().await;
+                    return End::Stopped;
+                }
+                () = &mut expired => {
+                    is_expired = true;
+                    // It may not have joined yet, or what it holds may have nowhere to go.
+                    expired.set(sleep(ASK_AGAIN));
+                    let workers = vec![self.name.clone()];
+                    let _ = self.outbox.send([AgentToScheduler::Retire { workers }]);
+                }
+            }
+        };
+        process.printed().await;
+        let stage = process.output.stage();
+        let has_left = stage == Stage::Joined;
+        match status {
+            Ok(status) if status.success() && has_left && is_expired => End::Restarting,
+            Ok(status) if status.code() == Some(exit::RESTARTING) && has_left => End::Restarting,
+            Ok(status) if status.success() && has_left => End::Closed,
+            Ok(status) => {
+                let last = process.output.last();
+                End::Died { how: describe(status, stage, killed, &last), stage }
+            }
+            Err(error) => End::Died { how: format!("a worker was lost: {error}"), stage },
+        }
+    }
+
+    /// Resolves when a process takes too much memory: how much it takes.
+    async fn exhausted(&self, pid: Option<u32>) -> u64 {
+        let (Some(most), Some(pid)) = (self.host.config.most_memory(), pid) else {
+            return std::future::pending().await;
+        };
+        let mut ticks = interval(MONITOR_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Some(used) = resident(pid).filter(|used| *used > most) {
+                return used;
+            }
+        }
+    }
+}
+
+/// How a process died, with what it said last if it never got to work.
+fn describe(status: ExitStatus, stage: Stage, killed: Option<u64>, last: &str) -> String {
+    if let Some(used) = killed {
+        return format!(
+            "a worker had {used} bytes of memory in use and was killed: that is over the share of \
+             its memory limit that it may have (worker.memory.terminate)"
+        );
+    }
+    if stage == Stage::Joined {
+        return format!("a worker died: {status}");
+    }
+    match last {
+        "" => format!("it ended before it joined the scheduler, {status}, and printed nothing"),
+        last => {
+            format!("it ended before it joined the scheduler, {status}. It printed last:\n{last}")
+        }
+    }
+}

@@ -1,0 +1,98 @@
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use dask_client::{Client, SchedulerInfo};
+
+use crate::config::Config;
+use crate::error::Error;
+
+/// Says what a cluster has: its workers, their threads and memory, and its tasks by state.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The scheduler's address, such as `10.0.0.1:8786`; `DASK_SCHEDULER_ADDRESS` unless given, or
+    /// else this machine's.
+    scheduler: Option<String>,
+    /// The scheduler's address is in this file, which `dask scheduler --scheduler-file` wrote.
+    #[arg(long, value_name = "FILE", conflicts_with = "scheduler")]
+    scheduler_file: Option<std::path::PathBuf>,
+}
+
+/// `dask info`.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let text = runtime.map_err(Error::Runtime)?.block_on(ask(args))?;
+    std::io::stdout().write_all(text.as_bytes()).map_err(Error::Output)
+}
+
+async fn ask(args: &Args) -> Result<String, Error> {
+    let named = match &args.scheduler_file {
+        Some(file) => Some(crate::file::read_scheduler(file).await?.to_string()),
+        None => match &args.scheduler {
+            Some(address) => Some(address.clone()),
+            None => Config::read()?.get("scheduler-address", |text| {
+                Ok::<_, std::convert::Infallible>(text.to_owned())
+            })?,
+        },
+    };
+    let builder = Client::builder().set_as_default(false).send_program(false);
+    let builder = match &named {
+        Some(address) => builder.address(address),
+        None => builder,
+    };
+    let client = builder.connect().await.map_err(Error::Client)?;
+    let info = client.scheduler_info().await.map_err(Error::Client)?;
+    client.close().await.map_err(Error::Client)?;
+    Ok(describe(&info))
+}
+
+fn describe(info: &SchedulerInfo) -> String {
+    let threads: u64 = info.workers.iter().map(|worker| u64::from(worker.nthreads)).sum();
+    let mut text = format!(
+        "{} at {}\nworkers: {}, threads: {threads}, clients: {}\n",
+        info.id,
+        info.address,
+        info.workers.len(),
+        // This one apart.
+        info.clients.saturating_sub(1),
+    );
+    let tasks: Vec<String> = info.tasks.iter().map(|(state, n)| format!("{state} {n}")).collect();
+    if !tasks.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "tasks: {}", tasks.join(", "));
+    }
+    for worker in &info.workers {
+        let limit = worker.memory_limit.map_or_else(|| "no limit".to_owned(), size);
+        let _ = writeln!(
+            text,
+            "{} {} {}: {} threads, memory {} of {limit}, processing {}",
+            worker.name,
+            worker.address,
+            worker.status,
+            worker.nthreads,
+            size(worker.metrics.memory),
+            worker.processing,
+        );
+    }
+    text
+}
+
+fn size(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB"];
+    let (mut amount, mut unit) = (bytes as f64, 0);
+    while amount >= 1024.0 && unit + 1 < units.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{amount:.1} {}", units[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_as_people_read_them() {
+        let sizes = [0, 1023, 1024, 1536 << 20, 1 << 50].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 GiB", "1048576.0 GiB"]);
+    }
+}

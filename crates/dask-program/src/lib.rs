@@ -1,0 +1,22 @@
+//! Executables that travel: which one it is, and how it gets from one host to another.
+//!
+//! A program is known by the SHA-256 of its file ([`identify`]). It moves over a connection of its
+//! own ([`send`], [`receive`]), in pieces that are compressed each by itself: reading, compressing
+//! and hashing happen on a thread beside the runtime, and no more than a few pieces are in memory.
+//! What arrives counts only once it has the hash that was asked for.
+//!
+//! Debug sections travel too: without them the backtraces of tasks would have no lines.
+
+mod identify;
+mod receive;
+mod send;
+
+pub use identify::{identify, this_program};
+pub use receive::{ReceiveError, receive};
+pub use send::{SendError, send};
+
+/// Pieces that wait between the connection and the thread that reads or writes the file.
+const PIECES_AHEAD: usize = 2;
+
+/// Bytes before a piece: its length once it is decompressed.
+const LENGTH_BYTES: usize = 4;

@@ -1,0 +1,51 @@
+//! How a program is told to be a worker: by its environment, which leaves the user's command line
+//! alone. Whoever starts workers writes these variables, and the program's worker role reads them
+//! and takes them out, so that programs which its tasks start are no workers.
+
+/// `worker` makes the process a worker.
+pub const ROLE: &str = "DASK_ROLE";
+
+/// The scheduler that the worker joins.
+pub const SCHEDULER_ADDRESS: &str = "DASK_SCHEDULER_ADDRESS";
+
+/// How many tasks it runs at once; the number of cores unless set.
+pub const NTHREADS: &str = "DASK_WORKER_NTHREADS";
+
+/// Its name; its address unless set.
+pub const NAME: &str = "DASK_WORKER_NAME";
+
+/// Its abstract resources: `GPU=1 MEMORY=16e9`; none unless set.
+pub const RESOURCES: &str = "DASK_WORKER_RESOURCES";
+
+/// The memory that it may use, such as `512MiB`; no limit unless set.
+pub const MEMORY_LIMIT: &str = "DASK_WORKER_MEMORY_LIMIT";
+
+/// Where results go that do not fit; a temporary directory unless set.
+pub const LOCAL_DIRECTORY: &str = "DASK_WORKER_LOCAL_DIRECTORY";
+
+/// The address that it listens on; a free port unless set.
+pub const LISTEN: &str = "DASK_WORKER_LISTEN";
+
+/// The SHA-256 of the executable, for an agent knows it; none unless set.
+pub const PROGRAM: &str = "DASK_WORKER_PROGRAM";
+
+/// `1`: end when standard input ends, that is with the parent.
+pub const EXIT_ON_STDIN_CLOSE: &str = "DASK_EXIT_ON_STDIN_CLOSE";
+
+/// `1`: whoever started it starts it again when it exits with [`exit::RESTARTING`].
+pub const RESTARTS: &str = "DASK_WORKER_RESTARTS";
+
+/// How a worker process ends.
+pub mod exit {
+    /// It came to its end: it was retired, or its parent is gone.
+    pub const DONE: i32 = 0;
+    /// Something went wrong, which it said on standard error.
+    pub const FAULT: i32 = 1;
+    /// It asks to be started again.
+    pub const RESTARTING: i32 = 3;
+    /// The scheduler closed its connection, and did not retire it.
+    pub const CLOSED: i32 = 4;
+}
+
+/// What a worker prints on standard output once the scheduler knows it, before its address.
+pub const WORKER_READY: &str = "Worker at: ";

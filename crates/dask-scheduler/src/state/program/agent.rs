@@ -1,0 +1,206 @@
+use dask_proto::id::AgentId;
+use dask_proto::limits::{MAX_AGENT_PROGRAMS, MAX_TROUBLE_BYTES};
+use dask_proto::message::{
+    AgentJoin, AgentToScheduler, ProgramNews, Rejection, SchedulerToAgent, SchedulerToClient,
+    Welcome,
+};
+use dask_proto::program::ProgramId;
+
+use super::super::SchedulerState;
+use super::super::instruction::Peer;
+use super::{ATTEMPTS, AgentEntry, Copy, CopyState};
+
+impl SchedulerState {
+    pub(in super::super) fn agent_joined(&mut self, agent: AgentId, mut join: AgentJoin) {
+        let peer = Peer::Agent(agent);
+        let rejection = if self.is_closing {
+            Some(Rejection::Closing)
+        } else if self.programs.names.contains(&join.name) {
+            Some(Rejection::NameTaken { name: join.name.clone() })
+        } else {
+            None
+        };
+        if let Some(rejection) = rejection {
+            return self.out.welcome(peer, Welcome::Rejected(rejection));
+        }
+        self.out.welcome(peer, Welcome::Agent { id: agent });
+        let claimed = std::mem::take(&mut join.programs).into_iter();
+        let has = claimed.take(MAX_AGENT_PROGRAMS).collect();
+        self.programs.names.insert(join.name.clone());
+        self.programs.agents.insert(agent, AgentEntry { join, has });
+        let waiting: Vec<_> = self.clients.keys().copied().collect();
+        for client in waiting {
+            self.offer(client);
+        }
+        let programs: Vec<_> = self.programs.programs.keys().copied().collect();
+        for program in programs {
+            self.spread_program(program);
+        }
+    }
+
+    pub(in super::super) fn agent_said(&mut self, agent: AgentId, said: Vec<AgentToScheduler>) {
+        for message in said {
+            if !self.programs.agents.contains_key(&agent) {
+                return;
+            }
+            match message {
+                AgentToScheduler::Fetched { program } => self.fetched(agent, program),
+                AgentToScheduler::NotFetched { program, reason } => {
+                    self.fetch_failed(agent, program, &reason);
+                }
+                AgentToScheduler::Crashed { program, reason } => {
+                    self.crashed(agent, program, &reason);
+                }
+                AgentToScheduler::Retire { workers } => {
+                    let named = workers.iter().flat_map(|name| self.workers.by_name(name));
+                    for worker in named.collect::<Vec<_>>() {
+                        self.begin_retirement(worker, None);
+                    }
+                }
+                // An agent of a later version says more than this scheduler can use.
+                _ => {}
+            }
+            self.settle_agenda();
+        }
+    }
+
+    /// Forgets an agent. Its workers leave by themselves.
+    pub(in super::super) fn remove_agent(&mut self, agent: AgentId) {
+        let Some(entry) = self.programs.agents.remove(&agent) else {
+            return;
+        };
+        self.programs.names.remove(&entry.join.name);
+        self.out.discard(Peer::Agent(agent));
+        let programs: Vec<_> = self.programs.programs.keys().copied().collect();
+        for program in programs {
+            self.forget_copy(agent, program);
+            self.supply(program);
+            self.review_program(program);
+        }
+    }
+
+    fn fetched(&mut self, agent: AgentId, program: ProgramId) {
+        if let Some(entry) = self.programs.agents.get_mut(&agent)
+            && entry.has.len() < MAX_AGENT_PROGRAMS
+        {
+            entry.has.insert(program);
+        }
+        if self.end_fetch(agent, program, CopyState::Ready).is_none() {
+            return;
+        }
+        if let Some(entry) = self.programs.programs.get_mut(&program) {
+            entry.serving.insert(agent, 0);
+            entry.free.insert(agent);
+        }
+        self.supply(program);
+    }
+
+    fn fetch_failed(&mut self, agent: AgentId, program: ProgramId, reason: &str) {
+        if let Some(entry) = self.programs.agents.get_mut(&agent) {
+            entry.has.remove(&program);
+        }
+        let Some(was) = self.end_fetch(agent, program, CopyState::Waiting) else {
+            return;
+        };
+        let Some(entry) = self.programs.programs.get_mut(&program) else {
+            return;
+        };
+        let Some(copy) = entry.copies.get_mut(&agent) else {
+            return;
+        };
+        // That it is not in a cache after all is no failure to fetch it.
+        copy.failures += u32::from(was != CopyState::Claimed);
+        if copy.failures >= ATTEMPTS {
+            copy.state = CopyState::GivenUp;
+            entry.given_up += 1;
+        } else {
+            entry.waiting.insert(agent);
+        }
+        let happened = if was == CopyState::Claimed { "look up" } else { "fetch" };
+        self.note_trouble(agent, program, &format!("could not {happened} the program: {reason}"));
+        self.supply(program);
+        self.review_program(program);
+    }
+
+    fn crashed(&mut self, agent: AgentId, program: ProgramId, reason: &str) {
+        let Some(entry) = self.programs.programs.get_mut(&program) else {
+            return;
+        };
+        entry.crashes = entry.crashes.saturating_add(1);
+        let text = format!("could not start a worker of the program: {reason}");
+        self.note_trouble(agent, program, &text);
+        self.review_program(program);
+    }
+
+    /// Keeps what went wrong, and tells the clients of the program.
+    fn note_trouble(&mut self, agent: AgentId, program: ProgramId, text: &str) {
+        let name = self.programs.agents.get(&agent).map(|entry| entry.join.name.clone());
+        let (Some(name), Some(entry)) = (name, self.programs.programs.get_mut(&program)) else {
+            return;
+        };
+        let text = tail(text);
+        entry.trouble = format!("agent {name} {text}");
+        for client in &entry.clients {
+            let news = ProgramNews::Trouble { agent: name.clone(), reason: text.clone() };
+            self.out.tell_client(*client, SchedulerToClient::Program(news));
+        }
+    }
+
+    /// An agent is done with fetching, whatever came of it. How far it was, if it was at that.
+    fn end_fetch(
+        &mut self,
+        agent: AgentId,
+        program: ProgramId,
+        next: CopyState,
+    ) -> Option<CopyState> {
+        let entry = self.programs.programs.get_mut(&program)?;
+        let copy = entry.copies.get_mut(&agent)?;
+        match copy.state {
+            CopyState::Claimed | CopyState::FromClient | CopyState::FromAgent(_) => {}
+            CopyState::Waiting | CopyState::Ready | CopyState::GivenUp => return None,
+        }
+        let was = std::mem::replace(&mut copy.state, next);
+        entry.let_go_of_source(&was);
+        Some(was)
+    }
+
+    /// An agent neither has a program nor is to have it.
+    fn forget_copy(&mut self, agent: AgentId, program: ProgramId) {
+        let Some(entry) = self.programs.programs.get_mut(&program) else {
+            return;
+        };
+        let Some(Copy { state, .. }) = entry.copies.remove(&agent) else {
+            return;
+        };
+        entry.let_go_of_source(&state);
+        entry.given_up -= usize::from(state == CopyState::GivenUp);
+        entry.waiting.remove(&agent);
+        entry.serving.remove(&agent);
+        entry.free.remove(&agent);
+    }
+
+    /// Has an agent run a program that it says it has, or puts it in line to fetch it.
+    pub(super) fn add_copy(&mut self, agent: AgentId, program: ProgramId) {
+        let agents = &self.programs.agents;
+        let is_claimed = agents.get(&agent).is_some_and(|entry| entry.has.contains(&program));
+        let Some(entry) = self.programs.programs.get_mut(&program) else {
+            return;
+        };
+        let mut copy = Copy::default();
+        if is_claimed {
+            copy.state = CopyState::Claimed;
+            let program = entry.executable.clone();
+            self.out.tell_agent(agent, SchedulerToAgent::Run { program, from: None });
+        } else {
+            entry.waiting.insert(agent);
+        }
+        entry.copies.insert(agent, copy);
+    }
+}
+
+/// The end of a text, within the limit: what a process said last says why it ended.
+fn tail(text: &str) -> String {
+    let start = text.len().saturating_sub(MAX_TROUBLE_BYTES);
+    let start = (start..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text[start..].to_owned()
+}

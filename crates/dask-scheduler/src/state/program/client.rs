@@ -1,0 +1,189 @@
+use dask_proto::id::{ClientId, WorkerId};
+use dask_proto::message::{Answer, Code, Refusal, Request};
+use dask_proto::program::ProgramId;
+
+use super::super::SchedulerState;
+use super::{CopyState, MOST_PARKED, Parked, ProgramEntry};
+
+/// How many agents a refusal quotes.
+const QUOTED: usize = 3;
+
+impl SchedulerState {
+    /// Why a client is not welcome: it brings a program that no agent runs, and there is no worker
+    /// that was started without an agent and may have its tasks.
+    pub(in super::super) fn refusal(&self, code: &Code) -> Option<String> {
+        let agents = &self.programs.agents;
+        let is_alone = |worker: &super::super::worker::WorkerEntry| worker.join.program.is_none();
+        if agents.is_empty() || self.workers.iter().any(|(_, worker)| is_alone(worker)) {
+            return None;
+        }
+        let executable = match code {
+            Code::Withheld => return None,
+            Code::NoRole => {
+                return Some(
+                    "it cannot be started as a worker: put #[dask_client::main] on its main \
+                     function"
+                        .to_owned(),
+                );
+            }
+            Code::Offered(executable) => executable,
+        };
+        let mut reasons = Vec::new();
+        for agent in agents.values() {
+            reasons.push(agent.refuses(executable)?);
+            if reasons.len() > QUOTED {
+                break;
+            }
+        }
+        // One that is further behind may run it.
+        if reasons.len() > QUOTED && agents.values().any(|a| a.refuses(executable).is_none()) {
+            return None;
+        }
+        reasons.truncate(QUOTED);
+        Some(reasons.join("; "))
+    }
+
+    /// Has agents run the program of a client, if any does.
+    pub(in super::super) fn offer(&mut self, client: ClientId) {
+        let Some(entry) = self.clients.get_mut(&client) else {
+            return;
+        };
+        let Code::Offered(executable) = &entry.code else {
+            return;
+        };
+        let id = executable.id;
+        if entry.program.is_none() {
+            if self.programs.agents.values().all(|agent| agent.refuses(executable).is_some()) {
+                return;
+            }
+            entry.program = Some(id);
+            let programs = &mut self.programs.programs;
+            let program = programs.entry(id).or_insert_with(|| {
+                // Some may be about to end since the program was stopped.
+                let workers = self.workers.iter();
+                let own = workers.filter(|(_, worker)| worker.join.program == Some(id));
+                let workers = own.map(|(worker, _)| worker).collect();
+                ProgramEntry { workers, ..ProgramEntry::new(executable.clone()) }
+            });
+            program.clients.insert(client);
+            program.try_again();
+        }
+        self.spread_program(id);
+    }
+
+    /// Has all agents run a program that do not refuse it.
+    pub(super) fn spread_program(&mut self, program: ProgramId) {
+        let Some(entry) = self.programs.programs.get(&program) else {
+            return;
+        };
+        let agents = self.programs.agents.iter();
+        let lacking = agents.filter(|(id, agent)| {
+            !entry.copies.contains_key(id) && agent.refuses(&entry.executable).is_none()
+        });
+        for agent in lacking.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.add_copy(agent, program);
+        }
+        self.supply(program);
+    }
+
+    /// A client is gone: its program is stopped after a while, if nobody needs it then.
+    pub(in super::super) fn leave_program(&mut self, client: ClientId, program: Option<ProgramId>) {
+        self.programs.parked.remove(&client);
+        let Some(id) = program else { return };
+        let Some(entry) = self.programs.programs.get_mut(&id) else {
+            return;
+        };
+        entry.clients.remove(&client);
+        if entry.clients.is_empty() {
+            let at = self.now + self.config.program_grace;
+            self.programs.looks.insert((at, id));
+        }
+    }
+
+    /// How many workers a client counts on: those that can run its tasks.
+    pub(in super::super) fn workers_for(&self, client: ClientId) -> usize {
+        let program = self.clients.get(&client).and_then(|entry| entry.program);
+        match program {
+            Some(id) => self.programs.programs.get(&id).map_or(0, |entry| entry.workers.len()),
+            None => self.workers.len(),
+        }
+    }
+
+    /// The workers of a client's program; `None` if it does not travel.
+    pub(in super::super) fn workers_of_program(&self, client: ClientId) -> Option<Vec<WorkerId>> {
+        let program = self.clients.get(&client)?.program?;
+        let entry = self.programs.programs.get(&program)?;
+        Some(entry.workers.iter().copied().collect())
+    }
+
+    /// Whether the workers of a client's program are still to come.
+    fn waits_for_program(&self, client: ClientId) -> bool {
+        let program = self.clients.get(&client).and_then(|entry| entry.program);
+        program.is_some_and(|id| self.workers_for(client) == 0 && self.hopeless(id).is_none())
+    }
+
+    /// Chooses workers for data, now or once those of the client's program are there; an answer if
+    /// it is now.
+    pub(in super::super) fn scatter_or_park(
+        &mut self,
+        request: Parked,
+        workers: &[String],
+    ) -> Option<Answer> {
+        let client = request.asked_by.0;
+        if !workers.is_empty() || !self.waits_for_program(client) {
+            return self.scatter(client, request.items, workers, request.broadcast.into());
+        }
+        let waiting = self.programs.parked.entry(client).or_default();
+        if waiting.len() >= MOST_PARKED {
+            return Some(Answer::Refused(Refusal::NoWorkers));
+        }
+        waiting.push(request);
+        None
+    }
+
+    /// Answers what waited for the workers of a program.
+    pub(super) fn unpark_program(&mut self, program: ProgramId) {
+        let Some(entry) = self.programs.programs.get(&program) else {
+            return;
+        };
+        let parked = &mut self.programs.parked;
+        let waiting = entry.clients.iter().filter_map(|client| parked.remove(client));
+        for Parked { asked_by, items, broadcast } in waiting.flatten().collect::<Vec<_>>() {
+            let workers = Vec::new();
+            self.request(asked_by, Request::Scatter { items, workers, broadcast });
+        }
+    }
+
+    /// A worker that an agent started joined.
+    pub(in super::super) fn program_runs(&mut self, program: Option<ProgramId>, worker: WorkerId) {
+        let Some(id) = program else { return };
+        if let Some(entry) = self.programs.programs.get_mut(&id) {
+            entry.workers.insert(worker);
+            entry.crashes = 0;
+            self.unpark_program(id);
+        }
+    }
+
+    /// A worker that an agent started is gone.
+    pub(in super::super) fn program_left(&mut self, program: Option<ProgramId>, worker: WorkerId) {
+        let entry = program.and_then(|id| self.programs.programs.get_mut(&id));
+        if let Some(entry) = entry {
+            entry.workers.remove(&worker);
+        }
+    }
+}
+
+impl ProgramEntry {
+    /// What went wrong for earlier clients may go right for this one.
+    fn try_again(&mut self) {
+        self.crashes = 0;
+        self.given_up = 0;
+        for (agent, copy) in &mut self.copies {
+            copy.failures = 0;
+            if copy.state == CopyState::GivenUp {
+                copy.state = CopyState::Waiting;
+                self.waiting.insert(*agent);
+            }
+        }
+    }
+}

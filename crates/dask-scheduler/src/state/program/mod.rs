@@ -1,0 +1,170 @@
+//! Programs that travel: which agents there are, which programs clients brought, and who has, gets
+//! or lacks which.
+//!
+//! A program is fetched from a client once; from then on agents fetch it from each other, each of
+//! those that have it serving a few at a time. What it takes to have a program run is tried a few
+//! times per agent. A program that runs nowhere, and never will as things are, fails the tasks that
+//! wait for it with what was last heard of it; a program that nobody needs is stopped.
+
+mod agent;
+mod client;
+mod invariant;
+mod need;
+mod outlook;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dask_proto::Moment;
+use dask_proto::id::{AgentId, ClientId, WorkerId};
+use dask_proto::message::{AgentJoin, CodePolicy, ScatterItem};
+use dask_proto::program::{Executable, ProgramId, runs_on};
+
+use super::request::Asked;
+
+/// How often an agent tries to fetch a program, and how often it may crash at start, before it is
+/// not counted on any more.
+const ATTEMPTS: u32 = 3;
+
+/// To how many agents one that has a program sends it at the same time.
+const SERVED_AT_ONCE: u32 = 2;
+
+/// Scatter requests that wait for the workers of a client's program, for each client.
+const MOST_PARKED: usize = 1000;
+
+/// All agents, and all programs that clients brought.
+#[derive(Debug, Default)]
+pub(super) struct ProgramTable {
+    agents: BTreeMap<AgentId, AgentEntry>,
+    names: BTreeSet<String>,
+    programs: BTreeMap<ProgramId, ProgramEntry>,
+    last_ticket: u64,
+    /// When to look whether programs without a client are needed.
+    looks: BTreeSet<(Moment, ProgramId)>,
+    parked: BTreeMap<ClientId, Vec<Parked>>,
+}
+
+/// What the scheduler knows about an agent.
+#[derive(Debug)]
+struct AgentEntry {
+    join: AgentJoin,
+    /// The programs that it says it has.
+    has: BTreeSet<ProgramId>,
+}
+
+/// A program that agents run.
+#[derive(Debug)]
+struct ProgramEntry {
+    executable: Executable,
+    clients: BTreeSet<ClientId>,
+    workers: BTreeSet<WorkerId>,
+    /// The agents that run it or are to.
+    copies: BTreeMap<AgentId, Copy>,
+    /// Those that need a source.
+    waiting: BTreeSet<AgentId>,
+    /// Those that have it, with how many others each serves.
+    serving: BTreeMap<AgentId, u32>,
+    /// Those of them that can serve another.
+    free: BTreeSet<AgentId>,
+    /// The agent that fetches it from a client.
+    from_client: Option<AgentId>,
+    /// How many agents will not have it.
+    given_up: usize,
+    /// How often it crashed at start since a worker of it joined.
+    crashes: u32,
+    /// What was last heard that went wrong.
+    trouble: String,
+}
+
+/// How far an agent is with a program.
+#[derive(Debug, Default)]
+struct Copy {
+    state: CopyState,
+    /// How often it could not be fetched.
+    failures: u32,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+enum CopyState {
+    /// It is to be fetched, and nobody can send it yet.
+    #[default]
+    Waiting,
+    /// The agent said that it has it, and looks whether that is so.
+    Claimed,
+    /// It is fetched from a client.
+    FromClient,
+    /// It is fetched from another agent.
+    FromAgent(AgentId),
+    /// It is there, and its workers are started.
+    Ready,
+    /// It could not be fetched too often.
+    GivenUp,
+}
+
+/// A scatter request that waits for the workers of its client's program.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) asked_by: Asked,
+    pub(super) items: Vec<ScatterItem>,
+    pub(super) broadcast: bool,
+}
+
+impl AgentEntry {
+    /// Why it does not run a program; `None` if it does.
+    fn refuses(&self, program: &Executable) -> Option<String> {
+        let AgentJoin { name, target, code, .. } = &self.join;
+        if self.has.contains(&program.id) {
+            return None;
+        }
+        if *code == CodePolicy::Installed {
+            return Some(format!(
+                "agent {name} runs only programs that are installed on its host (--no-code)"
+            ));
+        }
+        if !runs_on(&program.target, target) {
+            let wanted = &program.target;
+            return Some(format!(
+                "agent {name} runs programs for {target}, and this one is for {wanted}: build it \
+                 with --target"
+            ));
+        }
+        None
+    }
+}
+
+impl ProgramEntry {
+    fn new(executable: Executable) -> Self {
+        Self {
+            executable,
+            clients: BTreeSet::new(),
+            workers: BTreeSet::new(),
+            copies: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            serving: BTreeMap::new(),
+            free: BTreeSet::new(),
+            from_client: None,
+            given_up: 0,
+            crashes: 0,
+            trouble: String::new(),
+        }
+    }
+}
+
+impl ProgramTable {
+    pub(super) fn agents(&self) -> impl Iterator<Item = AgentId> + '_ {
+        self.agents.keys().copied()
+    }
+
+    /// When to look next whether programs are needed.
+    pub(super) fn next_look(&self) -> Option<Moment> {
+        self.looks.first().map(|(at, _)| *at)
+    }
+
+    /// Nobody waits for these answers any more.
+    pub(super) fn unpark(&mut self, is_gone: impl Fn(Asked) -> bool) {
+        self.parked.retain(|_, parked| {
+            parked.retain(|parked| !is_gone(parked.asked_by));
+            !parked.is_empty()
+        });
+    }
+}

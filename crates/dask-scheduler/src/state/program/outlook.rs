@@ -1,0 +1,81 @@
+use std::sync::Arc;
+
+use dask_proto::program::ProgramId;
+use dask_proto::{TaskError, TaskErrorKind};
+
+use super::super::SchedulerState;
+use super::super::task::Row;
+use super::super::transition::Goal;
+use super::{ATTEMPTS, CopyState, ProgramEntry};
+
+/// How many agents an explanation lists.
+const LISTED: usize = 5;
+
+impl ProgramEntry {
+    /// Whether no agent will run it as things are. Without agents there is hope: some may come, as
+    /// workers may.
+    fn is_hopeless(&self) -> bool {
+        let trying = self.copies.len() - self.given_up;
+        let crashes = u32::try_from(trying).unwrap_or(u32::MAX).saturating_mul(ATTEMPTS);
+        self.workers.is_empty() && !self.copies.is_empty() && self.crashes >= crashes
+    }
+}
+
+impl SchedulerState {
+    /// Why a program will run nowhere; `None` if it may.
+    pub(super) fn hopeless(&self, program: ProgramId) -> Option<&str> {
+        let entry = self.programs.programs.get(&program)?;
+        entry.is_hopeless().then_some(entry.trouble.as_str())
+    }
+
+    /// What becomes of a task whose program has no worker.
+    pub(in super::super) fn without_program(&self, row: Row, program: ProgramId) -> Goal {
+        let Some(trouble) = self.hopeless(program) else {
+            return Goal::NoWorker;
+        };
+        let key = self.tasks[row].key.clone();
+        let function = self.tasks[row].function().map(|f| self.functions.get(f));
+        Goal::Erred(Arc::new(TaskError {
+            function: function.map_or_else(String::new, |f| f.function.path.clone()),
+            ..TaskError::new(TaskErrorKind::Program, key, trouble)
+        }))
+    }
+
+    /// Something went wrong with a program: if it runs nowhere, nobody waits for it any more.
+    pub(super) fn review_program(&mut self, program: ProgramId) {
+        if self.hopeless(program).is_some() {
+            self.rejudge_no_worker();
+            self.unpark_program(program);
+        }
+    }
+
+    /// How far agents are with a program, in lines for people.
+    pub(in super::super) fn explain_program(&self, program: ProgramId, lines: &mut Vec<String>) {
+        let Some(entry) = self.programs.programs.get(&program) else {
+            return lines.push("its program is not known any more".to_owned());
+        };
+        let name = &entry.executable.name;
+        if entry.copies.is_empty() {
+            return lines.push(format!("no agent is connected that runs its program {name}"));
+        }
+        lines.push(format!("its program {name} is to run on {} agents:", entry.copies.len()));
+        for (agent, copy) in entry.copies.iter().take(LISTED) {
+            let agent = self.programs.agents.get(agent).map_or("", |a| a.join.name.as_str());
+            let state = match copy.state {
+                CopyState::Waiting => "waits until another agent has it, to fetch it from there",
+                CopyState::Claimed => "checks whether it has it",
+                CopyState::FromClient => "fetches it from a client",
+                CopyState::FromAgent(_) => "fetches it from another agent",
+                CopyState::Ready => "has it and starts it",
+                CopyState::GivenUp => "could not fetch it and does not try again",
+            };
+            lines.push(format!("  {agent} {state}"));
+        }
+        if entry.copies.len() > LISTED {
+            lines.push(format!("  and {} more", entry.copies.len() - LISTED));
+        }
+        if !entry.trouble.is_empty() {
+            lines.push(format!("the last trouble with it: {}", entry.trouble));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Agents and programs in scripts. A program is called by a number, which fills its hash.
+
+use dask_proto::message::{AgentJoin, AgentToScheduler, Code, CodePolicy, SchedulerToAgent};
+use dask_proto::message::{ProgramNews, ProgramSource};
+use dask_proto::program::{Executable, ProgramId};
+
+use super::parse::{address_of, number, setting};
+
+const TARGET: &str = "x86_64-linux-gnu";
+
+pub(super) fn program(text: &str) -> ProgramId {
+    ProgramId([number(text) as u8; 32])
+}
+
+pub(super) fn code(settings: &[&str]) -> Code {
+    if settings.contains(&"no-role") {
+        return Code::NoRole;
+    }
+    let offered = setting(settings, "program").map(|id| Executable {
+        id: program(id),
+        bytes: 1000,
+        name: "app".to_owned(),
+        target: setting(settings, "target").unwrap_or(TARGET).to_owned(),
+    });
+    offered.map_or(Code::Withheld, Code::Offered)
+}
+
+pub(super) fn join(agent: &str, settings: &[&str]) -> AgentJoin {
+    let get = |name| setting(settings, name);
+    let has = get("has").into_iter().flat_map(|list| list.split(','));
+    AgentJoin {
+        name: get("name").unwrap_or(agent).to_owned(),
+        address: address_of(agent),
+        target: get("target").unwrap_or(TARGET).to_owned(),
+        code: match get("code") {
+            Some("installed") => CodePolicy::Installed,
+            _ => CodePolicy::FromClients,
+        },
+        nworkers: 1,
+        nthreads: 1,
+        memory_limit: None,
+        resources: Default::default(),
+        programs: has.map(program).collect(),
+        pid: 1,
+    }
+}
+
+pub(super) fn message(words: &[&str]) -> AgentToScheduler {
+    let reason = |words: &[&str]| words.join(" ");
+    match words {
+        ["fetched", id] => AgentToScheduler::Fetched { program: program(id) },
+        ["not-fetched", id, why @ ..] => {
+            AgentToScheduler::NotFetched { program: program(id), reason: reason(why) }
+        }
+        ["crashed", id, why @ ..] => {
+            AgentToScheduler::Crashed { program: program(id), reason: reason(why) }
+        }
+        ["retire", names @ ..] => {
+            AgentToScheduler::Retire { workers: names.iter().map(|n| (*n).to_owned()).collect() }
+        }
+        other => panic!("an agent does not say {other:?}"),
+    }
+}
+
+pub(super) fn told(message: &SchedulerToAgent) -> String {
+    match message {
+        SchedulerToAgent::Run { program, from } => {
+            let from = match from {
+                Some(ProgramSource::Scheduler { ticket }) => format!("fetch {ticket} here"),
+                Some(ProgramSource::Agent { address }) => format!("fetch it from {address}"),
+                _ => "it is there".to_owned(),
+            };
+            format!("run program {}: {from}", program.id.0[0])
+        }
+        SchedulerToAgent::Stop { program } => format!("stop program {}", program.0[0]),
+        other => format!("{other:?}"),
+    }
+}
+
+pub(super) fn news(news: &ProgramNews) -> String {
+    match news {
+        ProgramNews::Wanted { ticket } => format!("send the program, as {ticket}"),
+        ProgramNews::Trouble { agent, reason } => format!("trouble at {agent}: {reason}"),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,167 @@
+//! What goes wrong with agents and with the programs that they run.
+
+use std::path::Path;
+
+use dask_client::Error;
+
+use super::{LONG, Place, observe, scheduler, short, traveller};
+use crate::child::{FIXTURE, Program, bounded};
+
+/// The program that cannot be started as a worker.
+const CRASHING: &str = env!("CARGO_BIN_EXE_crashing");
+
+#[tokio::test]
+async fn a_program_that_crashes_at_start_fails_its_tasks_with_what_it_said_last() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let _alice = place.agent(&address, "alice", &[]).await;
+        let mut client = Program::of(Path::new(CRASHING), &[&address]);
+        let error = client.says("error: ").await;
+        for word in ["alice", "127", "looking for libfrob.so.7", "no such file"] {
+            assert!(error.contains(word), "{word} is not in {error}");
+        }
+        // The host goes on.
+        let mut other = traveller(Path::new(FIXTURE), &address).await;
+        assert_eq!(other.asked("inc 1", "result: ").await, "2");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_tasks_and_leaves_nothing() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let cache = place.cache("alice");
+        let arguments = ["agent", &address, "alice", cache.to_str().unwrap()];
+        let mut alice = Program::with_full_disk(&arguments);
+        alice.says("Agent at: ").await;
+        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let error = client.asked("inc 1", "failed: ").await;
+        for word in ["alice", "cannot be written to the cache", "File too large"] {
+            assert!(error.contains(word), "{word} is not in {error}");
+        }
+        assert_eq!(place.cached("alice"), Vec::<String>::new());
+        // A client that comes later makes it try again, and there is room now.
+        alice.free_its_disk();
+        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        assert_eq!(client.asked("inc 1", "result: ").await, "2");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_is_replaced() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let mut alice = place.agent(&address, "alice", &[]).await;
+        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let before = client.asked("pids 1", "pids: ").await;
+        let error = client.asked("exit", "failed: ").await;
+        assert!(error.contains("workers died"), "{error}");
+        let after = client.asked("pids 1", "pids: ").await;
+        assert_ne!(before, after);
+        alice.orphan();
+        let (_, log) = alice.ended().await;
+        assert!(log.contains("exit status: 7"), "{log}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_takes_too_much_memory_is_killed_and_replaced() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let mut alice = place.agent(&address, "alice", &["memory=200000000"]).await;
+        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let error = client.asked("allocate 400000000", "failed: ").await;
+        assert!(error.contains("workers died"), "{error}");
+        assert_eq!(client.asked("programs 1", "programs: ").await, short(Path::new(FIXTURE)));
+        alice.orphan();
+        let (_, log) = alice.ended().await;
+        assert!(log.contains("memory limit"), "{log}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_agent_comes_back_to_a_scheduler_that_was_lost() {
+    bounded(async {
+        let place = Place::new();
+        let (mut lost, address) = scheduler(LONG).await;
+        let mut alice = place.agent(&address, "alice", &[]).await;
+        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        assert_eq!(client.asked("inc 1", "result: ").await, "2");
+        lost.kill();
+        lost.ended().await;
+        let mut next = Program::start(&["scheduler-at", &address, &LONG.to_string()], &[]);
+        next.says("Scheduler at: ").await;
+        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        assert_eq!(client.asked("inc 1", "result: ").await, "2");
+        // One that says goodbye is not waited for.
+        let closing = observe(&address).await;
+        closing.shutdown().await.unwrap();
+        let ended = alice.says("ended: ").await;
+        assert!(ended.contains("Closed"), "{ended}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_killed_agent_leaves_no_workers() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let mut alice = place.agent(&address, "alice", &[]).await;
+        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let pid: u32 = client.asked("pids 1", "pids: ").await.parse().unwrap();
+        alice.kill();
+        alice.ended().await;
+        support::cluster::eventually("the worker to end", async || {
+            (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+        })
+        .await;
+        // Its tasks wait for the next.
+        client.tell("inc 5").await;
+        let _bob = place.agent(&address, "bob", &[]).await;
+        assert_eq!(client.says("result: ").await, "6");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_agents_of_one_name_are_told_apart() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let _alice = place.agent(&address, "alice", &[]).await;
+        let cache = place.cache("other");
+        let arguments = ["agent", &address, "alice", cache.to_str().unwrap()];
+        let mut other = Program::start(&arguments, &[]);
+        let (status, log) = other.ended().await;
+        assert!(!status.success() && log.contains("NameTaken"), "{log}");
+    })
+    .await;
+}
+
+/// A client without a worker role is told what to do.
+#[tokio::test]
+async fn a_program_without_a_role_is_refused_at_connect() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let _alice = place.agent(&address, "alice", &[]).await;
+        // This test is one.
+        let error: Error = dask_client::Client::builder()
+            .address(&address)
+            .set_as_default(false)
+            .connect()
+            .await
+            .unwrap_err();
+        crate::child::says(&error, &["#[dask_client::main]"]);
+    })
+    .await;
+}

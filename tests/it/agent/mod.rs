@@ -1,0 +1,82 @@
+//! Programs that travel: host agents that know no user code, and clients that bring theirs. All
+//! are processes of their own.
+
+mod fault;
+mod raw;
+mod travel;
+
+use std::path::{Path, PathBuf};
+
+use dask_client::Client;
+
+use crate::child::{FIXTURE, Program};
+
+/// Directories of a test, gone with it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// The cache of the agent with this name.
+    fn cache(&self, agent: &str) -> PathBuf {
+        self.0.path().join(format!("cache-{agent}"))
+    }
+
+    /// Another build of the fixture: the same functions, in another file.
+    fn build(&self, number: u8) -> PathBuf {
+        let path = self.0.path().join(format!("build-{number}"));
+        let mut bytes = std::fs::read(FIXTURE).unwrap();
+        // Behind its end, where nobody looks.
+        bytes.push(number);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::metadata(FIXTURE).unwrap().permissions()).unwrap();
+        path
+    }
+
+    /// An agent that has joined.
+    async fn agent(&self, scheduler: &str, name: &str, options: &[&str]) -> Program {
+        let cache = self.cache(name);
+        let arguments = [&["agent", scheduler, name, cache.to_str().unwrap()], options].concat();
+        let mut agent = Program::start(&arguments, &[]);
+        agent.says("Agent at: ").await;
+        agent
+    }
+
+    /// What lies in the cache of an agent.
+    fn cached(&self, agent: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.cache(agent)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+}
+
+/// The start of the SHA-256 of a program.
+fn short(path: &Path) -> String {
+    dask_program::identify(path).unwrap().0.short()
+}
+
+/// A client of this program that has connected.
+async fn traveller(program: &Path, scheduler: &str) -> Program {
+    let mut traveller = Program::of(program, &["traveller", scheduler]);
+    traveller.says("connected").await;
+    traveller
+}
+
+/// A scheduler that stops programs soon, and its address.
+async fn scheduler(grace_ms: u32) -> (Program, String) {
+    let arguments = ["scheduler-at", "tcp://127.0.0.1:0", &grace_ms.to_string()];
+    let mut scheduler = Program::start(&arguments, &[]);
+    let address = scheduler.says("Scheduler at: ").await;
+    (scheduler, address)
+}
+
+/// A client that only looks.
+async fn observe(scheduler: &str) -> Client {
+    let builder = Client::builder().address(scheduler).set_as_default(false).send_program(false);
+    builder.connect().await.unwrap()
+}
+
+/// Long enough that no program is stopped.
+const LONG: u32 = 60_000;
