@@ -4,6 +4,7 @@
 #[macro_use]
 mod every_transport;
 
+mod actor;
 #[cfg(target_os = "linux")]
 mod agent;
 mod blocking;

@@ -1,5 +1,6 @@
 //! What the tests of every crate share.
 
+pub mod actor_tasks;
 pub mod cluster;
 pub mod coordination_tasks;
 #[path = "../../crates/dask-client/examples/transport/counting.rs"]

@@ -1,9 +1,13 @@
 //! What the output of the macros refers to; not for use by hand.
 
+pub use crate::actor::call::ActorFuture;
+pub use crate::actor::raw::RawActor;
+pub use crate::actor::{ActorType, Constructor, Constructs};
 pub use crate::role::{role, run_main};
+pub use crate::submit::argument::IntoArg;
 pub use dask_proto::Payload;
 pub use dask_task::inventory;
-pub use dask_task::{Failure, Inputs, TaskDef, TaskFn, block_on};
+pub use dask_task::{Failure, Inputs, TaskDef, TaskFn, actor, block_on, reply};
 
 /// What an async task function returns when it is called by hand.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -23,6 +23,49 @@
 //! }
 //! ```
 //!
+//! # Actors
+//! A value that is to be changed by many is an actor: it stays on one worker, which makes it, and
+//! its methods run there, one at a time. `#[actor]` goes on the `impl` block: functions that return
+//! `Self` make the actor, and methods with `&self` or `&mut self` can be called on the
+//! [`Actor`](struct@Actor), with values or futures. A call gives an [`ActorFuture`]; calls through
+//! one handle run in the order in which they were made.
+//!
+//! ```
+//! use dask_client::{actor, Actor, Client, Result};
+//!
+//! struct Account { balance: i64 }
+//!
+//! #[actor]
+//! impl Account {
+//!     pub fn open(balance: i64) -> Self { Self { balance } }
+//!
+//!     pub fn deposit(&mut self, amount: i64) { self.balance += amount; }
+//!
+//!     pub fn withdraw(&mut self, amount: i64) -> Result<i64, String> {
+//!         if amount > self.balance {
+//!             return Err(format!("there are only {}", self.balance));
+//!         }
+//!         self.balance -= amount;
+//!         Ok(self.balance)
+//!     }
+//! }
+//!
+//! #[dask_client::main]
+//! async fn main() -> Result<()> {
+//!     let client = Client::local().await?;
+//!     let account: Actor<Account> = client.options().actor(true).submit(Account::open, 10);
+//!     account.deposit(5);
+//!     assert_eq!(account.withdraw(12).await?, 3);
+//!     let error = account.withdraw(12).await.unwrap_err();
+//!     assert_eq!(error.task_error().expect("the call failed").message, "there are only 3");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A method that fails or panics gives an error, and the actor goes on as that call left it. The
+//! worker that holds an actor is the only one that knows its state: when it dies, calls fail with
+//! an error that says so, and a new actor has to be submitted.
+//!
 //! Reading order: [`Client`] and its [`Options`], [`Future`], [`wait`] and [`as_completed`],
 //! [`delayed`] and [`Graph`], [`blocking`], [`LocalCluster`], [`transport`], [`testing`].
 
@@ -37,6 +80,7 @@ pub mod state;
 pub mod testing;
 pub mod transport;
 
+mod actor;
 mod client;
 mod coordination;
 mod default;
@@ -53,6 +97,8 @@ mod role;
 mod running;
 mod submit;
 
+pub use actor::call::ActorFuture;
+pub use actor::{Actor, ActorFn, ActorOptions, ActorType};
 pub use client::Client;
 pub use client::builder::ClientBuilder;
 pub use client::control::fire_and_forget;
@@ -72,7 +118,7 @@ pub use coordination::multi_lock::MultiLock;
 pub use coordination::queue::Queue;
 pub use coordination::semaphore::Semaphore;
 pub use coordination::variable::Variable;
-pub use dask_macros::{main, task};
+pub use dask_macros::{actor, main, task};
 pub use dask_proto::message::{
     Code, LogLevel, LogRecord, Program, RunningTask, SchedulerInfo, Versions, WorkerInfo,
 };

@@ -16,6 +16,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Attribute {
     Task,
     Main,
+    Actor,
 }
 
 impl Arguments {
@@ -39,7 +40,9 @@ impl Arguments {
             Attribute::Task => {
                 Err(meta.error("unknown argument, expected `version = 2` or `crate = \"path\"`"))
             }
-            Attribute::Main => Err(meta.error("unknown argument, expected `crate = \"path\"`")),
+            Attribute::Main | Attribute::Actor => {
+                Err(meta.error("unknown argument, expected `crate = \"path\"`"))
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 use proc_macro::TokenStream;
 
+mod actor;
 mod arguments;
 mod check;
 mod entry;
@@ -74,6 +75,34 @@ pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
 pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);
     entry::expand(arguments.into(), &item).unwrap_or_else(|error| with_item(&error, &item)).into()
+}
+
+/// Makes a type an actor: goes on the `impl` block with its functions.
+///
+/// ```text
+/// #[actor]
+/// impl Counter {
+///     pub fn new() -> Self { Self { n: 0 } }
+///     pub fn add(&mut self, n: i64) -> i64 { self.n += n; self.n }
+/// }
+///
+/// let counter: Actor<Counter> = client.options().actor(true).submit(Counter::new, ());
+/// assert_eq!(counter.add(5).await?, 5);
+/// ```
+///
+/// - A function without `self` that returns `Self`, or a `Result` of it, makes an actor. It becomes
+///   a constant that derefs to a function pointer, as a task does: `Counter::new()` still works.
+/// - A method with `&self` or `&mut self` can be called on the actor. It stays as it is for the
+///   value itself. Its parameters and its result are those of a [task](macro@task): `T`, `&T`,
+///   `&[T]` or `&str`, and an owned value or a `Result` of one. It may be async.
+/// - Any other function without `self` stays as it is.
+///
+/// The type itself needs to be `Send + 'static`, and nothing else: it never leaves its worker.
+/// `#[actor(crate = "path")]` where dask-client goes by another name.
+#[proc_macro_attribute]
+pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = proc_macro2::TokenStream::from(item);
+    actor::expand(arguments.into(), &item).unwrap_or_else(|error| with_item(&error, &item)).into()
 }
 
 /// Keeps the item beside the error, so that its uses do not become errors too.

@@ -254,15 +254,20 @@ impl Task<'_> {
 
     /// The `Result` that the function returns, as it is written.
     fn result_name(&self) -> Option<&Ident> {
-        let ReturnType::Type(_, ty) = &self.function.sig.output else {
-            return None;
-        };
-        let Type::Path(path) = ungrouped(ty) else {
-            return None;
-        };
-        let last = &path.path.segments.last()?.ident;
-        (last == "Result").then_some(last)
+        result_name(&self.function.sig.output)
     }
+}
+
+/// The `Result` that a function returns, as it is written.
+pub(crate) fn result_name(output: &ReturnType) -> Option<&Ident> {
+    let ReturnType::Type(_, ty) = output else {
+        return None;
+    };
+    let Type::Path(path) = ungrouped(ty) else {
+        return None;
+    };
+    let last = &path.path.segments.last()?.ident;
+    (last == "Result").then_some(last)
 }
 
 fn deref(name: &Ident, pointer: &TokenStream, function: &TokenStream) -> TokenStream {

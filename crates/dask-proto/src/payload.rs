@@ -63,6 +63,11 @@ pub trait Object: Any + Send + Sync {
     /// The Rust name of the value's type.
     fn type_name(&self) -> &'static str;
 
+    /// Whether the value stays in its process whatever happens: an actor. It cannot be encoded.
+    fn is_bound(&self) -> bool {
+        false
+    }
+
     /// The value for a downcast to its type.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
@@ -127,6 +132,12 @@ impl Payload {
     #[must_use]
     pub fn is_encoded(&self) -> bool {
         !matches!(self, Self::Object(_))
+    }
+
+    /// Whether it is a value that [stays](Object::is_bound) in its process.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        matches!(self, Self::Object(object) if object.is_bound())
     }
 
     /// The size of the value in bytes.

@@ -37,6 +37,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    actor,
     adaptive,
     ask,
     cancel,

@@ -165,6 +165,14 @@ impl Inputs {
         Ok(std::mem::replace(input, Input::List(Vec::new())))
     }
 
+    /// The payload of an argument that is no list.
+    pub(crate) fn one(&mut self, index: usize) -> Result<Payload, InputError> {
+        match self.take(index)? {
+            Input::One(payload, _) => Ok(payload),
+            Input::List(_) => Err(InputError::Malformed(MalformedCall)),
+        }
+    }
+
     fn share<T: Value>(
         &mut self,
         payload: &Payload,

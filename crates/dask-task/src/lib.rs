@@ -11,6 +11,7 @@ pub mod apart;
 pub mod context;
 pub mod registry;
 
+mod actor;
 mod bulk;
 mod call;
 mod function;
@@ -19,6 +20,7 @@ mod panic;
 mod reschedule;
 mod value;
 
+pub use actor::{ActorCell, ActorReply, actor, reply};
 pub use call::{CallWriter, MAX_ARGUMENTS, MalformedCall};
 pub use function::{Body, Failure, TaskDef, TaskFn, block_on, failure};
 pub use input::{Borrowed, InputError, Inputs, Slice};

@@ -23,6 +23,7 @@ mod coordination;
 mod copies;
 mod future;
 mod inspect;
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 mod options;
 mod running;
 mod shared;

@@ -1,6 +1,7 @@
 use dask_task::{TaskFn, Value};
 
 use super::{Client, Future, block_on, blocking};
+use crate::actor::ActorOptions;
 use crate::graph::Graph;
 use crate::graph::delayed::Collection;
 use crate::submit::argument::IntoArgs;
@@ -10,6 +11,12 @@ use crate::{Options, Result};
 impl Options<Client> {
     fn asynchronous(&self) -> Options {
         self.on(self.client.0.clone())
+    }
+
+    /// [`Options::actor`](crate::Options::actor): wait for its calls with
+    /// [`block`](crate::ActorFuture::block).
+    pub fn actor(self, actor: bool) -> ActorOptions {
+        self.asynchronous().actor(actor)
     }
 
     /// [`Client::submit`] with these options.

@@ -3,6 +3,7 @@ use std::time::Duration;
 use dask_proto::graph::TaskOptions;
 use dask_task::{TaskFn, Value};
 
+use crate::actor::ActorOptions;
 use crate::graph::Graph;
 use crate::graph::delayed::Collection;
 use crate::submit::argument::IntoArgs;
@@ -130,6 +131,31 @@ impl<C> Options<C> {
 }
 
 impl Options {
+    /// Whether what is submitted is an [`Actor`](crate::Actor), which is what `true` says; without
+    /// actors there is nothing to say.
+    ///
+    /// ```
+    /// # use dask_client::{Actor, Client, Result, actor};
+    /// struct Counter { n: i64 }
+    ///
+    /// #[actor]
+    /// impl Counter {
+    ///     pub fn new() -> Self { Self { n: 0 } }
+    ///     pub fn add(&mut self, n: i64) -> i64 { self.n += n; self.n }
+    /// }
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let counter: Actor<Counter> = client.options().actor(true).submit(Counter::new, ());
+    /// counter.add(1);
+    /// assert_eq!(counter.add(10).await?, 11);
+    /// # client.close().await
+    /// # }
+    /// ```
+    pub fn actor(self, _actor: bool) -> ActorOptions {
+        ActorOptions::new(self.client, self.task, self.key)
+    }
+
     /// [`Client::submit`] with these options.
     pub fn submit<F: TaskFn>(
         &self,

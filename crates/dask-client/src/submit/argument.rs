@@ -109,7 +109,7 @@ impl CallBuilder {
         Ok(self.writer.value(value)?)
     }
 
-    fn dependency(&mut self, dependency: Dependency) {
+    pub(crate) fn dependency(&mut self, dependency: Dependency) {
         if let Some(tokenizer) = &mut self.tokenizer {
             tokenizer.key(dependency.key().as_str());
         }

@@ -16,7 +16,7 @@ use dask_tokenize::{Token, Tokenizer, unique_key_name, write_key_name};
 
 use crate::driver::Link;
 use crate::future::hold::{Hold, Outcome};
-use crate::submit::argument::{Call, CallBuilder, Dependency, IntoArgs};
+use crate::submit::argument::{ArgumentError, Call, CallBuilder, Dependency, IntoArgs};
 
 /// How the keys of new tasks are made.
 #[derive(Debug, Clone, Copy)]
@@ -80,10 +80,21 @@ impl<'a> Submitter<'a> {
 
     /// Adds a call to the batch; [`Submitter::flush`] sends it.
     pub(crate) fn add<F: TaskFn>(&mut self, args: impl IntoArgs<F::Params>) -> Arc<Hold> {
+        self.add_after(|call| args.write(call), None)
+    }
+
+    /// [`Submitter::add`], with what writes the arguments, of a call that starts only when another
+    /// is done.
+    pub(crate) fn add_after(
+        &mut self,
+        write: impl FnOnce(&mut CallBuilder) -> Result<(), ArgumentError>,
+        after: Option<Arc<Hold>>,
+    ) -> Arc<Hold> {
         let buffer = std::mem::take(&mut self.buffer);
         let mut call = CallBuilder::new(self.link.carriage, self.tokenizer.clone(), buffer);
-        let written = args.write(&mut call);
-        let (call, buffer) = call.finish();
+        let written = write(&mut call);
+        let (mut call, buffer) = call.finish();
+        call.dependencies.extend(after.map(Dependency::Future));
         self.buffer = buffer;
         let key = match self.key(call.token) {
             Ok(key) => key,

@@ -82,7 +82,7 @@ impl SchedulerState {
         self.tell_to_remove(row, worker);
         if self.tasks[row].holders().is_some_and(|holders| holders.is_empty()) {
             let goal = match self.tasks[row].spec() {
-                Some(_) => Goal::Released,
+                Some(_) => self.afterlife(row),
                 None => Goal::Erred(Arc::new(self.lost_data(
                     row,
                     "every worker that held the scattered data is gone, and it cannot be \

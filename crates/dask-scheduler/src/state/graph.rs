@@ -40,6 +40,7 @@ impl SchedulerState {
             self.disconnect(Peer::Client(client), reason);
             return;
         }
+        self.has_actors |= submit.options.actor;
         let mut tasks = submit.tasks;
         let (submission, bodies) = Submission::new(submit.options, &mut tasks);
         for (task, body) in tasks.into_iter().zip(bodies) {

@@ -9,6 +9,7 @@
 //! integers, ties by id. `invariants` lists what holds between two events.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod actor;
 mod adaptive;
 mod amm;
 mod ask;
@@ -129,6 +130,8 @@ pub struct SchedulerState {
     unfetched: UnfetchedTable,
     coordination: CoordinationTable,
     topics: TopicTable,
+    /// Whether an actor was ever submitted.
+    has_actors: bool,
     /// The worker that was scattered to last.
     scattered_to: WorkerId,
     patience: Patience,
@@ -174,6 +177,7 @@ impl SchedulerState {
             unfetched: UnfetchedTable::default(),
             coordination: CoordinationTable::default(),
             topics: TopicTable::default(),
+            has_actors: false,
             scattered_to: WorkerId::default(),
             patience: Patience::default(),
             watchdog: Watchdog::default(),

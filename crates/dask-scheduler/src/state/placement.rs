@@ -43,6 +43,9 @@ impl SchedulerState {
         if !is_offered {
             return Goal::Erred(Arc::new(self.no_function(row, spec)));
         }
+        if let Some(goal) = self.judge_call(row, spec) {
+            return goal;
+        }
         if let Some(worker) = self.where_it_is_missed(row, spec) {
             return Goal::Processing(worker);
         }

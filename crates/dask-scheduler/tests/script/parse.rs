@@ -389,6 +389,7 @@ fn options(settings: &[&str]) -> (TaskOptions, Option<[u8; 16]>) {
             "retries" => options.retries = number(value),
             "workers" => options.workers = value.split(',').map(str::to_owned).collect(),
             "others" => options.allow_other_workers = true,
+            "actor" => options.actor = true,
             "resources" => options.resources = amounts(value).into_iter().collect(),
             "content" => content = Some([value.parse().expect("a byte"); 16]),
             _ => panic!("no option {name}"),

@@ -226,6 +226,7 @@ impl Thread {
         let nbytes = value.nbytes();
         let inline = match self.shared.setup.carriage {
             Carriage::Objects => Some(value.clone()),
+            Carriage::Bytes if value.is_bound() => None,
             Carriage::Bytes if nbytes <= INLINE_RESULT_BYTES => Some(self.encoder.encode(&value)?),
             Carriage::Bytes => None,
         };

@@ -242,6 +242,7 @@ impl SchedulerState {
         if !is_open
             || task.dependencies.len() > DEPENDENCIES
             || self.stealing.in_flight().contains_key(&row)
+            || self.is_call(row)
         {
             return None;
         }
