@@ -180,6 +180,8 @@ fn futures_in_the_order_in_which_they_are_done(client: &Client, runtime: &Runtim
     assert!(Iterator::next(&mut done).is_none());
     let all: HashSet<i64> =
         as_completed(client.map(inc, 0..20)).map(|future| future.result().unwrap()).collect();
+    let (future, result) = as_completed(client.map(inc, [41])).next_with_result().unwrap();
+    assert_eq!((future.done(), result.unwrap()), (true, 42));
     assert_eq!(all, (1..=20).collect());
 }
 

@@ -23,6 +23,7 @@ mod inspect;
 mod lifetime;
 mod memory;
 mod mock;
+mod optimize;
 mod option;
 mod own_transport;
 mod purity;

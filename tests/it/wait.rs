@@ -19,6 +19,7 @@ on_every_transport! {
     futures_are_added_while_others_come_out,
     futures_come_out_in_batches,
     failed_and_cancelled_futures_come_out_too,
+    results_come_out_with_their_futures,
 }
 
 async fn a_wait_ends_when_all_are_done(cluster: &Cluster) {
@@ -131,4 +132,21 @@ async fn failed_and_cancelled_futures_come_out_too(cluster: &Cluster) {
     }
     let expected = ["error", "cancelled"].map(str::to_owned);
     assert_eq!(came, HashSet::from(expected));
+}
+
+async fn results_come_out_with_their_futures(cluster: &Cluster) {
+    let failed = cluster.client.submit(panics, "no result");
+    let mut done = as_completed(cluster.client.map(inc, 0..10));
+    done.add(&failed);
+    let mut sum = 0;
+    while let Some((future, result)) = done.next_with_result().await {
+        match result {
+            Ok(value) => sum += value,
+            Err(error) => assert_eq!((future.key(), error.is_task_error()), (failed.key(), true)),
+        }
+    }
+    assert_eq!(sum, (1..=10).sum::<i64>());
+    done.add(cluster.client.submit(inc, 1));
+    done.clear();
+    assert!(done.next_with_result().await.is_none());
 }

@@ -138,7 +138,8 @@ pub use future::progress::progress;
 pub use future::travel::{Unknown, futures_of};
 pub use future::wait::{AnyFuture, DoneAndNotDone, Futures, Wait, wait};
 pub use future::{BoxFuture, Future, Status};
-pub use graph::delayed::{Collection, Delayed, Persisted, delayed};
+pub use graph::delayed::{Collection, Delayed, Output, delayed};
+pub use graph::optimize::optimize;
 pub use graph::{Graph, KeyRef};
 #[cfg(feature = "local")]
 pub use local::adapt::{Adapt, Adaptive};

@@ -49,6 +49,8 @@ pub enum Failure {
     Panicked(Panic),
     /// An argument could not be had.
     Input(InputError),
+    /// This function failed, which the task's function called.
+    Inside(&'static TaskDef, Box<Failure>),
 }
 
 impl TaskDef {
@@ -86,12 +88,18 @@ impl From<InputError> for Failure {
 }
 
 impl Failure {
+    /// The failure of a function that another one called, which is its task's.
+    pub(crate) fn inside(self, def: &'static TaskDef) -> Self {
+        Self::Inside(def, Box::new(self))
+    }
+
     /// The failure as it travels.
     #[must_use]
     pub fn into_task_error(self, key: Key, def: &TaskDef, worker: Option<Address>) -> TaskError {
         let error = match self {
             Self::Returned(error) => TaskError::from_error(TaskErrorKind::Returned, key, &*error),
             Self::Input(error) => TaskError::from_error(TaskErrorKind::Serialization, key, &error),
+            Self::Inside(def, failure) => return failure.into_task_error(key, def, worker),
             Self::Panicked(panic) => TaskError {
                 location: panic.location,
                 backtrace: panic.backtrace,

@@ -160,6 +160,16 @@ impl Inputs {
         std::mem::take(&mut self.decoded)
     }
 
+    /// The arguments from this one on, as they are.
+    pub(crate) fn payloads(&mut self, from: usize) -> Vec<Payload> {
+        let rest = self.arguments.drain(from.min(self.arguments.len())..);
+        let single = rest.filter_map(|input| match input {
+            Input::One(payload, _) => Some(payload),
+            Input::List(_) => None,
+        });
+        single.collect()
+    }
+
     fn take(&mut self, index: usize) -> Result<Input, InputError> {
         let input = self.arguments.get_mut(index).ok_or(InputError::Missing { index })?;
         Ok(std::mem::replace(input, Input::List(Vec::new())))

@@ -18,7 +18,11 @@ impl Failure {
     /// Whether the task asks to be run elsewhere.
     #[must_use]
     pub fn is_reschedule(&self) -> bool {
-        let Self::Returned(error) = self else { return false };
+        let error = match self {
+            Self::Returned(error) => error,
+            Self::Inside(_, failure) => return failure.is_reschedule(),
+            Self::Panicked(_) | Self::Input(_) => return false,
+        };
         let mut next: Option<&(dyn Error + 'static)> = Some(error.as_ref());
         for _ in 0..CAUSES {
             let Some(error) = next else { return false };

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::driver::block_on;
 use crate::future::wait::{AnyFuture, Futures, hold};
 use crate::running::aside::aside;
-use crate::{Future, blocking};
+use crate::{Future, Result, blocking};
 
 /// Futures in the order in which they are done: Dask's `as_completed`.
 ///
@@ -123,6 +123,13 @@ impl<T: Value> AsCompleted<Future<T>> {
         self.one().await
     }
 
+    /// The next future that is done, with its result or why there is none: Dask's `with_results`.
+    pub async fn next_with_result(&mut self) -> Option<(Future<T>, Result<T>)> {
+        let future = self.one().await?;
+        let result = future.result().await;
+        Some((future, result))
+    }
+
     /// The futures that are done by now, at least one; `None` when all have come out.
     pub async fn next_batch(&mut self) -> Option<Vec<Future<T>>> {
         self.batch().await
@@ -130,6 +137,13 @@ impl<T: Value> AsCompleted<Future<T>> {
 }
 
 impl<T: Value> AsCompleted<blocking::Future<T>> {
+    /// The next future that is done, with its result or why there is none: Dask's `with_results`.
+    pub fn next_with_result(&mut self) -> Option<(blocking::Future<T>, Result<T>)> {
+        let future = block_on(self.one())?;
+        let result = future.result();
+        Some((future, result))
+    }
+
     /// The futures that are done by now, at least one; `None` when all have come out.
     pub fn next_batch(&mut self) -> Option<Vec<blocking::Future<T>>> {
         block_on(self.batch())

@@ -1,12 +1,13 @@
 use std::fmt;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use dask_proto::codec::Carriage;
 use dask_proto::graph::TaskOptions;
 use dask_proto::{Key, TaskErrorKind};
-use dask_task::{TaskDef, TaskFn, Value};
+use dask_task::{FUSED, TaskDef, TaskFn, Value};
 use dask_tokenize::unique_key_name;
 
 use crate::driver::Link;
@@ -30,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) call: Call,
     /// Why the call cannot be made, if it cannot: reported when it is computed.
     invalid: Option<ArgumentError>,
+    /// The functions of the calls that were fused to this one.
+    fused: Vec<&'static str>,
 }
 
 /// A call of `function` that is made when somebody computes it: Dask's `delayed`.
@@ -80,35 +83,60 @@ pub trait Collection: Sized {
     /// The keys of its outputs, in order.
     fn outputs(&self) -> Vec<Key>;
 
-    /// The same collection on outputs that are on the cluster, in the order of
-    /// [`Collection::outputs`].
-    fn rebuild(&self, outputs: Vec<Persisted>) -> Self;
+    /// The same collection on other outputs, in the order of [`Collection::outputs`]: on the
+    /// cluster, or the same results in fewer tasks.
+    fn rebuild(&self, outputs: Vec<Output>) -> Self;
 
     /// The one call whose result is the collection's value.
     fn finish(&self) -> Delayed<Self::Value>;
+
+    /// Its graph with fewer tasks, for [`optimize`](crate::optimize): [`Graph::cull`],
+    /// [`Graph::fuse`] and [`Graph::inline`] help. `None` leaves it to that.
+    ///
+    /// # Errors
+    /// As the collection sees fit.
+    fn optimized_graph(&self) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
+    /// Draws the graph into a file: `.svg` for a picture, `.dot` for the text that Graphviz draws.
+    ///
+    /// # Errors
+    /// As [`Graph::visualize`].
+    fn visualize(&self, file: impl AsRef<Path>) -> Result<()> {
+        self.graph().visualize(file)
+    }
 }
 
-/// An output of a collection that is, or will be, on the cluster.
+/// An output of a collection: on the cluster, or a call.
 #[derive(Debug, Clone)]
-pub struct Persisted(Arc<Hold>);
+pub struct Output(Dependency);
 
-impl Persisted {
+impl Output {
+    pub(crate) fn new(dependency: Dependency) -> Self {
+        Self(dependency)
+    }
+
+    fn on_cluster(hold: Arc<Hold>) -> Self {
+        Self(Dependency::Future(hold))
+    }
+
     /// The output as a delayed value. The type is the one that the collection gave its call.
     #[must_use]
     pub fn delayed<T>(self) -> Delayed<T> {
-        Delayed::new(Dependency::Future(self.0))
+        Delayed::new(self.0)
     }
 }
 
 pub(crate) fn persist<C: Collection>(collection: &C, link: &Arc<Link>, options: &TaskOptions) -> C {
     let holds = collection.graph().submit(collection.outputs(), link, options);
     match holds {
-        Ok(holds) => collection.rebuild(holds.into_iter().map(Persisted).collect()),
+        Ok(holds) => collection.rebuild(holds.into_iter().map(Output::on_cluster).collect()),
         Err(error) => {
             let outputs = collection.outputs().into_iter().map(|key| {
                 let kind = TaskErrorKind::InvalidGraph;
                 let error = dask_proto::TaskError::from_error(kind, key, &error);
-                Persisted(Hold::failed(link, error))
+                Output::on_cluster(Hold::failed(link, error))
             });
             collection.rebuild(outputs.collect())
         }
@@ -174,8 +202,8 @@ impl<T: Value> Collection for Delayed<T> {
         vec![self.key().clone()]
     }
 
-    fn rebuild(&self, outputs: Vec<Persisted>) -> Self {
-        outputs.into_iter().next().map_or_else(|| self.clone(), Persisted::delayed)
+    fn rebuild(&self, outputs: Vec<Output>) -> Self {
+        outputs.into_iter().next().map_or_else(|| self.clone(), Output::delayed)
     }
 
     fn finish(&self) -> Delayed<T> {
@@ -197,7 +225,24 @@ impl<T> fmt::Debug for Delayed<T> {
 
 impl Node {
     pub(crate) fn new(key: Key, def: &'static TaskDef, call: Call) -> Self {
-        Self { key, def, call, invalid: None }
+        Self { key, def, call, invalid: None, fused: Vec::new() }
+    }
+
+    /// One task of calls of these functions.
+    pub(crate) fn fused(key: Key, call: Call, functions: Vec<&'static str>) -> Self {
+        Self { key, def: &FUSED, call, invalid: None, fused: functions }
+    }
+
+    /// The same call with its dependencies elsewhere.
+    pub(crate) fn with(&self, dependencies: Vec<Dependency>) -> Self {
+        let call = Call { body: self.call.body.clone(), dependencies, token: self.call.token };
+        let (invalid, fused) = (self.invalid.clone(), self.fused.clone());
+        Self { key: self.key.clone(), def: self.def, call, invalid, fused }
+    }
+
+    /// The names of the functions that are called.
+    pub(crate) fn functions(&self) -> Vec<&'static str> {
+        if self.fused.is_empty() { vec![self.def.name()] } else { self.fused.clone() }
     }
 
     /// Submits the call with everything that it needs.

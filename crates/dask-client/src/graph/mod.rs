@@ -1,6 +1,8 @@
 //! Graphs of calls: raw graphs of the user, and what delayed calls depend on.
 
 pub(crate) mod delayed;
+mod draw;
+pub(crate) mod optimize;
 mod order;
 
 use std::collections::{BTreeMap, HashMap};
@@ -92,6 +94,12 @@ impl Graph {
     /// The keys that have a task in this graph.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.nodes.keys()
+    }
+
+    /// Adds what another graph has; of two calls with the same key that of the other one stays.
+    pub fn extend(&mut self, other: Self) {
+        self.nodes.extend(other.nodes);
+        self.futures.extend(other.futures);
     }
 
     /// A graph whose only output is there already.
