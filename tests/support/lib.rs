@@ -10,6 +10,7 @@ pub mod flights;
 pub mod gate;
 pub mod memory_tasks;
 pub mod network;
+pub mod plugins;
 pub mod run_tasks;
 pub mod running_tasks;
 pub mod stage;

@@ -17,3 +17,16 @@ pub fn uploaded(name: &str) -> Result<Option<String>, std::io::Error> {
     let path = local_directory()?.join(name);
     path.exists().then(|| std::fs::read_to_string(path)).transpose()
 }
+
+/// Computes until there is a file.
+#[task]
+pub fn spin(path: &str) -> u64 {
+    let mut rounds = 0_u64;
+    loop {
+        rounds = std::hint::black_box(rounds + 1);
+        // To look takes the system, and not this thread, a while.
+        if rounds.is_multiple_of(5_000_000) && std::path::Path::new(path).exists() {
+            return rounds;
+        }
+    }
+}

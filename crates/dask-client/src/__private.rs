@@ -7,6 +7,7 @@ pub use crate::role::{role, run_main};
 pub use crate::submit::argument::IntoArg;
 pub use dask_proto::Payload;
 pub use dask_task::inventory;
+pub use dask_task::plugin::PluginDef;
 pub use dask_task::{Failure, Inputs, TaskDef, TaskFn, actor, block_on, reply};
 
 /// What an async task function returns when it is called by hand.

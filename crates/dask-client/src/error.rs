@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Answer,
     #[error("{process} refused: {reason}")]
     Unwilling { process: Address, reason: String },
+    #[error(transparent)]
+    Plugin(#[from] dask_task::plugin::PluginTypeError),
     #[error("versions differ: {0}")]
     Versions(String),
     #[error("a function that runs outside of tasks takes values: {0} is a task's result")]

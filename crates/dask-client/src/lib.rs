@@ -91,6 +91,8 @@ mod graph;
 #[cfg(feature = "local")]
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 mod local;
+mod memory_sampler;
+mod report;
 #[cfg(feature = "worker")]
 mod resource;
 mod role;
@@ -107,8 +109,10 @@ pub use client::dataset::PublishDataset;
 pub use client::explanation::Explanation;
 pub use client::logs::WorkerLogs;
 pub use client::options::Options;
+pub use client::profile::{Profile, TakeProfile};
 pub use client::restart::{Restart, RestartWorkers};
 pub use client::run::{Run, RunOnScheduler, RunResults};
+pub use client::task_stream::TaskStream;
 pub use client::topic::TopicEvent;
 pub use client::versions::ClusterVersions;
 pub use coordination::event::Event;
@@ -120,13 +124,15 @@ pub use coordination::semaphore::Semaphore;
 pub use coordination::variable::Variable;
 pub use dask_macros::{actor, main, task};
 pub use dask_proto::message::{
-    Code, LogLevel, LogRecord, Program, RunningTask, SchedulerInfo, Versions, WorkerInfo,
+    Activity, ActivityKind, Code, LogLevel, LogRecord, Program, Recorded, RunningTask,
+    SchedulerInfo, Versions, WorkerInfo,
 };
 pub use dask_proto::program::{Executable, ProgramId};
 pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};
 pub use dask_task::context::{
     CurrentWorker, PoolError, is_cancelled, local_directory, print, rejoin, secede, warn,
 };
+pub use dask_task::plugin::{PluginError, SchedulerPlugin, Transition, WorkerPlugin};
 pub use dask_task::{Reschedule, TaskFn, Value};
 pub use default::default_client;
 pub use error::{Error, Result};
@@ -145,6 +151,8 @@ pub use graph::{Graph, KeyRef};
 pub use local::adapt::{Adapt, Adaptive};
 #[cfg(feature = "local")]
 pub use local::{LocalCluster, LocalClusterBuilder};
+pub use memory_sampler::{MemoryMeasure, MemorySample, MemorySampler, Sampling, StartSampling};
+pub use report::{PerformanceReport, performance_report};
 pub use running::worker_client::{WorkerClient, worker_client};
 pub use running::{get_client, get_worker};
 /// What values of tasks are serialized with: `#[derive(Serialize, Deserialize)]` with

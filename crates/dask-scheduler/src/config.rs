@@ -48,6 +48,9 @@ pub struct Config {
     pub story_len: usize,
     /// How many lines of each worker's log are remembered (`log-length`).
     pub log_length: usize,
+    /// How many records of what workers did are remembered while a client is interested
+    /// (`dashboard.status.task-stream-length`).
+    pub task_stream_length: usize,
     /// Whether every event is followed by a check of all invariants (`validate`): for tests, as
     /// its cost grows with the number of tasks.
     pub validate: bool,
@@ -88,6 +91,7 @@ impl Default for Config {
             program_grace: Duration::from_secs(30),
             story_len: 100_000,
             log_length: 10_000,
+            task_stream_length: 100_000,
             validate: false,
         }
     }

@@ -23,4 +23,7 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// There is no thread for its plugins.
+    #[error("the scheduler cannot have a plugin")]
+    Plugin(#[source] std::io::Error),
 }

@@ -13,6 +13,7 @@ pub mod state;
 
 mod config;
 mod error;
+mod plugins;
 mod relay;
 mod scheduler;
 mod serve;

@@ -7,19 +7,23 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dask_proto::id::{ClientId, RequestId};
 use dask_proto::message::{
-    LogLevel, SchedulerToAgent, SchedulerToClient, SchedulerToWorker, Welcome,
+    Equipment, Item, LogLevel, Question, Reply, SchedulerToAgent, SchedulerToClient,
+    SchedulerToWorker, Welcome,
 };
 use dask_proto::{Address, Moment};
+use dask_task::plugin::{self, SchedulerPlugin};
 use dask_transport::{Listener, Transports};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::plugins::Plugins;
 use crate::record::{Detail, Header, Recorder};
-use crate::serve::Desk;
+use crate::serve::{self, Desk};
 use crate::session::{self, Link, Lobby, Report};
-use crate::state::{Event, Instruction, Instructions, Peer, SchedulerState};
+use crate::state::{Event, Instruction, Instructions, Observe, Peer, SchedulerState};
 use crate::{Config, Error};
 
 /// Batches that wait for the loop. When they are more, sessions stop reading, and their peers feel
@@ -41,6 +45,7 @@ pub struct Scheduler {
     listener: Box<dyn Listener>,
     address: Address,
     recorder: Option<Recorder>,
+    plugins: Plugins,
 }
 
 impl Scheduler {
@@ -57,7 +62,8 @@ impl Scheduler {
         let listener =
             listener.map_err(|source| Error::Listen { address: address.clone(), source })?;
         let address = listener.address().clone();
-        Ok(Self { config, listener, address, recorder: None })
+        let plugins = Plugins::new(address.clone());
+        Ok(Self { config, listener, address, recorder: None, plugins })
     }
 
     /// Records everything that happens to a file, which is replaced if it is there, for
@@ -82,6 +88,19 @@ impl Scheduler {
         Ok(self)
     }
 
+    /// Adds a plugin under a name, in place of one that has it.
+    ///
+    /// # Errors
+    /// When the thread of plugins cannot be started.
+    pub fn plugin(
+        mut self,
+        name: impl Into<String>,
+        plugin: Box<dyn SchedulerPlugin>,
+    ) -> Result<Self, Error> {
+        self.plugins.add(name.into(), plugin).map_err(Error::Plugin)?;
+        Ok(self)
+    }
+
     /// Where it listens, with the real port.
     #[must_use]
     pub fn address(&self) -> &Address {
@@ -101,6 +120,7 @@ impl Scheduler {
         let mut acceptor = JoinSet::new();
         acceptor.spawn(accept(self.listener, lobby));
         let mut core = Core::new(self.config, self.address, self.recorder);
+        core.take_plugins(self.plugins);
         let mut shutdown = pin!(shutdown);
         let far = Instant::now() + Duration::from_secs(86_400);
         let mut timer = pin!(tokio::time::sleep_until(far));
@@ -121,6 +141,22 @@ impl Scheduler {
         core.flush().await;
         tracing::info!("the scheduler has ended");
         Ok(())
+    }
+}
+
+/// Adds a plugin that a client sent.
+fn add(plugins: &mut Plugins, Equipment { name, item }: Equipment) -> Reply {
+    let Item::Plugin { path, value } = item else {
+        return Reply::Refused("that is nothing for a scheduler".to_owned());
+    };
+    // It was encoded by the client.
+    let value = value.to_bytes().unwrap_or_default();
+    let made = dask_task::catch(|| plugin::scheduler(&path, &value));
+    let made = made.map_err(|panic| panic.message).and_then(|made| made.map_err(|e| e.to_string()));
+    let added = made.and_then(|made| plugins.add(name, made).map_err(|error| error.to_string()));
+    match added {
+        Ok(()) => Reply::Done,
+        Err(error) => Reply::Refused(error),
     }
 }
 
@@ -150,6 +186,7 @@ struct Core {
     state: SchedulerState,
     recorder: Option<Recorder>,
     desk: Desk,
+    plugins: Plugins,
     out: Instructions,
     started: Instant,
     peers: BTreeMap<Peer, PeerEntry>,
@@ -185,9 +222,11 @@ struct Greeting {
 impl Core {
     fn new(config: Config, address: Address, recorder: Option<Recorder>) -> Self {
         let desk = Desk::new(address.clone(), config.log_length);
+        let plugins = Plugins::new(address.clone());
         Self {
             state: SchedulerState::new(config, address),
             desk,
+            plugins,
             recorder,
             out: Instructions::new(),
             started: Instant::now(),
@@ -255,6 +294,9 @@ impl Core {
                 if let Some(recorder) = &mut self.recorder {
                     recorder.settled();
                 }
+                if !self.plugins.is_empty() {
+                    self.plugins.tell(self.state.observations());
+                }
             }
             let Some(peer) = self.broken.pop_front() else {
                 return;
@@ -280,6 +322,36 @@ impl Core {
                 link.abort();
             }
         }
+    }
+
+    fn take_plugins(&mut self, plugins: Plugins) {
+        self.plugins = plugins;
+        self.observe();
+    }
+
+    /// Has the state note what happens, if there is a plugin to hear of it.
+    fn observe(&mut self) {
+        let is_deaf = self.plugins.is_empty();
+        self.state.observe(if is_deaf { Observe::Nothing } else { Observe::Everything });
+    }
+
+    /// Adds or removes a plugin; any other question is the desk's.
+    fn serve(&mut self, client: ClientId, id: RequestId, question: Question) {
+        let link = self.peers.get(&Peer::Client(client)).map(|entry| &entry.link);
+        let Some(PeerLink::Open(Link::Client(outbox))) = link else {
+            return;
+        };
+        let outbox = outbox.clone();
+        let reply = match question {
+            Question::Equip(equipment) => add(&mut self.plugins, equipment),
+            Question::Unequip { name } if self.plugins.remove(&name) => Reply::Done,
+            Question::Unequip { name } => {
+                Reply::Refused(format!("no plugin {name} is registered there"))
+            }
+            question => return self.desk.serve(&outbox, id, question),
+        };
+        self.observe();
+        serve::say(&outbox, id, reply);
     }
 
     fn carry_out(&mut self, instruction: Instruction) {
@@ -324,12 +396,7 @@ impl Core {
                 tracing::warn!(%key, "a task makes no progress: {why}");
                 self.desk.note(LogLevel::Warn, format!("task {key} makes no progress: {why}"));
             }
-            Instruction::Serve { client, id, question } => {
-                let link = self.peers.get(&Peer::Client(client)).map(|entry| &entry.link);
-                if let Some(PeerLink::Open(Link::Client(outbox))) = link {
-                    self.desk.serve(outbox, id, question);
-                }
-            }
+            Instruction::Serve { client, id, question } => self.serve(client, id, question),
             Instruction::Shutdown => self.is_over = true,
         }
     }

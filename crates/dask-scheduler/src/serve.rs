@@ -102,7 +102,7 @@ impl Desk {
     }
 }
 
-fn say(client: &Outbox<SchedulerToClient>, id: RequestId, reply: Reply) {
+pub(crate) fn say(client: &Outbox<SchedulerToClient>, id: RequestId, reply: Reply) {
     let answer = Answer::Reply(Box::new(reply));
     // A client that is gone has no use for it.
     let _ = client.send([SchedulerToClient::Answer { id, answer }]);

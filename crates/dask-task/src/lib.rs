@@ -9,6 +9,7 @@
 
 pub mod apart;
 pub mod context;
+pub mod plugin;
 pub mod registry;
 
 mod actor;

@@ -3,12 +3,16 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dask_proto::graph::Function;
 use dask_proto::id::{FunctionId, TaskId};
 use dask_proto::map::Map;
-use dask_proto::message::{Compute, SchedulerToWorker, ValueAt, WorkerToScheduler};
+use dask_proto::message::{
+    ActivityKind, Compute, Question, Reply, SchedulerToWorker, ValueAt, WorkerTaskDump,
+    WorkerToScheduler,
+};
 use dask_proto::{Address, Moment};
 use dask_task::TaskDef;
 use dask_task::registry::{self, RegistryError};
@@ -16,7 +20,7 @@ use dask_transport::{Inbox, Outbox, PeerError, Peers};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::executor::{Executor, Job, Reports};
+use crate::executor::{Executor, Job, Reports, activity};
 use crate::memory;
 use crate::overflow::Overflow;
 use crate::question::{Consequence, Desk};
@@ -33,6 +37,9 @@ const FLUSH: Duration = Duration::from_secs(5);
 
 /// How long the scheduler is given to hear why the process dies.
 const FAREWELL: Duration = Duration::from_millis(1500);
+
+/// Tasks that are told of at most to whoever asks for all.
+const DUMPED: usize = 500_000;
 
 /// What may wait for the loop; whoever has more to tell waits too, and reads no further.
 const NEWS: usize = 256;
@@ -153,6 +160,7 @@ impl Driver {
                 timer.as_mut().reset(self.deadline());
             }
         }
+        self.desk.plugins.end();
         self.scheduler.close();
         // A scheduler that does not read any more cannot keep the worker.
         let _ = timeout(FLUSH, self.scheduler.closed()).await;
@@ -226,6 +234,14 @@ impl Driver {
                 let found = registry::find(&function.path, &function.signature);
                 self.functions.insert(*id, found.map_err(Arc::new));
             }
+            SchedulerToWorker::Ask { id, question } if **question == Question::Tasks => {
+                let tasks = self
+                    .state
+                    .stages()
+                    .take(DUMPED)
+                    .map(|(task, stage)| WorkerTaskDump { task, state: stage.name().to_owned() });
+                self.desk.reply(*id, Reply::Tasks(tasks.collect()));
+            }
             SchedulerToWorker::Ask { id, question } => {
                 let consequence = self.desk.answer(*id, question, &self.executor);
                 self.is_restarting |= consequence == Consequence::Restart;
@@ -235,7 +251,11 @@ impl Driver {
     }
 
     fn collect_runs(&mut self) {
-        let Reports { moves, ended, spent: _spent } = self.executor.take_reports();
+        let Reports { moves, ended, spent: _spent, activities } = self.executor.take_reports();
+        if !activities.is_empty() {
+            // Ahead of the word that the runs ended.
+            let _ = self.scheduler.send([WorkerToScheduler::Did { activities }]);
+        }
         // What a run said goes with the word that it ended.
         self.collect_lines();
         for event in moves {
@@ -317,10 +337,18 @@ impl Driver {
 
     fn fetch(&self, flight: FlightId, address: Address, tasks: Vec<TaskId>) {
         let (peers, news) = (self.peers.clone(), self.news.clone());
+        let records = self.executor.records().load(Ordering::Relaxed);
+        let scheduler = records.then(|| self.scheduler.clone());
         tokio::spawn(async move {
+            let started = std::time::Instant::now();
             tokio::select! {
                 () = news.closed() => {}
                 fetched = peers.try_get(&address, tasks) => {
+                    if let (Some(scheduler), Ok(values)) = (scheduler, &fetched) {
+                        let activities = vec![activity(started, fetch_of(address, values))];
+                        // Ahead of the word of what that leads to.
+                        let _ = scheduler.send([WorkerToScheduler::Did { activities }]);
+                    }
                     // The worker may have ended.
                     let _ = news.send(News::Fetched(flight, fetched)).await;
                 }
@@ -340,6 +368,18 @@ impl Driver {
         let _ = timeout(FAREWELL, self.scheduler.closed()).await;
         std::process::abort();
     }
+}
+
+/// What came from a peer.
+fn fetch_of(peer: Address, values: &[(TaskId, ValueAt)]) -> ActivityKind {
+    let found = values.iter().filter_map(|(_, value)| match value {
+        ValueAt::Found(value) => Some(value.nbytes()),
+        _ => None,
+    });
+    let (results, nbytes) = found.fold((0_u32, 0_u64), |(results, nbytes), size| {
+        (results.saturating_add(1), nbytes.saturating_add(size))
+    });
+    ActivityKind::Fetch { peer, results, nbytes }
 }
 
 /// Passes on what the scheduler says, from a task of its own since receiving cannot be interrupted.

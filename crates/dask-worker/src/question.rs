@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use dask_proto::Key;
 use dask_proto::id::RequestId;
@@ -16,9 +18,10 @@ use dask_transport::Outbox;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::executor::Executor;
+use crate::executor::{Executor, Sampler};
 use crate::locker::Locker;
-use crate::{Config, Log};
+use crate::plugins::Plugins;
+use crate::{Config, Log, sample};
 
 /// What answers for the process.
 pub(crate) struct Desk {
@@ -27,6 +30,7 @@ pub(crate) struct Desk {
     pub(crate) program: Program,
     pub(crate) stack_bytes: usize,
     pub(crate) locker: Arc<Locker>,
+    pub(crate) plugins: Arc<Plugins>,
     /// Whether something starts the worker again when it ends.
     pub(crate) restarts: bool,
     calls: Arc<Semaphore>,
@@ -36,7 +40,7 @@ impl Desk {
     pub(crate) fn new(
         scheduler: Outbox<WorkerToScheduler>,
         worker: Arc<CurrentWorker>,
-        locker: Arc<Locker>,
+        (locker, plugins): (Arc<Locker>, Arc<Plugins>),
         config: &Config,
     ) -> Self {
         Self {
@@ -45,6 +49,7 @@ impl Desk {
             program: config.program.clone(),
             stack_bytes: config.stack_bytes,
             locker,
+            plugins,
             // Without a name of its own nobody would know its successor.
             restarts: config.restarts && config.name.is_some(),
             calls: Arc::new(Semaphore::new(MAX_CALLS)),
@@ -69,15 +74,29 @@ impl Desk {
                     "nothing starts this worker again: whatever started it does not watch it";
                 Reply::Refused(text.to_owned())
             }
+            Question::Record { on } => {
+                executor.records().store(*on, Ordering::Relaxed);
+                Reply::Done
+            }
             Question::Equip(equipment) => self.equip(equipment),
+            Question::Unequip { name } if self.plugins.remove(name) => Reply::Done,
             Question::Unequip { name } => done(self.locker.remove(name), name),
+            Question::Sample { duration_ns, interval_ns } => {
+                let times = (*duration_ns, *interval_ns);
+                self.sample(id, times, executor.sampler());
+                return Consequence::None;
+            }
             Question::Versions => Reply::Versions(Box::new(Versions::of(self.program.clone()))),
             Question::Running { keys } => Reply::Running(executor.running(keys)),
             _ => Reply::Refused("this worker does not know the question".to_owned()),
         };
         let restarts = reply == Reply::Restarting;
-        say(&self.scheduler, id, reply);
+        self.reply(id, reply);
         if restarts { Consequence::Restart } else { Consequence::None }
+    }
+
+    pub(crate) fn reply(&self, id: RequestId, reply: Reply) {
+        say(&self.scheduler, id, reply);
     }
 
     /// Takes what every worker is to have.
@@ -89,7 +108,39 @@ impl Desk {
                 let content = content.to_bytes().unwrap_or_default();
                 done(self.locker.put(name, &content), name)
             }
+            Item::Plugin { path, value } => {
+                // It was encoded by the client.
+                let value = value.to_bytes().unwrap_or_default();
+                match self.plugins.add(name, path, &value) {
+                    Ok(()) => Reply::Done,
+                    Err(error) => {
+                        tracing::warn!(error, name, "a plugin could not be set up");
+                        Reply::Refused(format!("plugin {name}: {error}"))
+                    }
+                }
+            }
             _ => Reply::Refused(format!("this worker does not know what {name} is")),
+        }
+    }
+
+    /// Looks at the threads for a while, from a thread of its own.
+    fn sample(&self, id: RequestId, (duration_ns, interval_ns): (u64, u64), sampler: Sampler) {
+        let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
+            let text = format!("{MAX_CALLS} functions and profiles run there already");
+            return say(&self.scheduler, id, Reply::Refused(text));
+        };
+        let scheduler = self.scheduler.clone();
+        let thread = std::thread::Builder::new().name("profile".to_owned());
+        let started = thread.spawn(move || {
+            let (duration, interval) =
+                (Duration::from_nanos(duration_ns), Duration::from_nanos(interval_ns));
+            let samples = sample::profile(&sampler, duration, interval);
+            drop(permit);
+            say(&scheduler, id, Reply::Samples(samples));
+        });
+        if let Err(error) = started {
+            let text = format!("no thread could be started: {error}");
+            say(&self.scheduler, id, Reply::Refused(text));
         }
     }
 

@@ -13,6 +13,7 @@ use crate::driver::{Driver, News};
 use crate::executor::{Executor, Setup, Volunteer};
 use crate::locker::Locker;
 use crate::overflow::Reporter;
+use crate::plugins::Plugins;
 use crate::question::Desk;
 use crate::serve::Service;
 use crate::spill::{Directory, Storage};
@@ -173,6 +174,7 @@ impl Worker {
             companion: self.config.companion.clone(),
         });
         let locker = Arc::new(Locker::new(self.config.local_directory.clone()));
+        let plugins = Arc::new(Plugins::new(Arc::clone(&worker), self.config.log.clone()));
         let setup = Setup {
             nthreads: self.state.nthreads,
             stack_bytes,
@@ -181,12 +183,14 @@ impl Worker {
             carriage: self.scheduler.carriage(),
             store: Arc::clone(&storage.store),
             locker: Arc::clone(&locker),
+            plugins: Arc::clone(&plugins),
             log: self.config.log.clone(),
             overflow,
             volunteer,
         };
         let executor = Executor::start(setup, &Handle::current()).map_err(Error::Threads)?;
-        let desk = Desk::new(self.scheduler.clone(), worker, locker, &self.config);
+        let belongings = (locker, plugins);
+        let desk = Desk::new(self.scheduler.clone(), worker, belongings, &self.config);
         let work = (executor, desk);
         let driver = Driver::new(self.state, self.scheduler, work, storage, self.peers);
         let service = Service { listener: self.listener, transfers: self.config.transfers };

@@ -2,11 +2,14 @@ use std::collections::HashMap;
 
 use dask_proto::message::{LogRecord, RunningTask};
 use dask_proto::{Address, Key};
-use dask_task::TaskFn;
+use dask_task::{TaskFn, Value};
 
 use super::{Client, block_on};
 use crate::submit::argument::IntoArgs;
-use crate::{ClusterVersions, Futures, Restart, RestartWorkers, Result, Run, RunOnScheduler};
+use crate::{
+    ClusterVersions, Futures, PerformanceReport, Restart, RestartWorkers, Result, Run,
+    RunOnScheduler, SchedulerPlugin, TakeProfile, TaskStream, WorkerPlugin,
+};
 
 impl Client {
     /// [`Client::run`](crate::Client::run), which [`Run::block`] waits for.
@@ -108,4 +111,75 @@ impl Client {
     pub fn remove_file(&self, name: impl Into<String>) -> Result<()> {
         block_on(self.0.remove_file(name))
     }
+
+    /// [`Client::get_task_stream`](crate::Client::get_task_stream): what it is asked for comes with
+    /// [`TaskStream::block`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get_task_stream(&self) -> Result<TaskStream> {
+        block_on(self.0.get_task_stream())
+    }
+
+    /// [`Client::profile`](crate::Client::profile), which [`TakeProfile::block`] waits for.
+    pub fn profile(&self) -> TakeProfile {
+        self.0.profile()
+    }
+
+    /// [`Client::register_worker_plugin`](crate::Client::register_worker_plugin).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn register_worker_plugin<P: WorkerPlugin + Value>(
+        &self,
+        name: impl Into<String>,
+        plugin: P,
+    ) -> Result<()> {
+        block_on(self.0.register_worker_plugin(name, plugin))
+    }
+
+    /// [`Client::unregister_worker_plugin`](crate::Client::unregister_worker_plugin).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn unregister_worker_plugin(&self, name: impl Into<String>) -> Result<()> {
+        block_on(self.0.unregister_worker_plugin(name))
+    }
+
+    /// [`Client::register_scheduler_plugin`](crate::Client::register_scheduler_plugin).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn register_scheduler_plugin<P: SchedulerPlugin + Value>(
+        &self,
+        name: impl Into<String>,
+        plugin: P,
+    ) -> Result<()> {
+        block_on(self.0.register_scheduler_plugin(name, plugin))
+    }
+
+    /// [`Client::unregister_scheduler_plugin`](crate::Client::unregister_scheduler_plugin).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn unregister_scheduler_plugin(&self, name: impl Into<String>) -> Result<()> {
+        block_on(self.0.unregister_scheduler_plugin(name))
+    }
+
+    /// [`Client::dump_cluster_state`](crate::Client::dump_cluster_state).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dump_cluster_state(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        block_on(self.0.dump_cluster_state(path))
+    }
+}
+
+/// [`performance_report`](crate::performance_report), which
+/// [`PerformanceReport::block`] writes.
+///
+/// # Errors
+/// As there.
+pub fn performance_report(client: &Client) -> Result<PerformanceReport> {
+    block_on(crate::performance_report(&client.0))
 }

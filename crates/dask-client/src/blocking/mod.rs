@@ -46,6 +46,7 @@ use crate::{ClientBuilder, Explanation, Options, Result, WorkerLogs};
 pub use crate::as_completed;
 pub use coordination::{Event, Lease, Lock, MultiLock, Queue, Semaphore, Variable};
 pub use future::Future;
+pub use inspect::performance_report;
 pub use running::{WorkerClient, get_client, worker_client};
 
 /// [`Client`](crate::Client) whose verbs block.

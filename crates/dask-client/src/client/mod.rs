@@ -6,18 +6,22 @@ pub(crate) mod control;
 pub(crate) mod copies;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod dataset;
+pub(crate) mod dump;
 pub(crate) mod explanation;
 pub(crate) mod inspect;
 pub(crate) mod logs;
 pub(crate) mod metadata;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod options;
+pub(crate) mod plugin;
+pub(crate) mod profile;
 pub(crate) mod program;
 pub(crate) mod question;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod restart;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod run;
+pub(crate) mod task_stream;
 pub(crate) mod topic;
 pub(crate) mod upload;
 pub(crate) mod versions;

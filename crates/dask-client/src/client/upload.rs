@@ -64,7 +64,11 @@ impl Client {
     /// # Errors
     /// When there is none of this name, a worker cannot remove it, or the scheduler is gone.
     pub async fn remove_file(&self, name: impl Into<String>) -> Result<()> {
-        let name = name.into();
+        self.unequip(name.into()).await
+    }
+
+    /// Takes something from every worker, that all were to have.
+    pub(crate) async fn unequip(&self, name: String) -> Result<()> {
         done(self.link().ask(Request::Manage(Manage::Unequip { name: name.clone() })).await?)?;
         self.all_do(Question::Unequip { name }).await
     }

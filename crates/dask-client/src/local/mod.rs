@@ -7,11 +7,12 @@ mod process;
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dask_proto::Address;
 use dask_scheduler::Scheduler;
+use dask_task::plugin::SchedulerPlugin;
 use dask_tokenize::unique_key_name;
 use dask_transport::{Transport, Transports};
 use tokio::runtime::{Handle, Runtime};
@@ -60,6 +61,9 @@ pub struct LocalCluster {
     threads: Option<Threads>,
 }
 
+/// Plugins of a scheduler that has not started, which takes them.
+type Plugins = Arc<Mutex<Vec<(String, Box<dyn SchedulerPlugin>)>>>;
+
 /// A runtime of its own. Dropping it waits for nothing, so that it may be dropped on any thread.
 #[derive(Debug)]
 struct Threads {
@@ -80,6 +84,7 @@ pub struct LocalClusterBuilder {
     program: Option<PathBuf>,
     scheduler_address: Option<String>,
     transports: Transports,
+    plugins: Plugins,
 }
 
 impl LocalCluster {
@@ -95,6 +100,7 @@ impl LocalCluster {
             program: None,
             scheduler_address: None,
             transports: Transports::default(),
+            plugins: Plugins::default(),
         }
     }
 
@@ -301,6 +307,13 @@ impl LocalClusterBuilder {
         self
     }
 
+    /// Adds a plugin that hears from the start on what happens on the scheduler, under a name.
+    pub fn scheduler_plugin(self, name: impl Into<String>, plugin: impl SchedulerPlugin) -> Self {
+        let plugins = self.plugins.lock();
+        plugins.unwrap_or_else(PoisonError::into_inner).push((name.into(), Box::new(plugin)));
+        self
+    }
+
     /// Starts the cluster; returns when all workers have joined.
     ///
     /// # Errors
@@ -329,7 +342,12 @@ impl LocalClusterBuilder {
             id: unique_key_name("Scheduler"),
             ..dask_scheduler::Config::default()
         };
-        let scheduler = Scheduler::bind(config, &address, &self.transports).await?;
+        let mut scheduler = Scheduler::bind(config, &address, &self.transports).await?;
+        let plugins =
+            std::mem::take(&mut *self.plugins.lock().unwrap_or_else(PoisonError::into_inner));
+        for (name, plugin) in plugins {
+            scheduler = scheduler.plugin(name, plugin)?;
+        }
         let (stop, stopped) = watch::channel(false);
         let workers = self.workers;
         let mut cluster = LocalCluster {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dump::WorkerTaskDump;
 use super::handshake::Program;
 use super::manage::Equipment;
 use super::worker::LogRecord;
@@ -55,6 +56,21 @@ pub enum Question {
     },
     /// Take what every worker is to have. [`Reply::Done`].
     Equip(Equipment),
+    /// Tell what you [do](super::WorkerToScheduler::Did) from now on, or do no longer.
+    /// [`Reply::Done`].
+    Record {
+        /// Whether to tell.
+        on: bool,
+    },
+    /// Which tasks a worker knows, and how they are. [`Reply::Tasks`].
+    Tasks,
+    /// Look at the threads that run tasks, again and again. [`Reply::Samples`].
+    Sample {
+        /// For how long, in nanoseconds.
+        duration_ns: u64,
+        /// How often, in nanoseconds.
+        interval_ns: u64,
+    },
     /// Give it back. [`Reply::Done`].
     Unequip {
         /// Its name.
@@ -95,6 +111,10 @@ pub enum Reply {
     Restarting,
     /// It is done.
     Done,
+    /// The tasks that a worker knows.
+    Tasks(Vec<WorkerTaskDump>),
+    /// Where threads were found.
+    Samples(Vec<Sample>),
 }
 
 /// The versions of one process.
@@ -115,6 +135,15 @@ impl Versions {
         let dask = env!("CARGO_PKG_VERSION").to_owned();
         Self { program, dask, protocol: super::PROTOCOL_VERSION }
     }
+}
+
+/// Where threads that run tasks were found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// What they were in, outermost first.
+    pub stack: Vec<String>,
+    /// How often.
+    pub count: u64,
 }
 
 /// A task that runs now.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dump::TaskDump;
+use super::stream::Recorded;
 use crate::Key;
 
 /// A look at the scheduler's state. Each names what it gets.
@@ -28,6 +30,17 @@ pub enum Inspect {
         /// In how many nanoseconds the work that there is should be done.
         target_duration_ns: u64,
     },
+    /// What workers did lately, from this position on, or from now on. Has them record it until
+    /// the client leaves. [`Inspected::TaskStream`].
+    TaskStream {
+        /// The position of the first record, of all that there ever were.
+        from: Option<u64>,
+    },
+    /// The tasks that the scheduler knows, from this position on. [`Inspected::Tasks`].
+    Tasks {
+        /// 0, or what the answer before said.
+        from: u64,
+    },
 }
 
 /// What a look at the scheduler's state showed.
@@ -40,4 +53,20 @@ pub enum Inspected {
     NBytesByPrefix(Vec<(String, u64)>),
     /// A number of workers.
     Target(u32),
+    /// What workers did.
+    TaskStream {
+        /// As many records as fit an answer.
+        records: Vec<Recorded>,
+        /// The position behind the last of them.
+        next: u64,
+        /// The position behind the last that there is.
+        end: u64,
+    },
+    /// Tasks.
+    Tasks {
+        /// As many as fit an answer.
+        tasks: Vec<TaskDump>,
+        /// Where the next begin, if there are more.
+        next: Option<u64>,
+    },
 }

@@ -12,17 +12,19 @@ mod agent;
 mod ask;
 mod client;
 mod coordination;
+mod dump;
 mod handshake;
 mod inspect;
 mod manage;
 mod peer;
+mod stream;
 mod worker;
 
 pub use agent::{
     AgentJoin, AgentToScheduler, CodePolicy, ProgramLink, ProgramNews, ProgramSource,
     SchedulerToAgent,
 };
-pub use ask::{Ask, Question, Reply, RunFunction, RunningTask, Versions, Whom};
+pub use ask::{Ask, Question, Reply, RunFunction, RunningTask, Sample, Versions, Whom};
 pub use client::{
     Answer, ClientToScheduler, KeyCount, Located, Refusal, Request, ScatterItem, SchedulerInfo,
     SchedulerToClient, Submit, WorkerInfo,
@@ -32,6 +34,7 @@ pub use coordination::{
     KeptValue, MetadataAction, PastEvent, Patience, QueueAction, SemaphoreAction, TopicAction,
     VariableAction,
 };
+pub use dump::{TaskDump, WorkerTaskDump};
 pub use handshake::{
     Code, HandshakeError, Hello, PROTOCOL_VERSION, Program, Rejection, Role, VersionRange, Welcome,
     WorkerJoin, decode_hello, decode_welcome, encode_hello, encode_welcome,
@@ -39,6 +42,7 @@ pub use handshake::{
 pub use inspect::{Inspect, Inspected};
 pub use manage::{Equipment, Item, Manage};
 pub use peer::{PeerReply, PeerRequest, StoredValue, ValueAt};
+pub use stream::{Activity, ActivityKind, Recorded};
 pub use worker::{
     Compute, Dependency, LogLevel, LogRecord, Metrics, RETIRED, SchedulerToWorker, WorkerStatus,
     WorkerToScheduler,

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ask::{Question, Reply};
+use super::stream::Activity;
 use crate::graph::{Function, Priority};
 use crate::id::{FunctionId, RequestId, RunId, TaskId, WorkerId};
 use crate::map::SmallList;
@@ -220,6 +221,11 @@ pub enum WorkerToScheduler {
         id: RequestId,
         /// The reply.
         reply: Box<Reply>,
+    },
+    /// What the worker did, since it was asked to tell: ahead of the word that the runs ended.
+    Did {
+        /// What it did.
+        activities: Vec<Activity>,
     },
 }
 

@@ -446,6 +446,7 @@ pub(crate) fn worker_to_scheduler() -> Vec<WorkerToScheduler> {
     ];
     let replies = ask::replies().into_iter().map(Box::new).zip((1..).map(RequestId));
     messages.extend(replies.map(|(reply, id)| WorkerToScheduler::Replied { id, reply }));
+    messages.push(WorkerToScheduler::Did { activities: ask::activities() });
     messages
 }
 

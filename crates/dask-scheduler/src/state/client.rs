@@ -10,6 +10,7 @@ use dask_proto::{Address, Key, Payload, TaskError};
 use super::SchedulerState;
 use super::function::FunctionRow;
 use super::instruction::{Again, Peer};
+use super::observe::Observation;
 use super::spec::Source;
 use super::task::{Hold, Row, StateName, TaskState};
 use super::transition::Goal;
@@ -161,10 +162,12 @@ impl SchedulerState {
         let Some(mut entry) = self.clients.remove(&client) else {
             return;
         };
+        self.happened(|| Observation::ClientRemoved { name: entry.name.clone() });
         self.out.discard(Peer::Client(client));
         self.topics.forget_client(client);
         self.log_own_event(&format!("remove-client {}", entry.name));
         self.leave_program(client, entry.program);
+        self.stop_watching(client);
         self.forget_requests(|asked_by| asked_by.0 == client);
         self.lose_coordinating_client(client);
         self.announced -= entry.scattering.len() as u64;

@@ -6,6 +6,7 @@ use dask_proto::{Address, TaskError, TaskErrorKind};
 
 use super::SchedulerState;
 use super::instruction::Peer;
+use super::observe::Observation;
 use super::task::{Row, TaskState};
 use super::transition::Goal;
 use super::worker::WorkerEntry;
@@ -50,6 +51,10 @@ impl SchedulerState {
         self.target_lost(worker);
         self.end_retirement(worker);
         self.answer_for_the_gone(worker, &entry.join.address);
+        self.happened(|| {
+            let (worker, name) = (entry.join.address.clone(), entry.join.name.clone());
+            Observation::WorkerRemoved { worker, name }
+        });
         for row in entry.has.iter() {
             self.lose_copy(row, worker);
         }

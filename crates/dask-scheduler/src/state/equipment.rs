@@ -9,7 +9,7 @@ use dask_proto::message::{Answer, Equipment, Item, Question, Refusal, SchedulerT
 use super::SchedulerState;
 
 /// The id of a question whose reply nobody waits for.
-const UNANSWERED: RequestId = RequestId(u64::MAX);
+pub(super) const UNANSWERED: RequestId = RequestId(u64::MAX);
 
 /// What is kept, by name.
 #[derive(Debug, Default)]

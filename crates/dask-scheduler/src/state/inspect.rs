@@ -40,6 +40,7 @@ impl SchedulerState {
             Inspect::AdaptiveTarget { target_duration_ns } => {
                 Inspected::Target(self.adaptive_target(target_duration_ns))
             }
+            Inspect::Tasks { from } => self.dump_tasks(from),
             // A client of a later version asks more than this scheduler can answer.
             _ => return Answer::Refused(Refusal::TooLarge),
         };

@@ -5,6 +5,7 @@ use dask_proto::message::{Answer, Manage, Refusal};
 
 use super::SchedulerState;
 use super::client::Held;
+use super::observe::Observation;
 use super::request::{Asked, Awaited, Wait};
 use super::task::{Hold, Row};
 
@@ -33,6 +34,7 @@ impl SchedulerState {
 
     /// Cancels every task, whoever wants it. What workers have of them they are told to free.
     fn reset(&mut self) {
+        self.happened(|| Observation::Restarted);
         let clients: Vec<_> = self.clients.keys().copied().collect();
         for client in clients {
             let futures = self.clients.get(&client).into_iter().flat_map(|entry| {

@@ -19,6 +19,7 @@ mod client;
 mod coordination;
 mod copies;
 mod departure;
+mod dump;
 mod equipment;
 mod errand;
 mod event;
@@ -30,6 +31,7 @@ mod instruction;
 mod invariants;
 mod log;
 mod manage;
+mod observe;
 mod placement;
 mod pool;
 mod program;
@@ -47,6 +49,7 @@ mod scatter;
 mod spec;
 mod stealing;
 mod story;
+mod stream;
 mod task;
 mod task_table;
 mod timeout;
@@ -76,12 +79,14 @@ pub use event::Event;
 use function::FunctionTable;
 pub use instruction::{Instruction, Instructions, Peer};
 pub use invariants::Violation;
+pub use observe::{Observation, Observe};
 use program::ProgramTable;
 use replica::ReplicaTable;
 use request::Wait;
 use retirement::RetirementTable;
 use stealing::Stealing;
 use story::{Cause, StoryLog};
+use stream::Stream;
 use task::{Row, Since, StateName, TaskState};
 use task_table::TaskTable;
 use timeout::{Asked, Patience};
@@ -123,6 +128,9 @@ pub struct SchedulerState {
     waits: Vec<Wait>,
     asks: AskTable,
     equipment: EquipmentTable,
+    stream: Stream,
+    /// What happened, while somebody wants to know.
+    observed: Option<Vec<Observation>>,
     replicas: ReplicaTable,
     transfers: TransferTable,
     errands: ErrandTable,
@@ -170,6 +178,8 @@ impl SchedulerState {
             waits: Vec::new(),
             asks: AskTable::default(),
             equipment: EquipmentTable::default(),
+            stream: Stream::default(),
+            observed: None,
             replicas: ReplicaTable::default(),
             transfers: TransferTable::default(),
             errands: ErrandTable::default(),
@@ -401,6 +411,7 @@ impl SchedulerState {
         }
         self.out.welcome(peer, Welcome::Client { id: client });
         self.log_own_event(&format!("add-client {name}"));
+        self.happened(|| Observation::ClientAdded { name: name.clone() });
         self.clients.insert(client, ClientEntry::new(name, code));
         self.offer(client);
     }

@@ -8,6 +8,7 @@ use dask_proto::{Payload, TaskError, TaskErrorKind};
 use super::SchedulerState;
 use super::departure::Departure;
 use super::instruction::Peer;
+use super::observe::Observation;
 use super::spec::Source;
 use super::story::Step;
 use super::task::{Row, TaskState};
@@ -58,8 +59,13 @@ impl SchedulerState {
         self.log_own_event(&format!("add-worker {}", join.address));
         let group = self.functions.join_group(join.program, &join.functions);
         let program = join.program;
+        self.happened(|| {
+            let (worker, name) = (join.address.clone(), join.name.clone());
+            Observation::WorkerAdded { worker, name }
+        });
         self.workers.insert(worker, WorkerEntry::new(join, group, self.now));
         self.equip(worker);
+        self.have_newcomer_record(worker);
         self.rerank(worker);
         self.deadlines.insert((self.now + self.config.worker_ttl, worker));
         self.program_runs(program, worker);
@@ -145,6 +151,7 @@ impl SchedulerState {
                 let reason = "the worker is leaving".to_owned();
                 self.out.disconnect(Peer::Worker(worker), reason);
             }
+            WorkerToScheduler::Did { activities } => self.did(worker, activities),
             WorkerToScheduler::Replied { id, reply } => self.replied(worker, id, reply),
             // A worker of a later version says more than this scheduler can use.
             _ => {}

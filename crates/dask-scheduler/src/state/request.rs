@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use dask_proto::id::{ClientId, FutureId, RequestId, WorkerId};
 use dask_proto::limits::MAX_HEADER_BYTES;
 use dask_proto::message::{
-    Answer, CoordinationAnswer, KeyCount, Located, Refusal, Request, SchedulerInfo,
+    Answer, CoordinationAnswer, Inspect, KeyCount, Located, Refusal, Request, SchedulerInfo,
     SchedulerToClient,
 };
 use dask_proto::{Address, Key};
@@ -99,6 +99,7 @@ impl SchedulerState {
             Request::Story { key } => Answer::Story(self.story(key.as_str())),
             Request::Explain { key } => Answer::Explanation(self.explain(key.as_str())),
             Request::WorkerLogs { workers, n } => self.worker_logs(&workers, n),
+            Request::Inspect(Inspect::TaskStream { from }) => self.task_stream(client, from),
             Request::Inspect(inspect) => self.inspected(client, inspect),
             // A client of a later version asks more than this scheduler can answer.
             _ => Answer::Refused(Refusal::TooLarge),

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use dask_proto::id::RequestId;
 use dask_proto::message::{
-    Ask, Equipment, Inspect, Item, Manage, Question, Reply, Request, Versions, Whom,
-    WorkerToScheduler,
+    Activity, ActivityKind, Ask, Equipment, Inspect, Item, Manage, Question, Reply, Request,
+    Versions, Whom, WorkerToScheduler,
 };
 
 use super::parse::{address_of, key, number};
@@ -38,6 +38,8 @@ pub(super) fn request(words: &[&str]) -> Request {
                 }
                 "nbytes" => Inspect::NBytes { keys: keys() },
                 "prefixes" => Inspect::NBytesByPrefix { keys: keys() },
+                "stream" => Inspect::TaskStream { from: rest.first().map(|n| number(n).into()) },
+                "tasks" => Inspect::Tasks { from: 0 },
                 "target" => Inspect::AdaptiveTarget { target_duration_ns: seconds(rest) },
                 other => panic!("nothing called {other}"),
             })
@@ -53,6 +55,18 @@ pub(super) fn request(words: &[&str]) -> Request {
         }
         other => panic!("no question {other:?}"),
     }
+}
+
+/// `did 5 6`: runs of these numbers, a nanosecond each.
+pub(super) fn did(words: &[&str]) -> WorkerToScheduler {
+    let activity = |word: &&str| {
+        let at = u64::from(number(word));
+        let name = format!("inc-{at}");
+        let (key, prefix) = (key(&name), "inc".to_owned());
+        let kind = ActivityKind::Run { key, prefix, thread: 0, ok: true };
+        Activity { start_unix_ns: at, stop_unix_ns: at + 1, kind }
+    };
+    WorkerToScheduler::Did { activities: words.iter().map(activity).collect() }
 }
 
 /// A file with so many bytes: `weights:30`.

@@ -19,7 +19,8 @@
 //! > w1 gives a b/run1 | keeps a | reschedules a
 //! > c1 r1 ask w1 versions | ask scheduler logs | inspect nbytes a | inspect target 5
 //! > c1 r1 manage reset | manage await alice | manage equip weights:30 | manage unequip weights
-//! > w1 replies r0 versions
+//! > c1 r1 inspect stream [from] | inspect tasks
+//! > w1 replies r0 versions | did 5 6
 //! > agent a1 name=alice has=9 code=installed target=arm
 //! > a1 fetched 9 | not-fetched 9 | crashed 9 | retire alice
 //! > lose w1 | lose c1 | lose a1 | at 60 (seconds; fires the timeout) | shutdown

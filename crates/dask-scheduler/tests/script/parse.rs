@@ -96,6 +96,7 @@ impl Script {
                 "idle" => self.config.idle_timeout = duration(value),
                 "stuck" => self.config.stuck_after = duration(value),
                 "unrunnable" => self.config.unrunnable_after = duration(value),
+                "stream" => self.config.task_stream_length = number(value) as usize,
                 "story_len" => self.config.story_len = number(value) as usize,
                 _ => panic!("no setting {name}"),
             }
@@ -337,6 +338,7 @@ impl Script {
             },
             ["leaves"] => WorkerToScheduler::Leaving,
             ["replies", ..] => ask::reply(words),
+            ["did", runs @ ..] => ask::did(runs),
             other => panic!("no message {other:?}"),
         }
     }

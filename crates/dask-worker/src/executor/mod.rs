@@ -14,14 +14,14 @@ mod volunteer;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use dask_proto::Key;
 use dask_proto::codec::Carriage;
 use dask_proto::id::{FunctionId, RunId, TaskId};
 use dask_proto::map::{Map, Set};
-use dask_proto::message::{Compute, RunningTask};
+use dask_proto::message::{Activity, Compute, RunningTask};
 use dask_task::context::{CurrentWorker, PoolError};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -29,11 +29,12 @@ use tokio::sync::Notify;
 use crate::locker::Locker;
 use crate::log::Log;
 use crate::overflow;
+use crate::plugins::Plugins;
 use crate::state::{Event, RunEnded};
 use crate::store::{Store, discard};
 
-pub(crate) use run::Job;
 use run::{Ended, Thread};
+pub(crate) use run::{Job, activity};
 use seat::Seat;
 pub(crate) use volunteer::Volunteer;
 
@@ -50,6 +51,7 @@ pub(crate) struct Setup {
     pub(crate) store: Arc<Store>,
     /// Where files for tasks are.
     pub(crate) locker: Arc<Locker>,
+    pub(crate) plugins: Arc<Plugins>,
     /// Where tasks say something.
     pub(crate) log: Log,
     pub(crate) overflow: Option<overflow::Reporter>,
@@ -75,6 +77,8 @@ impl Executor {
                 readmission: Condvar::new(),
                 reports: Mutex::default(),
                 news: Notify::new(),
+                records: AtomicBool::new(false),
+                threads: AtomicU32::new(0),
             }),
         };
         for _ in 0..in_pool {
@@ -153,6 +157,16 @@ impl Executor {
         running
     }
 
+    /// Whether the threads record what they do: set by whoever asks for it.
+    pub(crate) fn records(&self) -> &AtomicBool {
+        &self.shared.records
+    }
+
+    /// What looks at the threads from outside.
+    pub(crate) fn sampler(&self) -> Sampler {
+        Sampler { shared: Arc::downgrade(&self.shared) }
+    }
+
     /// Where the tasks say something.
     pub(crate) fn log(&self) -> &Log {
         &self.shared.setup.log
@@ -161,6 +175,25 @@ impl Executor {
     /// Resolves when there are reports. Cancel safe.
     pub(crate) async fn news(&self) {
         self.shared.news.notified().await;
+    }
+}
+
+/// Looks at the threads from outside, for as long as they are there.
+pub(crate) struct Sampler {
+    shared: Weak<Shared>,
+}
+
+impl Sampler {
+    /// The functions that threads call now, each with its thread; `None` once the worker ended.
+    pub(crate) fn look(&self) -> Option<Vec<(&'static str, Option<u32>)>> {
+        let shared = self.shared.upgrade()?;
+        let queue = shared.queue();
+        if queue.is_closed {
+            return None;
+        }
+        let seats: Vec<_> = queue.running.values().cloned().collect();
+        drop(queue);
+        Some(seats.iter().filter_map(|seat| seat.looked_at()).collect())
     }
 }
 
@@ -187,6 +220,8 @@ pub(crate) struct Reports {
     /// what allocators are slow with.
     #[expect(clippy::vec_box, reason = "they are in boxes already")]
     pub(crate) spent: Vec<Box<Compute>>,
+    /// What the threads did, while that is recorded.
+    pub(crate) activities: Vec<Activity>,
 }
 
 /// For how many reports there is room from the start, after as many or more.
@@ -196,7 +231,7 @@ impl Reports {
     /// Room that is made by whoever will give it back.
     fn with_room(runs: usize) -> Self {
         let (ended, spent) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
-        Self { moves: Vec::new(), ended, spent }
+        Self { moves: Vec::new(), ended, spent, activities: Vec::new() }
     }
 }
 
@@ -210,6 +245,10 @@ pub(crate) struct Shared {
     readmission: Condvar,
     reports: Mutex<Reports>,
     news: Notify,
+    /// Whether what the threads do is recorded.
+    records: AtomicBool,
+    /// How many threads there ever were.
+    threads: AtomicU32,
 }
 
 #[derive(Default)]
@@ -338,7 +377,7 @@ impl Shared {
     }
 
     fn run_and_report(&self, thread: &mut Thread, job: Job) -> Done {
-        let Ended { run, compute } = thread.run(job);
+        let Ended { run, compute, activity } = thread.run(job);
         let done = Done {
             run: (run.task, run.run),
             function: compute.function,
@@ -347,6 +386,7 @@ impl Shared {
         self.report(|all| {
             all.ended.push(run);
             all.spent.push(compute);
+            all.activities.extend(activity.map(|activity| *activity));
         });
         done
     }

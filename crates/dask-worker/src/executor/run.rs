@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dask_proto::codec::Carriage;
 use dask_proto::graph::Priority;
 use dask_proto::id::{FunctionId, RunId, TaskId};
 use dask_proto::limits::INLINE_RESULT_BYTES;
-use dask_proto::message::{Compute, Dependency};
+use dask_proto::message::{Activity, ActivityKind, Compute, Dependency};
 use dask_proto::{Key, Payload, TaskError, TaskErrorKind, ValueError};
 use dask_task::context::Context;
 use dask_task::registry::RegistryError;
 use dask_task::{Inputs, Panic, TaskDef, catch};
 
 use super::Shared;
-use super::seat::Seat;
+use super::seat::{Now, Seat};
 use crate::encoder::Encoder;
 use crate::overflow;
+use crate::sample::this_thread;
 use crate::state::{Outcome, RunEnded};
 use crate::store::{Found, OnDisk, discard};
 
@@ -77,6 +78,8 @@ pub(super) struct Ended {
     pub(super) run: RunEnded,
     /// What it was made of, without its arguments.
     pub(super) compute: Box<Compute>,
+    /// The run for those who want to know, if somebody does.
+    pub(super) activity: Option<Box<Activity>>,
 }
 
 /// The results that a call needs, in memory.
@@ -95,13 +98,18 @@ enum Origin {
 pub(crate) struct Thread {
     pub(super) shared: Arc<Shared>,
     pub(super) seat: Arc<Seat>,
+    /// Tells it from the others of the worker.
+    number: u32,
+    /// The number by which the system knows it.
+    thread: Option<u32>,
     encoder: Encoder,
 }
 
 impl Thread {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let seat = Arc::new(Seat::new(Arc::clone(&shared)));
-        Self { shared, seat, encoder: Encoder::default() }
+        let number = shared.threads.fetch_add(1, Ordering::Relaxed);
+        Self { shared, seat, number, thread: this_thread(), encoder: Encoder::default() }
     }
 
     /// Runs a job whose turn it is.
@@ -116,7 +124,9 @@ impl Thread {
             Outcome::Skipped
         } else {
             overflow::enter_task(task, run);
-            self.seat.calls(compute.key.clone(), name, started);
+            let (key, thread) = (compute.key.clone(), self.thread);
+            self.seat.calls(Now { key, def: name, since: started, thread });
+            self.shared.setup.plugins.transition(&compute.key, "ready", "executing");
             // The call itself catches panics. What is around it also runs code of the user: the
             // value's `Serialize`, and the `Drop` of its arguments.
             let outcome = catch(|| self.call(&compute, def, arguments));
@@ -132,7 +142,25 @@ impl Thread {
         }
         let duration = started.elapsed().saturating_sub(self.seat.time_outside()).as_nanos();
         let duration_ns = u64::try_from(duration).unwrap_or(u64::MAX);
-        Ended { run: RunEnded { task, run, duration_ns, outcome }, compute }
+        self.tell_end(&compute.key, &outcome);
+        let records = self.shared.records.load(Ordering::Relaxed);
+        let activity = records.then(|| {
+            let prefix = name.map_or_else(String::new, |def| def.name().to_owned());
+            let ok = matches!(outcome, Outcome::Done { .. });
+            let (key, thread) = (compute.key.clone(), self.number);
+            Box::new(activity(started, ActivityKind::Run { key, prefix, thread, ok }))
+        });
+        Ended { run: RunEnded { task, run, duration_ns, outcome }, compute, activity }
+    }
+
+    /// Tells plugins what came of a run.
+    fn tell_end(&self, key: &Key, outcome: &Outcome) {
+        let finish = match outcome {
+            Outcome::Done { .. } => "memory",
+            Outcome::Skipped => "cancelled",
+            _ => "error",
+        };
+        self.shared.setup.plugins.transition(key, "executing", finish);
     }
 
     fn is_cancelled(&self) -> bool {
@@ -241,6 +269,15 @@ impl Thread {
             ..error
         })
     }
+}
+
+/// Something that began then and ends now.
+pub(crate) fn activity(started: Instant, kind: ActivityKind) -> Activity {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let stop_unix_ns = nanos(now);
+    let start_unix_ns = stop_unix_ns.saturating_sub(nanos(started.elapsed()));
+    Activity { start_unix_ns, stop_unix_ns, kind }
 }
 
 /// The failure of a task whose values panicked.

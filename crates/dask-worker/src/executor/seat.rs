@@ -27,10 +27,12 @@ pub(super) struct Seat {
 
 /// A task that runs.
 #[derive(Debug)]
-struct Now {
-    key: Key,
-    def: Option<&'static TaskDef>,
-    since: Instant,
+pub(super) struct Now {
+    pub(super) key: Key,
+    pub(super) def: Option<&'static TaskDef>,
+    pub(super) since: Instant,
+    /// The number by which the system knows the thread.
+    pub(super) thread: Option<u32>,
 }
 
 /// The run that has the thread now, or had it last.
@@ -54,8 +56,8 @@ impl Seat {
     }
 
     /// The thread calls this function now.
-    pub(super) fn calls(&self, key: Key, def: Option<&'static TaskDef>, since: Instant) {
-        *self.now() = Some(Now { key, def, since });
+    pub(super) fn calls(&self, now: Now) {
+        *self.now() = Some(now);
     }
 
     /// The thread calls nothing now.
@@ -66,7 +68,7 @@ impl Seat {
     /// The task that runs on the thread.
     pub(super) fn running(&self) -> Option<RunningTask> {
         let now = self.now();
-        let Now { key, def, since } = now.as_ref()?;
+        let Now { key, def, since, .. } = now.as_ref()?;
         let elapsed_ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let function = def.map_or_else(String::new, |def| def.path.to_owned());
         let key = key.clone();
@@ -74,6 +76,13 @@ impl Seat {
         // One that waits to come back into the pool holds the lock, and is outside.
         let is_inside = self.turn.try_lock().is_ok_and(|turn| turn.left.is_none());
         Some(RunningTask { key, function, elapsed_ns, seceded: !is_inside })
+    }
+
+    /// The function that the thread calls now, and the thread.
+    pub(super) fn looked_at(&self) -> Option<(&'static str, Option<u32>)> {
+        let now = self.now();
+        let Now { def, thread, .. } = now.as_ref()?;
+        Some((def.map_or("a function that is not here", |def| def.path), *thread))
     }
 
     fn now(&self) -> MutexGuard<'_, Option<Now>> {

@@ -57,6 +57,7 @@ fn setup(volunteer: Option<Volunteer>) -> Setup {
     };
     Setup {
         locker: Arc::new(crate::locker::Locker::new(None)),
+        plugins: Arc::new(crate::plugins::Plugins::new(Arc::new(worker.clone()), Log::default())),
         nthreads: 1,
         stack_bytes: 1 << 20,
         seceded_limit: 1,

@@ -1,9 +1,10 @@
 //! Questions to processes and looks at the scheduler's state.
 
 use dask_proto::TaskErrorKind;
+use dask_proto::id::TaskId;
 use dask_proto::message::{
-    Ask, Equipment, Inspect, Inspected, Item, Manage, Question, Reply, RunFunction, RunningTask,
-    Versions, Whom,
+    Activity, ActivityKind, Ask, Equipment, Inspect, Inspected, Item, Manage, Question, Recorded,
+    Reply, RunFunction, RunningTask, Sample, TaskDump, Versions, Whom, WorkerTaskDump,
 };
 
 use super::{address, error, function, hello, key, log_records, payload, roles};
@@ -22,6 +23,9 @@ pub(super) fn questions() -> Vec<Question> {
         Question::Running { keys: vec![key("inc-6")] },
         Question::Logs { n: Some(10) },
         Question::Restart,
+        Question::Record { on: true },
+        Question::Tasks,
+        Question::Sample { duration_ns: 1_000_000_000, interval_ns: 10_000_000 },
         Question::Take { name: "weights.bin".to_owned() },
         Question::Equip(equipment().remove(0)),
         Question::Unequip { name: "weights.bin".to_owned() },
@@ -46,6 +50,8 @@ pub(super) fn replies() -> Vec<Reply> {
         Reply::Logs(log_records()),
         Reply::Refused("64 functions run already".to_owned()),
         Reply::Restarting,
+        Reply::Tasks(vec![worker_task()]),
+        Reply::Samples(vec![Sample { stack: vec!["session::inc".to_owned()], count: 7 }]),
         Reply::Done,
     ]
 }
@@ -56,6 +62,8 @@ pub(super) fn inspects() -> Vec<Inspect> {
         Inspect::NBytes { keys: vec![key("x")] },
         Inspect::NBytesByPrefix { keys: vec![key("x")] },
         Inspect::AdaptiveTarget { target_duration_ns: 5_000_000_000 },
+        Inspect::TaskStream { from: Some(7) },
+        Inspect::Tasks { from: 7 },
     ]
 }
 
@@ -64,7 +72,48 @@ pub(super) fn inspected() -> Vec<Inspected> {
         Inspected::NBytes(vec![(key("x"), 70_000)]),
         Inspected::NBytesByPrefix(vec![("inc".to_owned(), 80)]),
         Inspected::Target(7),
+        Inspected::TaskStream { records: recorded(), next: 9, end: 10 },
+        Inspected::Tasks { tasks: vec![task()], next: Some(9) },
     ]
+}
+
+pub(super) fn activities() -> Vec<Activity> {
+    let run =
+        ActivityKind::Run { key: key("inc-6"), prefix: "inc".to_owned(), thread: 3, ok: true };
+    let fetch = ActivityKind::Fetch { peer: address(4002), results: 4, nbytes: 70_000 };
+    let activity = |kind| Activity {
+        start_unix_ns: 1_700_000_000_000_000_007,
+        stop_unix_ns: 1_700_000_000_000_000_070,
+        kind,
+    };
+    [run, fetch].map(activity).to_vec()
+}
+
+fn recorded() -> Vec<Recorded> {
+    let activities = activities().into_iter();
+    activities.map(|activity| Recorded { worker: address(4001), activity }).collect()
+}
+
+fn task() -> TaskDump {
+    TaskDump {
+        id: TaskId(9),
+        key: key("inc-6"),
+        state: "processing".to_owned(),
+        prefix: "inc".to_owned(),
+        function: Some("session::inc".to_owned()),
+        dependencies: vec![key("inc-5")],
+        waiting_for: 1,
+        who_has: vec![address(4002)],
+        processing_on: Some(address(4001)),
+        nbytes: Some(8),
+        holds: 2,
+        retries: 3,
+        error: Some("oh no".to_owned()),
+    }
+}
+
+fn worker_task() -> WorkerTaskDump {
+    WorkerTaskDump { task: TaskId(9), state: "executing".to_owned() }
 }
 
 pub(super) fn manages() -> Vec<Manage> {

@@ -305,6 +305,7 @@ impl SchedulerState {
             _ => None,
         };
         let from = old.name();
+        self.moved(row, (from, to), worker);
         let step = match worker {
             Some(worker) => Step::MovedAt { from, to, worker },
             None => Step::Moved { from, to },

@@ -1,0 +1,156 @@
+//! Where tasks spend their time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use dask_proto::Address;
+use dask_proto::message::{Question, Reply, Sample};
+
+use super::question::{addresses, ask_all};
+use crate::blocking::block_on;
+use crate::{BoxFuture, Client, Result};
+
+/// A profile that is taken once it is awaited: [`Client::profile`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing is measured until this is awaited"]
+pub struct TakeProfile {
+    client: Client,
+    workers: Vec<String>,
+    duration: Duration,
+    interval: Duration,
+}
+
+/// How often the threads that run tasks were found where. Displayed as folded stacks, one line
+/// each, as flame graphs are made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// By worker, then what its threads were in, outermost first: the path of the task's function,
+    /// and whether the thread was computing or waiting.
+    pub samples: BTreeMap<Address, BTreeMap<Vec<String>, u64>>,
+}
+
+impl Client {
+    /// Looks for a while at what the threads of all workers do: Dask's `Client.profile`. One
+    /// second unless [`TakeProfile::duration`] says otherwise, every ten milliseconds.
+    ///
+    /// Each sample is the function of the task that a thread runs, and whether the system has the
+    /// thread compute or wait (for a lock, a socket, a disk). The threads are looked at from
+    /// outside, so it costs them nothing, and nothing at all while no profile is taken. The frames
+    /// inside of a function are not in it: unlike Python's, native stacks are safely read only from
+    /// outside of the process, say by `perf record -p` of [`WorkerInfo::pid`](crate::WorkerInfo).
+    ///
+    /// ```
+    /// # use dask_client::{Client, Result, task};
+    /// # use std::time::{Duration, Instant};
+    /// #[task]
+    /// fn spin(millis: u64) -> u64 {
+    ///     let end = Instant::now() + Duration::from_millis(millis);
+    ///     let mut rounds = 0;
+    ///     while Instant::now() < end {
+    ///         rounds += 1;
+    ///     }
+    ///     rounds
+    /// }
+    ///
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// let future = client.submit(spin, 300);
+    /// let profile = client.profile().duration(Duration::from_millis(100)).await?;
+    /// print!("{profile}");     // inproc://7;session::spin;computing 10
+    /// # future.await?;
+    /// # client.close().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When a worker leaves meanwhile, or one that is named is not there; when the scheduler is
+    /// gone.
+    pub fn profile(&self) -> TakeProfile {
+        TakeProfile {
+            client: self.clone(),
+            workers: Vec::new(),
+            duration: Duration::from_secs(1),
+            interval: Duration::from_millis(10),
+        }
+    }
+}
+
+impl TakeProfile {
+    /// Only of these workers: addresses, hosts or names.
+    pub fn workers<W: Into<String>>(mut self, workers: impl IntoIterator<Item = W>) -> Self {
+        self.workers = workers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// For how long to look, ten minutes at most.
+    pub fn duration(mut self, duration: Duration) -> Self {
+        self.duration = duration;
+        self
+    }
+
+    /// How often to look, each millisecond at most (Dask's `worker.profile.interval`).
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Waits on this thread.
+    ///
+    /// # Errors
+    /// As [`Client::profile`].
+    pub fn block(self) -> Result<Profile> {
+        block_on(self.into_future())
+    }
+
+    async fn take(self) -> Result<Profile> {
+        let Self { client, workers, duration, interval } = self;
+        let workers = addresses(client.link(), workers).await?;
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let (duration_ns, interval_ns) = (nanos(duration), nanos(interval));
+        let question = Question::Sample { duration_ns, interval_ns };
+        let replies = ask_all(client.link(), workers, &question, samples).await?;
+        Ok(Profile { samples: replies.into_iter().collect() })
+    }
+}
+
+impl IntoFuture for TakeProfile {
+    type Output = Result<Profile>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.take())
+    }
+}
+
+fn samples(reply: Reply) -> Option<BTreeMap<Vec<String>, u64>> {
+    let Reply::Samples(samples) = reply else {
+        return None;
+    };
+    Some(samples.into_iter().map(|Sample { stack, count }| (stack, count)).collect())
+}
+
+impl Profile {
+    /// The samples of all workers together: Dask's `merge_workers=True`.
+    #[must_use]
+    pub fn merged(&self) -> BTreeMap<Vec<String>, u64> {
+        let mut merged = BTreeMap::new();
+        for (stack, count) in self.samples.values().flatten() {
+            *merged.entry(stack.clone()).or_default() += count;
+        }
+        merged
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (worker, samples) in &self.samples {
+            for (stack, count) in samples {
+                writeln!(f, "{worker};{} {count}", stack.join(";"))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! The plugins of a scheduler, on a thread of their own.
+
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use dask_proto::Address;
+use dask_task::catch;
+use dask_task::plugin::SchedulerPlugin;
+
+use crate::state::Observation;
+
+/// What may wait for the plugins; what happens beyond that they miss.
+const WAITING: usize = 1 << 16;
+
+/// What the thread hears.
+enum Word {
+    Add(String, Box<dyn SchedulerPlugin>),
+    Remove(String),
+    Happened(Vec<Observation>),
+}
+
+/// The way to the plugins. When it is dropped they are closed.
+pub(crate) struct Plugins {
+    address: Address,
+    names: Vec<String>,
+    words: Option<SyncSender<Word>>,
+    missed: u64,
+}
+
+impl Plugins {
+    pub(crate) fn new(address: Address) -> Self {
+        Self { address, names: Vec::new(), words: None, missed: 0 }
+    }
+
+    /// Adds one, in place of one of this name.
+    pub(crate) fn add(&mut self, name: String, plugin: Box<dyn SchedulerPlugin>) -> io::Result<()> {
+        if self.words.is_none() {
+            let (words, heard) = sync_channel(WAITING);
+            let address = self.address.clone();
+            let thread = std::thread::Builder::new().name("plugins".to_owned());
+            thread.spawn(move || run(&heard, &address))?;
+            self.words = Some(words);
+        }
+        if !self.names.contains(&name) {
+            self.names.push(name.clone());
+        }
+        if self.say(Word::Add(name, plugin)) { Ok(()) } else { Err(io::Error::other(TOO_SLOW)) }
+    }
+
+    /// Removes one; whether there was one of this name.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let place = self.names.iter().position(|known| known == name);
+        if let Some(place) = place {
+            self.names.remove(place);
+            self.say(Word::Remove(name.to_owned()));
+        }
+        place.is_some()
+    }
+
+    /// Whether there is any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Tells all what happened.
+    pub(crate) fn tell(&mut self, happened: Vec<Observation>) {
+        if !happened.is_empty() && !self.names.is_empty() {
+            self.say(Word::Happened(happened));
+        }
+    }
+
+    /// Never waits: what there is no room for is missed.
+    fn say(&mut self, word: Word) -> bool {
+        let Some(words) = &self.words else { return false };
+        let said = words.try_send(word);
+        if matches!(said, Err(TrySendError::Full(_))) {
+            if self.missed == 0 {
+                tracing::warn!("{TOO_SLOW}");
+            }
+            self.missed += 1;
+        }
+        said.is_ok()
+    }
+}
+
+const TOO_SLOW: &str = "a plugin of the scheduler is too slow: it misses what happens";
+
+fn run(heard: &Receiver<Word>, scheduler: &Address) {
+    let mut plugins: Vec<(String, Box<dyn SchedulerPlugin>)> = Vec::new();
+    while let Ok(word) = heard.recv() {
+        match word {
+            Word::Add(name, plugin) => {
+                remove(&mut plugins, &name);
+                plugins.push((name, plugin));
+                if let Some((name, plugin)) = plugins.last_mut() {
+                    guard(name, "start", || plugin.start(scheduler));
+                }
+            }
+            Word::Remove(name) => remove(&mut plugins, &name),
+            Word::Happened(happened) => {
+                for observation in &happened {
+                    for (name, plugin) in &mut plugins {
+                        tell(name, &mut **plugin, observation);
+                    }
+                }
+            }
+        }
+    }
+    for (name, mut plugin) in plugins {
+        guard(&name, "close", || plugin.close());
+    }
+}
+
+fn remove(plugins: &mut Vec<(String, Box<dyn SchedulerPlugin>)>, name: &str) {
+    if let Some(place) = plugins.iter().position(|(known, _)| known == name) {
+        let (name, mut plugin) = plugins.remove(place);
+        guard(&name, "close", || plugin.close());
+    }
+}
+
+fn tell(name: &str, plugin: &mut dyn SchedulerPlugin, observation: &Observation) {
+    match observation {
+        Observation::WorkerAdded { worker, name: of } => {
+            guard(name, "add_worker", || plugin.add_worker(worker, of));
+        }
+        Observation::WorkerRemoved { worker, name: of } => {
+            guard(name, "remove_worker", || plugin.remove_worker(worker, of));
+        }
+        Observation::ClientAdded { name: of } => {
+            guard(name, "add_client", || plugin.add_client(of));
+        }
+        Observation::ClientRemoved { name: of } => {
+            guard(name, "remove_client", || plugin.remove_client(of));
+        }
+        Observation::Moved(transition) => {
+            guard(name, "transition", || plugin.transition(transition));
+        }
+        Observation::Restarted => guard(name, "restart", || plugin.restart()),
+    }
+}
+
+/// Calls a plugin, whose panic is a line in the log.
+fn guard(name: &str, what: &str, call: impl FnOnce()) {
+    if let Err(panic) = catch(call) {
+        let message = panic.message;
+        tracing::error!("plugin {name} of the scheduler panicked in {what}: {message}");
+    }
+}
