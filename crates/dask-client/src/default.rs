@@ -54,7 +54,7 @@ pub(crate) fn current() -> Option<Arc<Link>> {
 
 /// The client of a process that is a worker.
 fn of_worker() -> Option<Arc<Link>> {
-    let client = COMPANION.get()?.client().ok()?;
+    let client = COMPANION.get()?.client(None).ok()?;
     Some(client.link().clone())
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use dask_client::{Future, as_completed};
+use dask_client::{Future, Lock, as_completed};
+use support::coordination_tasks::locked;
+use support::stage::Stage;
 use support::tally::{Tally, costs, leaf, merge, merged};
 
 use super::{seconds, workers};
@@ -50,6 +52,31 @@ async fn a_worker_frozen_past_its_time_is_done_without_and_ends_when_it_wakes() 
         let _successor = Program::workers(&address, ["2"]).await;
         workers(&client, 3).await;
         goes_on(&client).await;
+    })
+    .await;
+}
+
+/// Its links stay up all the time.
+#[tokio::test]
+async fn a_lock_that_a_frozen_worker_holds_is_free_when_the_worker_is_given_up() {
+    bounded(async {
+        let (_scheduler, address) = Program::scheduler_with_ttl(Duration::from_secs(1)).await;
+        let mut worker = Program::worker_of_its_own(&address, "0");
+        worker.says("Worker at: ").await;
+        let client = connect(&address).await.unwrap();
+        let stage = Stage::new().await;
+        let holder = client.submit(locked, ("lock", stage.address(), "holder"));
+        let _holding = stage.entrance().await;
+        let lock = Lock::new(&client, "lock");
+        assert!(lock.locked().await.unwrap());
+        signal(worker.pid(), libc::SIGSTOP);
+        let held = lock.acquire().await.unwrap();
+        workers(&client, 0).await;
+        signal(worker.pid(), libc::SIGCONT);
+        worker.ended().await;
+        assert!(lock.locked().await.unwrap());
+        held.release().await.unwrap();
+        drop(holder);
     })
     .await;
 }

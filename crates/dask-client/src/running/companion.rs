@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dask_proto::Address;
+use dask_proto::message::ClientToScheduler;
 use dask_task::context::{Companion as Slot, Context};
 use dask_transport::Transports;
 
+use crate::state::Event;
 use crate::{Client, Result, blocking};
 
 /// What a worker's tasks need for a client of their own cluster.
@@ -27,8 +29,9 @@ impl Companion {
         Slot(Some(self.clone()))
     }
 
-    /// The client, which connects when it is first asked for.
-    pub(crate) fn client(&self) -> Result<Client> {
+    /// The client, which connects when it is first asked for. What its tasks hold is theirs as long
+    /// as the worker lives.
+    pub(crate) fn client(&self, worker: Option<&Address>) -> Result<Client> {
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = client.as_ref().filter(|client| !client.link().is_over()) {
             return Ok(client.clone());
@@ -40,13 +43,17 @@ impl Companion {
         // On a thread of its own, as this one may drive a runtime and must not run another.
         let connected = std::thread::scope(|scope| scope.spawn(connect).join());
         let connected = connected.map_err(|_| std::io::Error::other("connecting panicked"))??;
+        if let Some(worker) = worker.cloned() {
+            connected.link().tell(Event::Told(ClientToScheduler::Serve { worker }));
+        }
         Ok(client.insert(connected).clone())
     }
 }
 
 /// The client of the worker that runs the task on this thread, if one does and has one.
 pub(crate) fn of_task() -> Option<Result<Client>> {
-    let Slot(companion) = Context::current()?.worker.companion.clone();
+    let worker = Context::current()?.worker;
+    let Slot(companion) = worker.companion.clone();
     let companion = companion?.downcast::<Companion>().ok()?;
-    Some(companion.client())
+    Some(companion.client(Some(&worker.address)))
 }

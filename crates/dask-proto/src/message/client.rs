@@ -69,6 +69,12 @@ pub enum ClientToScheduler {
         /// The question's id.
         id: RequestId,
     },
+    /// The client is that of the tasks of this worker: it ends with it, and with it what the tasks
+    /// hold.
+    Serve {
+        /// The worker.
+        worker: Address,
+    },
 }
 
 /// Tasks that share their options.

@@ -200,6 +200,7 @@ pub(crate) fn client_to_scheduler() -> Vec<ClientToScheduler> {
         ClientToScheduler::Forget { id: RequestId(2) },
         ClientToScheduler::Close,
         ClientToScheduler::Accept { id: RequestId(3) },
+        ClientToScheduler::Serve { worker: address(4001) },
     ]);
     messages
 }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dask_proto::id::{ClientId, FunctionId, FutureId};
+use dask_proto::id::{ClientId, FunctionId, FutureId, WorkerId};
 use dask_proto::map::{Map, Table};
 use dask_proto::message::{ClientToScheduler, Code, SchedulerToClient};
 use dask_proto::program::ProgramId;
@@ -27,6 +27,8 @@ pub(super) struct ClientEntry {
     pub(super) futures: Table<Held>,
     /// Why futures stand for nothing.
     ended: BTreeMap<FutureId, Ended>,
+    /// The worker whose tasks it belongs to.
+    serves: Option<WorkerId>,
     /// The data that it announced and that has not arrived.
     pub(super) scattering: BTreeSet<Row>,
 }
@@ -65,6 +67,7 @@ impl ClientEntry {
             functions: Map::default(),
             futures: Table::default(),
             ended: BTreeMap::new(),
+            serves: None,
             scattering: BTreeSet::new(),
         }
     }
@@ -144,6 +147,7 @@ impl SchedulerState {
                 self.forget_coordination((client, id));
             }
             ClientToScheduler::Accept { id } => self.accept((client, id)),
+            ClientToScheduler::Serve { worker } => entry.serves = self.workers.by_address(&worker),
             ClientToScheduler::Close => {
                 self.remove_client(client);
                 let reason = "the client closed the connection".to_owned();
@@ -180,6 +184,16 @@ impl SchedulerState {
                 self.tasks[row].holds.remove(Hold { client, future });
                 self.reconsider(row);
             }
+        }
+    }
+
+    /// A worker is gone: the client of its tasks goes too, also where both only stand still, so
+    /// that what they hold is free.
+    pub(super) fn remove_clients_of(&mut self, worker: WorkerId) {
+        let of_worker = self.clients.iter().filter(|(_, entry)| entry.serves == Some(worker));
+        let clients: Vec<ClientId> = of_worker.map(|(client, _)| *client).collect();
+        for client in clients {
+            self.disconnect(Peer::Client(client), "the worker that it is a part of is gone");
         }
     }
 

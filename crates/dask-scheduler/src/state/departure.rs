@@ -67,6 +67,7 @@ impl SchedulerState {
             self.recommend(row, Goal::Waiting);
         }
         self.rejudge_queued();
+        self.remove_clients_of(worker);
     }
 
     /// A worker cannot read back from its disk what it had.

@@ -11,7 +11,7 @@
 //! > c1 r1 replicate f1 f2 n=2 @alice | rebalance f1 @alice | retire @alice | retire n=1
 //! > c1 r1 event e set | clear | is-set | wait; r1 semaphore s 2 acquire [now] | value | close
 //! > c1 r1 locks x,y 1 [now]; give-up r1; r1 variable v set text+a | get [now] | delete
-//! > c1 r1 queue q 2 put text+a [now] | get 1 [now] | drain | size | close; accept r1
+//! > c1 r1 queue q 2 put text+a [now] | get 1 [now] | drain | size | close; accept r1 | serve w1
 //! > c1 r1 dataset publish d text+a [overwrite] | get d | list | unpublish d
 //! > c1 r1 metadata a/b set text | get; topic t log text | events | subscribe | unsubscribe
 //! > w1 finished a 8 [run=1] [ms=5] [value] | erred a | lacks a b@w2 | added a:8 | ...

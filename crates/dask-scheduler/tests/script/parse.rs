@@ -123,6 +123,7 @@ impl Script {
                 future: future_of(future),
                 worker: address_of(worker),
             },
+            ["serve", worker] => ClientToScheduler::Serve { worker: address_of(worker) },
             ["accept", id] => ClientToScheduler::Accept { id: RequestId(number(id).into()) },
             ["forget", id] => ClientToScheduler::Forget { id: RequestId(number(id).into()) },
             ["close"] => ClientToScheduler::Close,
