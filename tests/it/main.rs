@@ -14,6 +14,7 @@ mod coordination;
 mod copies;
 mod delayed;
 mod dump;
+mod executor;
 mod failure;
 mod faults;
 mod flights;

@@ -20,6 +20,7 @@ on_every_transport! {
     futures_come_out_in_batches,
     failed_and_cancelled_futures_come_out_too,
     results_come_out_with_their_futures,
+    futures_that_are_cleared_do_not_come_out,
 }
 
 async fn a_wait_ends_when_all_are_done(cluster: &Cluster) {
@@ -149,4 +150,16 @@ async fn results_come_out_with_their_futures(cluster: &Cluster) {
     done.add(cluster.client.submit(inc, 1));
     done.clear();
     assert!(done.next_with_result().await.is_none());
+}
+
+async fn futures_that_are_cleared_do_not_come_out(cluster: &Cluster) {
+    let client = &cluster.client;
+    let futures = client.map(inc, 0..3);
+    wait(&futures).await.unwrap();
+    let mut done = as_completed(&futures);
+    assert!(done.has_ready());
+    done.clear();
+    assert!(done.is_empty() && !done.has_ready());
+    done.add(client.submit(inc, 3));
+    assert_eq!(done.next().await.unwrap().await.unwrap(), 4);
 }

@@ -106,6 +106,7 @@ pub use client::builder::ClientBuilder;
 pub use client::control::fire_and_forget;
 pub use client::copies::{Rebalance, Replicate, RetireWorkers};
 pub use client::dataset::PublishDataset;
+pub use client::executor::Executor;
 pub use client::explanation::Explanation;
 pub use client::logs::WorkerLogs;
 pub use client::options::Options;

@@ -21,6 +21,8 @@
 
 mod coordination;
 mod copies;
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
+mod executor;
 mod future;
 mod inspect;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
@@ -45,6 +47,7 @@ use crate::{ClientBuilder, Explanation, Options, Result, WorkerLogs};
 
 pub use crate::as_completed;
 pub use coordination::{Event, Lease, Lock, MultiLock, Queue, Semaphore, Variable};
+pub use executor::Executor;
 pub use future::Future;
 pub use inspect::performance_report;
 pub use running::{WorkerClient, get_client, worker_client};

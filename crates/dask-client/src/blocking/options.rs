@@ -9,7 +9,7 @@ use crate::{Options, Result};
 
 /// [`Options`] of a blocking client: its verbs block.
 impl Options<Client> {
-    fn asynchronous(&self) -> Options {
+    pub(super) fn asynchronous(&self) -> Options {
         self.on(self.client.0.clone())
     }
 

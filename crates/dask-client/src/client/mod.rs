@@ -7,6 +7,8 @@ pub(crate) mod copies;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod dataset;
 pub(crate) mod dump;
+#[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
+pub(crate) mod executor;
 pub(crate) mod explanation;
 pub(crate) mod inspect;
 pub(crate) mod logs;

@@ -71,6 +71,12 @@ impl<F: AnyFuture> AsCompleted<F> {
         }
     }
 
+    /// Whether a future is done and has not come out.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.done.is_empty()
+    }
+
     /// How many futures are still to come out.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -86,6 +92,7 @@ impl<F: AnyFuture> AsCompleted<F> {
     /// Forgets the futures that are still to come out.
     pub fn clear(&mut self) {
         self.pending.clear();
+        while self.done.try_recv().is_ok() {}
     }
 
     pub(crate) async fn one(&mut self) -> Option<F> {
