@@ -109,6 +109,7 @@ pub use client::dataset::PublishDataset;
 pub use client::executor::Executor;
 pub use client::explanation::Explanation;
 pub use client::logs::WorkerLogs;
+pub use client::metadata::MetadataPath;
 pub use client::options::Options;
 pub use client::profile::{Profile, TakeProfile};
 pub use client::restart::{Restart, RestartWorkers};

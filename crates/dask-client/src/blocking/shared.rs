@@ -4,7 +4,7 @@ use dask_task::Value;
 
 use super::{Client, block_on};
 use crate::client::dataset::PublishDataset;
-use crate::{Result, TopicEvent};
+use crate::{MetadataPath, Result, TopicEvent};
 
 impl PublishDataset {
     /// Publishes it on this thread.
@@ -51,11 +51,7 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub fn set_metadata<T: Value>(
-        &self,
-        path: impl IntoIterator<Item: AsRef<str>>,
-        value: &T,
-    ) -> Result<()> {
+    pub fn set_metadata<T: Value>(&self, path: impl MetadataPath, value: &T) -> Result<()> {
         block_on(self.0.set_metadata(path, value))
     }
 
@@ -63,10 +59,7 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub fn get_metadata<T: Value>(
-        &self,
-        path: impl IntoIterator<Item: AsRef<str>>,
-    ) -> Result<Option<T>> {
+    pub fn get_metadata<T: Value>(&self, path: impl MetadataPath) -> Result<Option<T>> {
         block_on(self.0.get_metadata(path))
     }
 

@@ -7,6 +7,48 @@ use crate::error::Kind;
 use crate::future::travel::pack;
 use crate::{Client, Result};
 
+/// Where metadata are: a name, `"run"`, or names within names, `["run", "started"]`.
+pub trait MetadataPath {
+    /// The names, from the outermost.
+    fn names(&self) -> Vec<&str>;
+}
+
+impl MetadataPath for str {
+    fn names(&self) -> Vec<&str> {
+        vec![self]
+    }
+}
+
+impl MetadataPath for String {
+    fn names(&self) -> Vec<&str> {
+        vec![self]
+    }
+}
+
+impl<S: AsRef<str>> MetadataPath for [S] {
+    fn names(&self) -> Vec<&str> {
+        self.iter().map(AsRef::as_ref).collect()
+    }
+}
+
+impl<S: AsRef<str>, const N: usize> MetadataPath for [S; N] {
+    fn names(&self) -> Vec<&str> {
+        self.as_slice().names()
+    }
+}
+
+impl<S: AsRef<str>> MetadataPath for Vec<S> {
+    fn names(&self) -> Vec<&str> {
+        self.as_slice().names()
+    }
+}
+
+impl<P: MetadataPath + ?Sized> MetadataPath for &P {
+    fn names(&self) -> Vec<&str> {
+        (**self).names()
+    }
+}
+
 impl Client {
     /// Remembers a value on the scheduler, under a name or names within names: Dask's
     /// `set_metadata`. It takes the place of all that was there and below.
@@ -21,9 +63,9 @@ impl Client {
     /// client.set_metadata(["run", "started"], &17).await?;
     /// client.set_metadata(["run", "ended"], &18).await?;
     /// assert_eq!(client.get_metadata(["run", "started"]).await?, Some(17));
-    /// let run: Option<BTreeMap<String, i32>> = client.get_metadata(["run"]).await?;
+    /// let run: Option<BTreeMap<String, i32>> = client.get_metadata("run").await?;
     /// assert_eq!(run.map(|run| run.len()), Some(2));
-    /// assert_eq!(client.get_metadata::<i32>(["nothing"]).await?, None);
+    /// assert_eq!(client.get_metadata::<i32>("nothing").await?, None);
     /// # client.close().await
     /// # }
     /// ```
@@ -31,13 +73,9 @@ impl Client {
     /// # Errors
     /// When a name is too long or that of a value, the value cannot be serialized or is too large,
     /// or the scheduler is gone.
-    pub async fn set_metadata<T: Value>(
-        &self,
-        path: impl IntoIterator<Item: AsRef<str>>,
-        value: &T,
-    ) -> Result<()> {
+    pub async fn set_metadata<T: Value>(&self, path: impl MetadataPath, value: &T) -> Result<()> {
         let action = MetadataAction::Set(pack(value)?);
-        super::control::done(self.metadata(keys(path)?, action).await?)
+        super::control::done(self.metadata(keys(&path)?, action).await?)
     }
 
     /// What is remembered under a name, or names within names; `None` if nothing is: Dask's
@@ -45,11 +83,8 @@ impl Client {
     ///
     /// # Errors
     /// When a name is too long, what is there is of another type, or the scheduler is gone.
-    pub async fn get_metadata<T: Value>(
-        &self,
-        path: impl IntoIterator<Item: AsRef<str>>,
-    ) -> Result<Option<T>> {
-        match self.metadata(keys(path)?, MetadataAction::Get).await? {
+    pub async fn get_metadata<T: Value>(&self, path: impl MetadataPath) -> Result<Option<T>> {
+        match self.metadata(keys(&path)?, MetadataAction::Get).await? {
             Answer::Coordination(CoordinationAnswer::Metadata(below)) if below.is_empty() => {
                 Ok(None)
             }
@@ -67,8 +102,8 @@ impl Client {
     }
 }
 
-fn keys(path: impl IntoIterator<Item: AsRef<str>>) -> Result<Vec<Key>> {
-    path.into_iter().map(|name| Ok(Key::new(name.as_ref())?)).collect()
+fn keys(path: &impl MetadataPath) -> Result<Vec<Key>> {
+    path.names().into_iter().map(|name| Ok(Key::new(name)?)).collect()
 }
 
 /// Writes values that have this many names in common as one: a value is written as it is, and what
