@@ -1,9 +1,10 @@
 //! Where tasks spend their time, and how much memory they take.
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use dask_client::{MemoryMeasure, MemorySampler, wait};
-use support::cluster::{Cluster, TWO_WORKERS, within};
+use support::cluster::{Cluster, TWO_WORKERS, eventually, within};
 use support::fault_tasks::blob;
 use support::run_tasks::spin;
 use support::stage::{Stage, perform};
@@ -15,6 +16,7 @@ on_every_transport! {
     TWO_WORKERS:
     a_profile_tells_functions_that_wait_from_those_that_compute,
     memory_is_sampled_while_something_runs,
+    the_hardware_is_measured_in_pieces_of_every_size,
 }
 
 async fn a_profile_tells_functions_that_wait_from_those_that_compute(cluster: &Cluster) {
@@ -78,6 +80,22 @@ async fn memory_is_sampled_while_something_runs(cluster: &Cluster) {
     let csv = sampler.to_csv();
     assert!(csv.starts_with("label,seconds,bytes\n\"processes\",0."), "{csv}");
     assert_eq!(csv.lines().count(), 1 + results.len() + samples["processes"].len());
+}
+
+async fn the_hardware_is_measured_in_pieces_of_every_size(cluster: &Cluster) {
+    let benchmark = cluster.client.benchmark_hardware().each(Duration::from_millis(2));
+    let found = within("a benchmark", benchmark.largest(1 << 20).into_future()).await.unwrap();
+    assert_eq!(found.disk.keys().copied().collect::<Vec<_>>(), [1 << 10, 100 << 10, 1 << 20]);
+    assert_eq!(found.memory.len(), 4);
+    assert_eq!(found.network.len(), 4);
+    let speeds = found.disk.values().chain(found.memory.values()).chain(found.network.values());
+    assert!(speeds.clone().all(|speed| *speed > 0.0 && speed.is_finite()), "{found:?}");
+    // What was scattered for it is gone.
+    let empty = async || {
+        let held = cluster.client.has_what().await.unwrap();
+        held.values().all(Vec::is_empty).then_some(())
+    };
+    eventually("the data to be dropped", empty).await;
 }
 
 #[test]

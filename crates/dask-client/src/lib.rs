@@ -102,6 +102,7 @@ mod submit;
 pub use actor::call::ActorFuture;
 pub use actor::{Actor, ActorFn, ActorOptions, ActorType};
 pub use client::Client;
+pub use client::benchmark::{BenchmarkHardware, HardwareBenchmark};
 pub use client::builder::ClientBuilder;
 pub use client::control::fire_and_forget;
 pub use client::copies::{Rebalance, Replicate, RetireWorkers};

@@ -9,6 +9,7 @@
 
 pub mod state;
 
+mod benchmark;
 mod byte_size;
 mod config;
 mod driver;

@@ -10,18 +10,19 @@ use dask_proto::Key;
 use dask_proto::id::RequestId;
 use dask_proto::limits::MAX_CALLS;
 use dask_proto::message::{
-    Equipment, Item, LogLevel, Program, Question, Reply, RunFunction, Versions, WorkerToScheduler,
+    Benchmark, Equipment, Item, LogLevel, Program, Question, Reply, RunFunction, Versions,
+    WorkerToScheduler,
 };
 use dask_task::apart;
 use dask_task::context::{Context, CurrentWorker, Host, PoolError};
-use dask_transport::Outbox;
+use dask_transport::{Outbox, Peers};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::executor::{Executor, Sampler};
+use crate::executor::Executor;
 use crate::locker::Locker;
 use crate::plugins::Plugins;
-use crate::{Config, Log, sample};
+use crate::{Config, Log, benchmark, sample};
 
 /// What answers for the process.
 pub(crate) struct Desk {
@@ -31,6 +32,7 @@ pub(crate) struct Desk {
     pub(crate) stack_bytes: usize,
     pub(crate) locker: Arc<Locker>,
     pub(crate) plugins: Arc<Plugins>,
+    peers: Peers,
     /// Whether something starts the worker again when it ends.
     pub(crate) restarts: bool,
     calls: Arc<Semaphore>,
@@ -40,7 +42,7 @@ impl Desk {
     pub(crate) fn new(
         scheduler: Outbox<WorkerToScheduler>,
         worker: Arc<CurrentWorker>,
-        (locker, plugins): (Arc<Locker>, Arc<Plugins>),
+        (locker, plugins, peers): (Arc<Locker>, Arc<Plugins>, Peers),
         config: &Config,
     ) -> Self {
         Self {
@@ -50,6 +52,7 @@ impl Desk {
             stack_bytes: config.stack_bytes,
             locker,
             plugins,
+            peers,
             // Without a name of its own nobody would know its successor.
             restarts: config.restarts && config.name.is_some(),
             calls: Arc::new(Semaphore::new(MAX_CALLS)),
@@ -82,8 +85,15 @@ impl Desk {
             Question::Unequip { name } if self.plugins.remove(name) => Reply::Done,
             Question::Unequip { name } => done(self.locker.remove(name), name),
             Question::Sample { duration_ns, interval_ns } => {
-                let times = (*duration_ns, *interval_ns);
-                self.sample(id, times, executor.sampler());
+                let (duration, interval) =
+                    (Duration::from_nanos(*duration_ns), Duration::from_nanos(*interval_ns));
+                let sampler = executor.sampler();
+                let take = move || Reply::Samples(sample::profile(&sampler, duration, interval));
+                self.aside(id, take);
+                return Consequence::None;
+            }
+            Question::Benchmark { benchmark, duration_ns } => {
+                self.measure(id, benchmark.clone(), Duration::from_nanos(*duration_ns));
                 return Consequence::None;
             }
             Question::Versions => Reply::Versions(Box::new(Versions::of(self.program.clone()))),
@@ -123,24 +133,44 @@ impl Desk {
         }
     }
 
-    /// Looks at the threads for a while, from a thread of its own.
-    fn sample(&self, id: RequestId, (duration_ns, interval_ns): (u64, u64), sampler: Sampler) {
+    /// Does what takes its time on a thread of its own.
+    fn aside(&self, id: RequestId, work: impl FnOnce() -> Reply + Send + 'static) {
         let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
-            let text = format!("{MAX_CALLS} functions and profiles run there already");
+            let text = format!("{MAX_CALLS} functions and measurements run there already");
             return say(&self.scheduler, id, Reply::Refused(text));
         };
         let scheduler = self.scheduler.clone();
-        let thread = std::thread::Builder::new().name("profile".to_owned());
+        let thread = std::thread::Builder::new().name("measure".to_owned());
         let started = thread.spawn(move || {
-            let (duration, interval) =
-                (Duration::from_nanos(duration_ns), Duration::from_nanos(interval_ns));
-            let samples = sample::profile(&sampler, duration, interval);
+            let reply = work();
             drop(permit);
-            say(&scheduler, id, Reply::Samples(samples));
+            say(&scheduler, id, reply);
         });
         if let Err(error) = started {
             let text = format!("no thread could be started: {error}");
             say(&self.scheduler, id, Reply::Refused(text));
+        }
+    }
+
+    fn measure(&self, id: RequestId, benchmark: Benchmark, duration: Duration) {
+        match benchmark {
+            Benchmark::Memory { nbytes } => {
+                self.aside(id, move || benchmark::memory(nbytes, duration));
+            }
+            Benchmark::Disk { nbytes } => {
+                let locker = Arc::clone(&self.locker);
+                self.aside(id, move || benchmark::disk(nbytes, duration, &locker));
+            }
+            Benchmark::Fetch { peer, task } => {
+                let (peers, scheduler) = (self.peers.clone(), self.scheduler.clone());
+                tokio::spawn(async move {
+                    say(&scheduler, id, benchmark::fetch(peers, peer, task, duration).await);
+                });
+            }
+            _ => {
+                let text = "this worker does not know the benchmark".to_owned();
+                say(&self.scheduler, id, Reply::Refused(text));
+            }
         }
     }
 

@@ -189,7 +189,7 @@ impl Worker {
             volunteer,
         };
         let executor = Executor::start(setup, &Handle::current()).map_err(Error::Threads)?;
-        let belongings = (locker, plugins);
+        let belongings = (locker, plugins, self.peers.clone());
         let desk = Desk::new(self.scheduler.clone(), worker, belongings, &self.config);
         let work = (executor, desk);
         let driver = Driver::new(self.state, self.scheduler, work, storage, self.peers);

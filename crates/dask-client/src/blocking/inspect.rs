@@ -7,8 +7,8 @@ use dask_task::{TaskFn, Value};
 use super::{Client, block_on};
 use crate::submit::argument::IntoArgs;
 use crate::{
-    ClusterVersions, Futures, PerformanceReport, Restart, RestartWorkers, Result, Run,
-    RunOnScheduler, SchedulerPlugin, TakeProfile, TaskStream, WorkerPlugin,
+    BenchmarkHardware, ClusterVersions, Futures, PerformanceReport, Restart, RestartWorkers,
+    Result, Run, RunOnScheduler, SchedulerPlugin, TakeProfile, TaskStream, WorkerPlugin,
 };
 
 impl Client {
@@ -119,6 +119,12 @@ impl Client {
     /// As there.
     pub fn get_task_stream(&self) -> Result<TaskStream> {
         block_on(self.0.get_task_stream())
+    }
+
+    /// [`Client::benchmark_hardware`](crate::Client::benchmark_hardware), which
+    /// [`BenchmarkHardware::block`] waits for.
+    pub fn benchmark_hardware(&self) -> BenchmarkHardware {
+        self.0.benchmark_hardware()
     }
 
     /// [`Client::profile`](crate::Client::profile), which [`TakeProfile::block`] waits for.

@@ -7,6 +7,7 @@ use super::handshake::Program;
 use super::manage::Equipment;
 use super::worker::LogRecord;
 use crate::graph::Function;
+use crate::id::TaskId;
 use crate::{Address, Key, Payload, TaskError};
 
 /// A question for one process of the cluster. [`Answer::Reply`](super::Answer::Reply).
@@ -71,6 +72,13 @@ pub enum Question {
         /// How often, in nanoseconds.
         interval_ns: u64,
     },
+    /// Find out how fast this machine is. [`Reply::Moved`].
+    Benchmark {
+        /// What is measured.
+        benchmark: Benchmark,
+        /// For how long, in nanoseconds.
+        duration_ns: u64,
+    },
     /// Give it back. [`Reply::Done`].
     Unequip {
         /// Its name.
@@ -115,6 +123,13 @@ pub enum Reply {
     Tasks(Vec<WorkerTaskDump>),
     /// Where threads were found.
     Samples(Vec<Sample>),
+    /// How much was moved, and how long that took.
+    Moved {
+        /// How many bytes.
+        nbytes: u64,
+        /// How long it took, in nanoseconds.
+        took_ns: u64,
+    },
 }
 
 /// The versions of one process.
@@ -135,6 +150,29 @@ impl Versions {
         let dask = env!("CARGO_PKG_VERSION").to_owned();
         Self { program, dask, protocol: super::PROTOCOL_VERSION }
     }
+}
+
+/// What of a machine is measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Benchmark {
+    /// Its memory.
+    Memory {
+        /// Bytes that are copied at a time.
+        nbytes: u64,
+    },
+    /// Its disk.
+    Disk {
+        /// Bytes that are written and read at a time.
+        nbytes: u64,
+    },
+    /// The way to it from a peer.
+    Fetch {
+        /// The peer.
+        peer: Address,
+        /// A result that it holds.
+        task: TaskId,
+    },
 }
 
 /// Where threads that run tasks were found.

@@ -3,8 +3,8 @@
 use dask_proto::TaskErrorKind;
 use dask_proto::id::TaskId;
 use dask_proto::message::{
-    Activity, ActivityKind, Ask, Equipment, Inspect, Inspected, Item, Manage, Question, Recorded,
-    Reply, RunFunction, RunningTask, Sample, TaskDump, Versions, Whom, WorkerTaskDump,
+    Activity, ActivityKind, Ask, Benchmark, Equipment, Inspect, Inspected, Item, Manage, Question,
+    Recorded, Reply, RunFunction, RunningTask, Sample, TaskDump, Versions, Whom, WorkerTaskDump,
 };
 
 use super::{address, error, function, hello, key, log_records, payload, roles};
@@ -25,11 +25,18 @@ pub(super) fn questions() -> Vec<Question> {
         Question::Restart,
         Question::Record { on: true },
         Question::Tasks,
+        benchmark(Benchmark::Memory { nbytes: 8 }),
+        benchmark(Benchmark::Disk { nbytes: 8 }),
+        benchmark(Benchmark::Fetch { peer: address(4002), task: TaskId(9) }),
         Question::Sample { duration_ns: 1_000_000_000, interval_ns: 10_000_000 },
         Question::Take { name: "weights.bin".to_owned() },
         Question::Equip(equipment().remove(0)),
         Question::Unequip { name: "weights.bin".to_owned() },
     ]
+}
+
+fn benchmark(benchmark: Benchmark) -> Question {
+    Question::Benchmark { benchmark, duration_ns: 1_000_000_000 }
 }
 
 pub(super) fn replies() -> Vec<Reply> {
@@ -51,6 +58,7 @@ pub(super) fn replies() -> Vec<Reply> {
         Reply::Refused("64 functions run already".to_owned()),
         Reply::Restarting,
         Reply::Tasks(vec![worker_task()]),
+        Reply::Moved { nbytes: 70_000, took_ns: 1_000_000_007 },
         Reply::Samples(vec![Sample { stack: vec!["session::inc".to_owned()], count: 7 }]),
         Reply::Done,
     ]
