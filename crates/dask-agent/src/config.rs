@@ -29,6 +29,9 @@ pub struct Config {
     /// The share of the limit at which a worker is killed (Dask's `worker.memory.terminate`);
     /// `None` for never.
     pub memory_terminate: Option<f64>,
+    /// Variables that each worker is started with, in place of the agent's own (Dask's
+    /// `nanny.environ`).
+    pub environ: BTreeMap<String, String>,
     /// The abstract resources of each worker.
     pub resources: BTreeMap<String, f64>,
     /// Where results of workers go that do not fit in memory; `None` lets them choose.
@@ -81,6 +84,7 @@ impl Config {
             nthreads: u32::try_from(cores).unwrap_or(u32::MAX),
             memory_limit: None,
             memory_terminate: Some(0.95),
+            environ: BTreeMap::new(),
             resources: BTreeMap::new(),
             local_directory: None,
             code: CodePolicy::FromClients,

@@ -103,6 +103,7 @@ fn command(host: &Host, setup: &Setup<'_>) -> Command {
         config.resources.iter().map(|(name, amount)| format!("{name}={amount}")).collect();
     let mut command = Command::new(setup.path);
     command
+        .envs(&config.environ)
         .env(role::ROLE, "worker")
         .env(role::SCHEDULER_ADDRESS, config.scheduler.as_str())
         .env(role::NTHREADS, config.nthreads.to_string())

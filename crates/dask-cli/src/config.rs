@@ -60,6 +60,12 @@ impl Config {
         })
     }
 
+    /// Sets a key, for tests.
+    #[cfg(test)]
+    pub(crate) fn set(&mut self, key: &str, text: &str) {
+        self.add(key, text, "a test");
+    }
+
     fn add_file(&mut self, path: &Path) -> Result<(), Error> {
         let failed = |reason: String| Error::ConfigFile { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;

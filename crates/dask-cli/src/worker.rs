@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -6,6 +7,7 @@ use std::time::Duration;
 use dask_agent::{Agent, Cache, Config as AgentConfig, Ended, Lifetime, Nanny};
 use dask_proto::Address;
 use dask_proto::message::CodePolicy;
+use dask_proto::role;
 use dask_transport::Transports;
 use dask_worker::ByteSize;
 
@@ -192,6 +194,7 @@ impl Args {
             nthreads,
             memory_limit: machine::bytes(memory_limit, nthreads),
             memory_terminate: terminate.map_or(defaults.memory_terminate, Share::or_never),
+            environ: environ(config)?,
             resources: named.or(configured).unwrap_or_default(),
             local_directory: self.local_directory.clone().or(local),
             code: if self.no_code { CodePolicy::Installed } else { CodePolicy::FromClients },
@@ -212,6 +215,22 @@ impl Args {
             restart: self.lifetime_restart || restart.unwrap_or_default(),
         }))
     }
+}
+
+/// What workers are told of the configuration by their variables.
+fn environ(config: &Config) -> Result<BTreeMap<String, String>, Error> {
+    let mut environ = BTreeMap::new();
+    for (key, variable) in [
+        ("distributed.worker.memory.target", role::MEMORY_TARGET),
+        ("distributed.worker.memory.spill", role::MEMORY_SPILL),
+        ("distributed.worker.memory.pause", role::MEMORY_PAUSE),
+    ] {
+        let checked = |text: &str| share(text).map(|_| text.to_owned());
+        if let Some(text) = config.get(key, checked)? {
+            environ.insert(variable.to_owned(), text);
+        }
+    }
+    Ok(environ)
 }
 
 /// A share of the memory limit, or none at all.
@@ -293,6 +312,19 @@ mod tests {
         assert_eq!(config.lifetime, Some(Lifetime { duration, stagger, restart: true }));
         assert_eq!(config.worker_ports, Some(4000..=4003));
         assert_eq!(config.host.as_deref(), Some("127.0.0.1"));
+    }
+
+    #[test]
+    fn workers_are_told_when_to_act() {
+        let mut config = Config::default();
+        config.set("distributed.worker.memory.target", "0.5");
+        config.set("distributed.worker.memory.pause", "false");
+        let told = environ(&config).unwrap();
+        let expected = [(role::MEMORY_TARGET, "0.5"), (role::MEMORY_PAUSE, "false")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(told, BTreeMap::from(expected));
+        config.set("distributed.worker.memory.spill", "much");
+        assert!(environ(&config).is_err());
     }
 
     #[test]

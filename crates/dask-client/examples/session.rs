@@ -1,8 +1,8 @@
 //! The session that defines the product: Dask's `Client` guide, line by line.
 //!
 //! `cargo run --example session` runs it inside this process;
-//! `cargo run --example session -- 127.0.0.1:8786` on the cluster at that address, whose workers
-//! run this program: `cargo xtask cluster --example session`.
+//! `cargo run --example session -- 127.0.0.1:8786` on the cluster at that address, to which this
+//! program travels: `cargo xtask cluster` starts one.
 
 use dask_client::{Client, Future, Result, task, wait};
 

@@ -11,6 +11,9 @@
 //! | `DASK_WORKER_NAME` | its name; its address unless set |
 //! | `DASK_WORKER_RESOURCES` | its abstract resources: `GPU=1 MEMORY=16e9`; none unless set |
 //! | `DASK_WORKER_MEMORY_LIMIT` | the memory it may use, such as `512MiB`; no limit unless set |
+//! | `DASK_WORKER_MEMORY_TARGET` | its share beyond which results go to disk, or `false` |
+//! | `DASK_WORKER_MEMORY_SPILL` | the same for the memory of the process |
+//! | `DASK_WORKER_MEMORY_PAUSE` | its share beyond which nothing starts, or `false` |
 //! | `DASK_WORKER_LOCAL_DIRECTORY` | where results go that do not fit; a temporary one unless set |
 //! | `DASK_WORKER_LISTEN` | the address it listens on; a free port unless set |
 //! | `DASK_WORKER_PROGRAM` | the SHA-256 of its executable, for an agent that knows it |
@@ -85,8 +88,9 @@ mod worker {
     use crate::running::companion::Companion;
     use dask_proto::role::exit;
     use dask_proto::role::{
-        EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT, NAME, NTHREADS, PROGRAM,
-        RESOURCES, RESTARTS, ROLE, SCHEDULER_ADDRESS, WORKER_READY,
+        EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT, MEMORY_PAUSE, MEMORY_SPILL,
+        MEMORY_TARGET, NAME, NTHREADS, PROGRAM, RESOURCES, RESTARTS, ROLE, SCHEDULER_ADDRESS,
+        WORKER_READY,
     };
 
     pub(super) fn main() -> i32 {
@@ -112,6 +116,20 @@ mod worker {
         config.nthreads = optional(NTHREADS)?.unwrap_or(cores).max(1);
         let memory_limit = optional::<ByteSize>(MEMORY_LIMIT)?.map(|ByteSize(bytes)| bytes);
         config.memory_limit = memory_limit.filter(|bytes| *bytes > 0);
+        for (variable, share) in [
+            (MEMORY_TARGET, &mut config.memory_target),
+            (MEMORY_SPILL, &mut config.memory_spill),
+            (MEMORY_PAUSE, &mut config.memory_pause),
+        ] {
+            match take(variable).as_deref() {
+                None => {}
+                Some("false") => *share = None,
+                Some(text) => match text.parse() {
+                    Ok(number) => *share = Some(number),
+                    Err(error) => return Err(format!("{variable}={text:?}: {error}")),
+                },
+            }
+        }
         config.local_directory = optional(LOCAL_DIRECTORY)?;
         let ends_with_input = take(EXIT_ON_STDIN_CLOSE).as_deref() == Some("1");
         let parent = ends_with_input.then(std::io::stdin);

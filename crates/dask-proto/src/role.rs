@@ -20,6 +20,17 @@ pub const RESOURCES: &str = "DASK_WORKER_RESOURCES";
 /// The memory that it may use, such as `512MiB`; no limit unless set.
 pub const MEMORY_LIMIT: &str = "DASK_WORKER_MEMORY_LIMIT";
 
+/// The share of the limit beyond which results go to disk (`worker.memory.target`); `false` for
+/// never.
+pub const MEMORY_TARGET: &str = "DASK_WORKER_MEMORY_TARGET";
+
+/// The share beyond which the memory of the process makes results go to disk
+/// (`worker.memory.spill`); `false` for never.
+pub const MEMORY_SPILL: &str = "DASK_WORKER_MEMORY_SPILL";
+
+/// The share beyond which nothing starts (`worker.memory.pause`); `false` for never.
+pub const MEMORY_PAUSE: &str = "DASK_WORKER_MEMORY_PAUSE";
+
 /// Where results go that do not fit; a temporary directory unless set.
 pub const LOCAL_DIRECTORY: &str = "DASK_WORKER_LOCAL_DIRECTORY";
 

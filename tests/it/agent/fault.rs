@@ -147,6 +147,21 @@ async fn two_agents_of_one_name_are_told_apart() {
     .await;
 }
 
+#[tokio::test]
+async fn agents_start_again_the_workers_that_a_client_restarts() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let _alice = place.agent(&address, "alice", &[]).await;
+        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let before = client.asked("pids 1", "pids: ").await;
+        client.asked("restart", "restarted").await;
+        let after = client.asked("pids 1", "pids: ").await;
+        assert_ne!(before, after);
+    })
+    .await;
+}
+
 /// A client without a worker role is told what to do.
 #[tokio::test]
 async fn a_program_without_a_role_is_refused_at_connect() {

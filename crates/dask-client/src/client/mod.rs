@@ -63,9 +63,16 @@ impl Client {
     /// Connects to the scheduler at this address: `tcp://host:port`, or `host:port` for short, or
     /// the address of another transport. The client becomes the [default](crate::default_client).
     ///
+    /// Where workers are hosts that run `dask worker`, this program travels to them, and its tasks
+    /// wait until it runs there: its main function must be marked
+    /// [`#[dask_client::main]`](macro@crate::main). What is computed stays the same task when the
+    /// body of a function changes: [`program_in_keys`](ClientBuilder::program_in_keys) says how to
+    /// avoid that.
+    ///
     /// # Errors
     /// When there is no scheduler at the address within the connect timeout, 10 s, or what is there
-    /// is something else.
+    /// is something else; when no host of the cluster runs this program, because it is for another
+    /// target, say.
     pub async fn connect(address: impl AsRef<str>) -> Result<Self> {
         Self::builder().address(address).connect().await
     }
