@@ -6,9 +6,9 @@ use std::sync::Arc;
 use dask_client::state::{ClientState, Event, Instruction, Instructions, Unanswered};
 use dask_proto::id::{FunctionId, FutureId, RequestId};
 use dask_proto::message::{
-    Answer, ClientToScheduler, Located, Request, SchedulerToClient, ValueAt, Welcome,
+    Answer, ClientToScheduler, Coordination, Located, Request, SchedulerToClient, ValueAt, Welcome,
 };
-use dask_proto::{Address, Payload};
+use dask_proto::{Address, Key, Payload};
 
 use crate::book::{self, FUNCTIONS, Page};
 use crate::call::{Caller, Question};
@@ -42,6 +42,7 @@ pub(crate) struct Ticket {
 enum Asked {
     Locate(FutureId),
     Scatter(Vec<FutureId>),
+    Lock(Key),
     Other,
 }
 
@@ -55,6 +56,8 @@ pub(crate) struct Program {
     /// The future that stands for a task.
     pub(crate) held: BTreeMap<Page, FutureId>,
     asked: BTreeMap<RequestId, Asked>,
+    /// The locks that it holds, by the questions that were answered with them.
+    pub(crate) locks: BTreeMap<RequestId, Key>,
     next_future: u64,
     next_request: u64,
     /// What it has still to submit.
@@ -83,12 +86,18 @@ impl Program {
         Some(ticket)
     }
 
+    /// Waits for an answer no longer; whether it did.
+    pub(crate) fn stop_asking(&mut self, id: RequestId) -> bool {
+        self.asked.remove(&id).is_some()
+    }
+
     /// Whether nothing is left to come.
     pub(crate) fn is_settled(&self) -> bool {
         let mut tickets = self.tickets.values();
         let settled =
             |t: &Ticket| matches!(t.status, Status::Checked | Status::Failed | Status::Cancelled);
-        self.is_welcome && self.todo.is_empty() && self.asked.is_empty() && tickets.all(settled)
+        let is_waiting = !(self.asked.is_empty() && self.locks.is_empty());
+        self.is_welcome && self.todo.is_empty() && !is_waiting && tickets.all(settled)
     }
 }
 
@@ -166,20 +175,21 @@ impl Sim {
     }
 
     /// Asks the scheduler something that no future waits for.
-    pub(crate) fn ask_scheduler(&mut self, peer: PeerId, request: Request) {
+    pub(crate) fn ask_scheduler(&mut self, peer: PeerId, request: Request) -> Option<RequestId> {
         let asked = match &request {
             Request::Locate { futures } => Asked::Locate(futures[0]),
             Request::Scatter { items, .. } => {
                 Asked::Scatter(items.iter().map(|item| item.future).collect())
             }
+            Request::Coordinate(Coordination::Semaphore { name, .. }) => Asked::Lock(name.clone()),
             _ => Asked::Other,
         };
-        if let Some(program) = self.programs.get_mut(&peer) {
-            program.next_request += 1;
-            let id = RequestId(program.next_request);
-            program.asked.insert(id, asked);
-            self.tell_client(peer, Event::Asked { id, request });
-        }
+        let program = self.programs.get_mut(&peer)?;
+        program.next_request += 1;
+        let id = RequestId(program.next_request);
+        program.asked.insert(id, asked);
+        self.tell_client(peer, Event::Asked { id, request });
+        Some(id)
     }
 
     /// Carries out what a client's state asked for.
@@ -295,6 +305,7 @@ impl Sim {
                     self.release(peer, future);
                 }
             }
+            (Asked::Lock(name), answer) => self.locked(peer, id, (name, answer)),
             (Asked::Other, _) => {}
         }
     }

@@ -18,6 +18,7 @@ mod leaving;
 mod ledger;
 mod link;
 mod load;
+mod lock;
 mod memo;
 mod memory;
 mod process;

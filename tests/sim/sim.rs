@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dask_proto::Moment;
-use dask_proto::id::{FutureId, TaskId};
+use dask_proto::id::{FutureId, RequestId, TaskId};
 use dask_proto::message::WorkerJoin;
 
 use crate::book::{self, Book, FUNCTIONS, Page, Taste};
@@ -45,6 +45,7 @@ pub(crate) enum Happening {
     Vanish(PeerId),
     Fetch(PeerId, FutureId),
     GiveUp(PeerId, FutureId),
+    Unlock(PeerId, RequestId),
     Fault,
     Break(PeerId),
     Thaw(PeerId),
@@ -230,6 +231,7 @@ impl Sim {
             Happening::Vanish(peer) => self.vanish(peer),
             Happening::Fetch(peer, future) => self.fetch_value(peer, future),
             Happening::GiveUp(peer, future) => self.give_up(peer, future),
+            Happening::Unlock(peer, id) => self.unlock(peer, id),
             Happening::Fault => self.fault(),
             Happening::Break(peer) => self.break_link(peer),
             Happening::Thaw(peer) => self.thaw(peer),

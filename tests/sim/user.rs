@@ -42,6 +42,9 @@ impl Sim {
             96 => self.tell_client(peer, Event::Closed),
             _ => self.resubmit(peer),
         }
+        if self.dice.chance(15) {
+            self.want_lock(peer);
+        }
         self.perform(peer);
         let next = self.now + self.dice.micros(10, self.weather.pause_us);
         self.schedule(next, Happening::Act(peer));

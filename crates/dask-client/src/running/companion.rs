@@ -1,6 +1,8 @@
 //! The client that the tasks of a worker share.
 
-use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(feature = "worker")]
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 use dask_proto::Address;
 use dask_proto::message::ClientToScheduler;

@@ -252,6 +252,12 @@ impl SchedulerState {
         self.no_worker.iter().map(|(_, row)| &self.tasks[*row].key)
     }
 
+    /// Whether a client is connected. For tests and simulations.
+    #[must_use]
+    pub fn knows(&self, client: ClientId) -> bool {
+        self.clients.contains_key(&client)
+    }
+
     /// Whether a worker is to leave. For tests and simulations.
     #[must_use]
     pub fn is_retiring(&self, worker: WorkerId) -> bool {

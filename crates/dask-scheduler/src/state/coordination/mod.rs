@@ -251,7 +251,10 @@ impl SchedulerState {
     /// Gives the answers that have become due, and lets go of keys.
     fn carry_out_coordination(&mut self) {
         for (asked, answer) in std::mem::take(&mut self.coordination.answers) {
-            self.answer(asked, answer);
+            // What a client that is gone had may have gone to another request of its own.
+            if self.clients.contains_key(&asked.0) {
+                self.answer(asked, answer);
+            }
         }
         self.let_go_of_kept();
     }
