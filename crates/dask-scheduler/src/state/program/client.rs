@@ -145,8 +145,9 @@ impl SchedulerState {
         let is_of_program = |client: &ClientId| {
             clients.get(client).is_some_and(|entry| entry.program == Some(program))
         };
-        let waiting = self.programs.parked.extract_if(.., |client, _| is_of_program(client));
-        let waiting: Vec<_> = waiting.map(|(_, parked)| parked).collect();
+        let parked = &mut self.programs.parked;
+        let waiting: Vec<_> = parked.keys().copied().filter(is_of_program).collect();
+        let waiting: Vec<_> = waiting.iter().filter_map(|client| parked.remove(client)).collect();
         for Parked { asked_by, items, broadcast } in waiting.into_iter().flatten() {
             let workers = Vec::new();
             self.request(asked_by, Request::Scatter { items, workers, broadcast });
