@@ -17,6 +17,7 @@ on_every_transport! {
     an_actor_is_used_by_tasks_and_other_clients,
     an_actor_lives_as_long_as_its_handles,
     a_call_waits_for_the_one_before_it,
+    without_an_actor_the_calls_say_so,
 }
 
 async fn calls_run_in_order_and_are_typed(cluster: &Cluster) {
@@ -137,6 +138,16 @@ async fn a_call_waits_for_the_one_before_it(cluster: &Cluster) {
     assert!(next.try_result(short).await.unwrap_err().is_timeout());
     performer.give(5).await;
     assert_eq!((long.await.unwrap(), next.await.unwrap()), (5, 1));
+}
+
+async fn without_an_actor_the_calls_say_so(cluster: &Cluster) {
+    let client = &cluster.client;
+    let none = client.options().actor(false).submit(Counter::starting_at, 5);
+    for call in [none.add(1), none.add(2)] {
+        let error = within("the call to fail", call.result()).await.unwrap_err();
+        assert!(error.task_error().unwrap().function.ends_with("Counter::starting_at"), "{error}");
+        assert!(error.to_string().contains("`actor(false)` was said"), "{error}");
+    }
 }
 
 #[tokio::test]

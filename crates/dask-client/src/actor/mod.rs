@@ -7,15 +7,16 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use dask_proto::Key;
 use dask_proto::graph::TaskOptions;
+use dask_proto::{Key, TaskErrorKind};
 use dask_task::TaskDef;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::actor::raw::RawActor;
+use crate::future::hold::Hold;
 use crate::future::short_type_name;
 use crate::submit::argument::IntoArgs;
-use crate::submit::{Name, Naming, Submitter};
+use crate::submit::{Name, Naming, Submitter, refusal};
 use crate::{Client, Future, Unknown};
 
 /// A type whose values can be actors: what [`#[actor]`](macro@crate::actor) implements.
@@ -152,6 +153,14 @@ impl<'de, T: ActorType> Deserialize<'de> for Actor<T> {
     }
 }
 
+/// It was said that there is to be no actor.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`actor(false)` was said, and this function makes nothing but an actor: say `actor(true)`, or \
+     submit a `#[task]` for a future"
+)]
+struct NoActor;
+
 /// The verb behind [`Options::actor`](crate::Options::actor).
 #[derive(Debug, Clone)]
 #[must_use = "options do nothing until a verb uses them"]
@@ -163,16 +172,22 @@ pub struct ActorOptions {
 
 impl ActorOptions {
     pub(crate) fn new(client: Client, task: TaskOptions, key: Option<String>) -> Self {
-        Self { client, task: TaskOptions { actor: true, ..task }, key }
+        Self { client, task, key }
     }
 
     /// Makes an actor on a worker. Every submission makes another, unless
-    /// [`Options::key`](crate::Options::key) names it.
+    /// [`Options::key`](crate::Options::key) names it. After `actor(false)` there is none, and its
+    /// calls say so.
     pub fn submit<F: ActorFn>(
         &self,
         constructor: F,
         args: impl IntoArgs<F::Params>,
     ) -> Actor<F::Actor> {
+        if !self.task.actor {
+            let kind = TaskErrorKind::InvalidGraph;
+            let error = refusal(kind, None, constructor.def(), &NoActor);
+            return Actor::new(RawActor::new(Hold::failed(self.client.link(), error)));
+        }
         let name = short_type_name(std::any::type_name::<F::Actor>());
         let name = self.key.as_deref().map_or(Name::Prefix(&name), Name::Key);
         let naming = Naming { name, pure: false };

@@ -131,8 +131,9 @@ impl<C> Options<C> {
 }
 
 impl Options {
-    /// Whether what is submitted is an [`Actor`](crate::Actor), which is what `true` says; without
-    /// actors there is nothing to say.
+    /// Whether what is submitted is an [`Actor`](crate::Actor), which is what `true` says. A
+    /// function that makes one makes nothing else, so with `false` the calls of what it gives fail
+    /// and say why; for tasks there is nothing to say.
     ///
     /// ```
     /// # use dask_client::{Actor, Client, Result, actor};
@@ -152,8 +153,8 @@ impl Options {
     /// # client.close().await
     /// # }
     /// ```
-    pub fn actor(self, _actor: bool) -> ActorOptions {
-        ActorOptions::new(self.client, self.task, self.key)
+    pub fn actor(self, actor: bool) -> ActorOptions {
+        ActorOptions::new(self.client, TaskOptions { actor, ..self.task }, self.key)
     }
 
     /// [`Client::submit`] with these options.
