@@ -9,6 +9,7 @@ mod actor;
 mod agent;
 mod blocking;
 mod cancel;
+mod carried;
 mod child;
 mod coordination;
 mod copies;

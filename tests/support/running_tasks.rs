@@ -91,6 +91,31 @@ pub async fn unwrap(future: Future<i64>) -> dask_client::Result<i64> {
     future.await
 }
 
+/// Futures in a value of its own.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Parts {
+    /// What the value is about.
+    pub name: String,
+    /// What it is made of.
+    pub parts: Vec<Future<i64>>,
+}
+
+/// The sum of what the futures stand for, and this number.
+#[task]
+pub async fn sum_parts(of: Parts, more: i64) -> dask_client::Result<i64> {
+    let mut sum = more;
+    for part in of.parts {
+        sum += part.await?;
+    }
+    Ok(sum)
+}
+
+/// Its first argument, when the second is there.
+#[task]
+pub fn pass_on(of: Parts, _after: i64) -> Parts {
+    of
+}
+
 /// The address, the name and the threads of its worker, and the address of its client.
 #[task]
 pub fn whereabouts() -> dask_client::Result<(String, String, u32, String)> {

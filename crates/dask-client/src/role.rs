@@ -160,10 +160,8 @@ mod worker {
         match ended {
             Ok(Ended::Restarting) => Ok(exit::RESTARTING),
             // Whoever started it for a cluster, and ends it, knows.
-            Ok(Ended::Closed { reason }) if is_child => {
-                Ok(if reason == RETIRED { exit::RETIRED } else { exit::CLOSED })
-            }
-            Ok(Ended::Closed { reason }) => {
+            Ok(Ended::Closed { reason }) if is_child && reason != RETIRED => Ok(exit::CLOSED),
+            Ok(Ended::Closed { reason }) if !is_child => {
                 eprintln!("worker: {scheduler} closed it: {reason}");
                 Ok(exit::DONE)
             }

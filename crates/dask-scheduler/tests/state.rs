@@ -41,6 +41,7 @@ scripts! {
     adaptive,
     ask,
     cancel,
+    carry,
     copies,
     datasets,
     duplicate_dependencies,

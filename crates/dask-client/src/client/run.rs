@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use dask_proto::message::{Question, Reply, RunFunction, Whom};
@@ -13,6 +14,7 @@ use super::question::{addresses, ask, ask_each};
 use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::future::gather::Errors;
+use crate::future::hold::Hold;
 use crate::submit::argument::{CallBuilder, IntoArgs};
 use crate::{BoxFuture, Client, Result};
 
@@ -44,6 +46,8 @@ struct Call<T> {
     name: Key,
     /// What to call, or why that makes no sense.
     function: Result<RunFunction>,
+    /// The futures in its arguments, until the call is over.
+    found: Vec<Arc<Hold>>,
     wait: bool,
     output: PhantomData<fn() -> T>,
 }
@@ -151,7 +155,7 @@ impl<T: Value> Run<T> {
     /// What every worker that is not left out said.
     async fn each(self) -> Result<Vec<(Address, Result<Option<T>>)>> {
         let Self { call, workers, .. } = self;
-        let (client, name, question) = call.question()?;
+        let (client, name, question, _found) = call.question()?;
         let workers = addresses(client.link(), workers).await?;
         let replies = ask_each(client.link(), workers, &question).await.into_iter();
         let value = |(worker, reply): (Address, Result<Reply>)| {
@@ -179,7 +183,7 @@ impl<T> RunOnScheduler<T> {
     /// As [`Client::run_on_scheduler`], but for those of the function.
     pub async fn start(mut self) -> Result<()> {
         self.call.wait = false;
-        let (client, _, question) = self.call.question()?;
+        let (client, _, question, _found) = self.call.question()?;
         match ask(client.link(), Whom::Scheduler, question).await? {
             Reply::Started => Ok(()),
             _ => Err(Kind::Answer.into()),
@@ -201,13 +205,15 @@ impl<T> Call<T> {
     fn new<F: TaskFn>(client: &Client, function: F, args: impl IntoArgs<F::Params>) -> Self {
         let name = Key::new(function.def().name());
         let name = name.unwrap_or_else(|_| Key::new("run").expect("it is short"));
-        let function = call::<F>(client, function, args);
-        Self { client: client.clone(), name, function, wait: true, output: PhantomData }
+        let mut found = Vec::new();
+        let function = call::<F>(client, function, args, &mut found);
+        Self { client: client.clone(), name, function, found, wait: true, output: PhantomData }
     }
 
-    fn question(self) -> Result<(Client, Key, Question)> {
-        let Self { client, name, function, wait, .. } = self;
-        Ok((client, name, Question::Run(RunFunction { wait, ..function? })))
+    /// What to ask for whom, and what to hold on to until it is answered.
+    fn question(self) -> Result<(Client, Key, Question, Vec<Arc<Hold>>)> {
+        let Self { client, name, function, found, wait, .. } = self;
+        Ok((client, name, Question::Run(RunFunction { wait, ..function? }), found))
     }
 }
 
@@ -223,16 +229,18 @@ fn value<T: Value>(reply: Reply, name: &Key) -> Result<Option<T>> {
     }
 }
 
-/// A call as it travels.
+/// A call as it travels, and the futures in its arguments.
 fn call<F: TaskFn>(
     client: &Client,
     function: F,
     args: impl IntoArgs<F::Params>,
+    found: &mut Vec<Arc<Hold>>,
 ) -> Result<RunFunction> {
     let def = function.def();
     registry::find(def.path, def.signature)?;
     let mut call = CallBuilder::new(client.link().carriage, None, BytesMut::new());
     args.write(&mut call)?;
+    found.append(&mut call.found);
     let (call, _) = call.finish();
     match call.dependencies.first() {
         Some(dependency) => Err(Kind::RunOnFuture(dependency.key().clone()).into()),
@@ -278,7 +286,7 @@ impl<T: Value> IntoFuture for RunOnScheduler<T> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let (client, name, question) = self.call.question()?;
+            let (client, name, question, _found) = self.call.question()?;
             let reply = ask(client.link(), Whom::Scheduler, question).await?;
             value(reply, &name)?.ok_or_else(|| Kind::Answer.into())
         })

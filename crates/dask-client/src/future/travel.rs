@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use dask_proto::Key;
-use dask_proto::message::KeptValue;
+use dask_proto::id::FutureId;
+use dask_proto::message::{ClientToScheduler, KeptValue};
 use dask_task::Value;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::driver::Link;
 use crate::error::Kind;
 use crate::future::hold::Hold;
+use crate::state::{Event, NAMED_AT_ONCE};
 use crate::{Future, Result, blocking, default};
 
 thread_local! {
@@ -119,7 +121,40 @@ pub fn futures_of<T: Value>(value: &T) -> Result<Vec<Future<Unknown>>> {
 }
 
 fn encode<T: Value>(value: &T) -> Result<(bytes::Bytes, Vec<Arc<Hold>>)> {
+    let (bytes, holds) = found_by(|| dask_task::encode(value));
+    Ok((bytes.map_err(Kind::Kept)?, holds))
+}
+
+/// What this gives, and the futures in what it serializes, which live at least as long. Where
+/// there are none that costs no more than a look at a variable of the thread.
+pub(crate) fn found_by<R>(serialize: impl FnOnce() -> R) -> (R, Vec<Arc<Hold>>) {
     let _restore = Restore::after(&FOUND, Vec::new());
-    let bytes = dask_task::encode(value).map_err(Kind::Kept)?;
-    Ok((bytes, FOUND.take().unwrap_or_default()))
+    let serialized = serialize();
+    (serialized, FOUND.take().unwrap_or_default())
+}
+
+/// The futures in the value of a task, which the scheduler is to hold as long as it knows that.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    /// The task.
+    carrier: FutureId,
+    holds: Vec<Arc<Hold>>,
+}
+
+impl Carried {
+    /// What this task carries, if it does: as holds of its client. Of a future that was cancelled,
+    /// or never became a task, there is nothing to hold.
+    pub(crate) fn new(carrier: &Hold, found: &[Arc<Hold>]) -> Option<Self> {
+        let holds = found.iter().filter_map(|hold| hold.on(&carrier.client).ok());
+        let (carrier, holds) = (carrier.id, holds.collect::<Vec<_>>());
+        (!holds.is_empty()).then_some(Self { carrier, holds })
+    }
+
+    /// Tells the scheduler, behind what tells it of the task. From then on it holds them.
+    pub(crate) fn send(self, link: &Link) {
+        for part in self.holds.chunks(NAMED_AT_ONCE) {
+            let carried = part.iter().map(|hold| hold.id).collect();
+            link.tell(Event::Told(ClientToScheduler::Carry { future: self.carrier, carried }));
+        }
+    }
 }

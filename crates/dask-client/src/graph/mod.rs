@@ -22,6 +22,7 @@ use crate::Result;
 use crate::driver::Link;
 use crate::error::Kind;
 use crate::future::hold::{Hold, Outcome};
+use crate::future::travel::{Carried, found_by};
 use crate::graph::delayed::Node;
 use crate::graph::order::Index;
 use crate::submit::argument::{CallBuilder, Dependency, IntoArgs};
@@ -212,6 +213,7 @@ impl Plan {
             holds: HashMap::with_capacity(self.order.len()),
             subscribed: HashMap::new(),
             functions: HashMap::new(),
+            carried: Vec::new(),
         };
         let mut sent = Vec::new();
         let mut tasks = Vec::new();
@@ -227,6 +229,7 @@ impl Plan {
             known.holds.insert(node.key.clone(), hold);
         }
         link.submit(&sent, Submit { options: options.clone(), tasks });
+        known.carried.into_iter().for_each(|carried| carried.send(link));
         known.holds
     }
 }
@@ -265,6 +268,8 @@ struct Known<'a> {
     /// What others have put on the cluster.
     subscribed: HashMap<Key, Arc<Hold>>,
     functions: HashMap<*const TaskDef, Result<FunctionId, RegistryError>>,
+    /// What travels inside of arguments.
+    carried: Vec<Carried>,
 }
 
 impl Known<'_> {
@@ -284,7 +289,8 @@ impl Known<'_> {
         let body = match self.link.carriage {
             Carriage::Objects => node.call.body.clone(),
             Carriage::Bytes => {
-                let bytes = node.call.body.to_bytes();
+                let (bytes, found) = found_by(|| node.call.body.to_bytes());
+                self.carried.extend(Carried::new(hold, &found));
                 Payload::Bytes(bytes.map_err(|error| failed(TaskErrorKind::Serialization, &error))?)
             }
         };

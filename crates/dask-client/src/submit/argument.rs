@@ -10,6 +10,7 @@ use dask_tokenize::{Token, TokenizeError, Tokenizer};
 
 use crate::Future;
 use crate::future::hold::Hold;
+use crate::future::travel::found_by;
 use crate::graph::KeyRef;
 use crate::graph::delayed::{Delayed, Node};
 
@@ -62,6 +63,8 @@ pub struct CallBuilder {
     writer: CallWriter,
     tokenizer: Option<Tokenizer>,
     dependencies: Vec<Dependency>,
+    /// The futures in values that were encoded. Those in live values live in them.
+    pub(crate) found: Vec<Arc<Hold>>,
 }
 
 /// Up to how many dependencies are compared with the next.
@@ -92,7 +95,7 @@ impl CallBuilder {
             Carriage::Objects => CallWriter::live(),
             Carriage::Bytes => CallWriter::encoded(buffer),
         };
-        Self { writer, tokenizer, dependencies: Vec::new() }
+        Self { writer, tokenizer, dependencies: Vec::new(), found: Vec::new() }
     }
 
     /// The call, and what is left of the buffer.
@@ -106,7 +109,9 @@ impl CallBuilder {
         if let Some(tokenizer) = &mut self.tokenizer {
             tokenizer.value(&value)?;
         }
-        Ok(self.writer.value(value)?)
+        let (written, found) = found_by(|| self.writer.value(value));
+        self.found.extend(found);
+        Ok(written?)
     }
 
     pub(crate) fn dependency(&mut self, dependency: Dependency) {

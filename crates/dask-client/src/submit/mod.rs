@@ -16,6 +16,7 @@ use dask_tokenize::{Token, Tokenizer, unique_key_name, write_key_name};
 
 use crate::driver::Link;
 use crate::future::hold::{Hold, Outcome};
+use crate::future::travel::Carried;
 use crate::submit::argument::{ArgumentError, Call, CallBuilder, Dependency, IntoArgs};
 
 /// How the keys of new tasks are made.
@@ -52,6 +53,8 @@ pub(crate) struct Submitter<'a> {
     holds: Vec<Arc<Hold>>,
     /// What the batch depends on must be held until the batch is on its way.
     needed: Vec<Arc<Hold>>,
+    /// What travels inside of the arguments of the batch.
+    carried: Vec<Carried>,
 }
 
 impl<'a> Submitter<'a> {
@@ -75,6 +78,7 @@ impl<'a> Submitter<'a> {
             batch: Vec::new(),
             holds: Vec::new(),
             needed: Vec::new(),
+            carried: Vec::new(),
         }
     }
 
@@ -93,6 +97,7 @@ impl<'a> Submitter<'a> {
         let buffer = std::mem::take(&mut self.buffer);
         let mut call = CallBuilder::new(self.link.carriage, self.tokenizer.clone(), buffer);
         let written = write(&mut call);
+        let found = std::mem::take(&mut call.found);
         let (mut call, buffer) = call.finish();
         call.dependencies.extend(after.map(Dependency::Future));
         self.buffer = buffer;
@@ -109,7 +114,10 @@ impl<'a> Submitter<'a> {
         };
         let hold = Hold::new(self.link, key);
         match self.dependencies(&call) {
-            Ok(dependencies) => self.push(&hold, function, call, dependencies),
+            Ok(dependencies) => {
+                self.carried.extend(Carried::new(&hold, &found));
+                self.push(&hold, function, call, dependencies);
+            }
             Err(outcome) => hold.settle(outcome),
         }
         hold
@@ -126,6 +134,7 @@ impl<'a> Submitter<'a> {
             let tasks = std::mem::take(&mut self.batch);
             let submit = Submit { options: self.options.clone(), tasks };
             self.link.submit(&self.holds, submit);
+            self.carried.drain(..).for_each(|carried| carried.send(self.link));
         }
         self.holds.clear();
         self.needed.clear();

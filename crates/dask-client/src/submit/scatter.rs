@@ -16,6 +16,7 @@ use crate::driver::Link;
 use crate::error::Kind;
 use crate::future::hold::Hold;
 use crate::future::short_type_name;
+use crate::future::travel::{Carried, found_by};
 use crate::{Error, Future, Result};
 
 /// How data are scattered.
@@ -61,20 +62,22 @@ struct Datum {
     hold: Arc<Hold>,
     nbytes: u64,
     value: Payload,
+    /// The futures in a value that was encoded.
+    found: Vec<Arc<Hold>>,
 }
 
 impl Datum {
     fn new<T: Value>(link: &Arc<Link>, how: &Scatter, value: T) -> Result<Self> {
         let key = name(&value, how)?;
         let nbytes = dask_task::nbytes(&value);
-        let value = match link.carriage {
-            Carriage::Objects => dask_task::live(value),
+        let (value, found) = match link.carriage {
+            Carriage::Objects => (dask_task::live(value), Vec::new()),
             Carriage::Bytes => {
-                let encoded = dask_task::live(value).encoded();
-                encoded.map_err(|source| Kind::Value { key: key.clone(), source })?
+                let (encoded, found) = found_by(|| dask_task::live(value).encoded());
+                (encoded.map_err(|source| Kind::Value { key: key.clone(), source })?, found)
             }
         };
-        Ok(Self { hold: Hold::new(link, key), nbytes, value })
+        Ok(Self { hold: Hold::new(link, key), nbytes, value, found })
     }
 }
 
@@ -93,6 +96,8 @@ async fn place(link: &Arc<Link>, how: &Scatter, data: &[Datum]) -> Result<()> {
     let Answer::Targets { workers, items } = link.ask_holding(request, &holds).await? else {
         return Err(Kind::Answer.into());
     };
+    let carried = data.iter().filter_map(|datum| Carried::new(&datum.hold, &datum.found));
+    carried.for_each(|carried| carried.send(link));
     if items.len() != data.len() {
         return Err(Kind::Answer.into());
     }

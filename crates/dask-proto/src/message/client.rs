@@ -75,6 +75,14 @@ pub enum ClientToScheduler {
         /// The worker.
         worker: Address,
     },
+    /// The arguments of this task, or this scattered value, have futures in them: their keys stay
+    /// for as long as the task is known, whoever lets go of them.
+    Carry {
+        /// The hold on the task.
+        future: FutureId,
+        /// The holds on the keys in its value.
+        carried: Vec<FutureId>,
+    },
 }
 
 /// Tasks that share their options.

@@ -144,7 +144,7 @@ pub(crate) fn agent_to_scheduler() -> Vec<AgentToScheduler> {
         AgentToScheduler::Fetched { program },
         AgentToScheduler::NotFetched { program, reason: reason.clone() },
         AgentToScheduler::Crashed { program, reason },
-        AgentToScheduler::Retire { program: None, workers: vec!["alice".to_owned()] },
+        AgentToScheduler::Retire { workers: vec!["alice".to_owned()] },
     ]
 }
 
@@ -201,6 +201,7 @@ pub(crate) fn client_to_scheduler() -> Vec<ClientToScheduler> {
         ClientToScheduler::Close,
         ClientToScheduler::Accept { id: RequestId(3) },
         ClientToScheduler::Serve { worker: address(4001) },
+        ClientToScheduler::Carry { future: FutureId(9), carried: vec![FutureId(8), FutureId(300)] },
     ]);
     messages
 }

@@ -17,7 +17,7 @@ use super::task::{Hold, Row, TaskEntry};
 
 /// Dependencies of one task. The message that has a worker compute it names them all, with their
 /// holders, and must stay below the limit for a message.
-const MAX_DEPENDENCIES: usize = 1 << 18;
+pub(super) const MAX_DEPENDENCIES: usize = 1 << 18;
 
 /// How the reason of a task starts that is cancelled because a dependency was.
 const DEPENDS: &str = "it depends on a cancelled future: ";

@@ -15,6 +15,7 @@ mod amm;
 mod ask;
 mod assignment;
 mod batches;
+mod carry;
 mod client;
 mod coordination;
 mod copies;
@@ -71,6 +72,7 @@ use dask_proto::{Address, Key, Moment};
 
 use super::Config;
 use ask::AskTable;
+use carry::CarryTable;
 use client::ClientEntry;
 use coordination::{CoordinationTable, OWN};
 use equipment::EquipmentTable;
@@ -136,6 +138,7 @@ pub struct SchedulerState {
     errands: ErrandTable,
     retirements: RetirementTable,
     unfetched: UnfetchedTable,
+    carried: CarryTable,
     coordination: CoordinationTable,
     topics: TopicTable,
     /// Whether an actor was ever submitted.
@@ -185,6 +188,7 @@ impl SchedulerState {
             errands: ErrandTable::default(),
             retirements: RetirementTable::default(),
             unfetched: UnfetchedTable::default(),
+            carried: CarryTable::default(),
             coordination: CoordinationTable::default(),
             topics: TopicTable::default(),
             has_actors: false,

@@ -85,6 +85,10 @@ impl ModelClient {
                 id: coordination::any_id(dice),
                 request: Request::Coordinate(coordination::any(dice)),
             },
+            92..=93 => ClientToScheduler::Carry {
+                future: self.any_future(dice),
+                carried: some(self, dice),
+            },
             _ => ClientToScheduler::Request { id: RequestId(1), request: self.request(dice) },
         }
     }

@@ -56,8 +56,7 @@ pub(super) fn message(words: &[&str]) -> AgentToScheduler {
             AgentToScheduler::Crashed { program: program(id), reason: reason(why) }
         }
         ["retire", names @ ..] => {
-            let workers = names.iter().map(|n| (*n).to_owned()).collect();
-            AgentToScheduler::Retire { program: None, workers }
+            AgentToScheduler::Retire { workers: names.iter().map(|n| (*n).to_owned()).collect() }
         }
         other => panic!("an agent does not say {other:?}"),
     }

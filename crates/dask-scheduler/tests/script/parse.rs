@@ -119,6 +119,9 @@ impl Script {
             ["fire", futures @ ..] => {
                 ClientToScheduler::FireAndForget { futures: futures_of(futures) }
             }
+            ["carry", future, carried @ ..] => {
+                ClientToScheduler::Carry { future: future_of(future), carried: futures_of(carried) }
+            }
             ["missing", future, worker] => ClientToScheduler::MissingData {
                 future: future_of(future),
                 worker: address_of(worker),

@@ -8,7 +8,7 @@ use dask_proto::message::{Code, CoordinationRefusal, Kept, KeptValue};
 
 use crate::state::SchedulerState;
 use crate::state::client::ClientEntry;
-use crate::state::task::Hold;
+use crate::state::task::{Hold, Row};
 
 /// The scheduler itself, as the client that holds the keys of what it keeps. Clients that connect
 /// are counted from 1.
@@ -110,21 +110,23 @@ impl SchedulerState {
             let row = self.tasks.find(key.as_str());
             rows.push(row.ok_or_else(|| CoordinationRefusal::UnknownKey(key.clone()))?);
         }
-        let mut holds = Vec::with_capacity(rows.len());
-        for row in rows {
-            let new = || ClientEntry::new("the scheduler".to_owned(), Code::Withheld);
-            self.clients.entry(OWN).or_insert_with(new);
-            self.coordination.kept.next_future += 1;
-            let future = FutureId(self.coordination.kept.next_future);
-            self.hold(Hold { client: OWN, future }, row);
-            holds.push(future);
-        }
+        let holds = rows.into_iter().map(|row| self.hold_itself(row)).collect();
         let kept = &mut self.coordination.kept;
         let id = KeptId(kept.next);
         kept.next += 1;
         kept.bytes += nbytes;
         kept.entries.insert(id, KeptEntry { value, holds, nbytes, uses: 1 });
         Ok(id)
+    }
+
+    /// Holds a task for the scheduler itself, by a new future.
+    pub(in crate::state) fn hold_itself(&mut self, row: Row) -> FutureId {
+        let new = || ClientEntry::new("the scheduler".to_owned(), Code::Withheld);
+        self.clients.entry(OWN).or_insert_with(new);
+        self.coordination.kept.next_future += 1;
+        let future = FutureId(self.coordination.kept.next_future);
+        self.hold(Hold { client: OWN, future }, row);
+        future
     }
 
     /// Lets go of the keys of what is kept no longer.

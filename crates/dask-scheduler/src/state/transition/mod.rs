@@ -399,6 +399,7 @@ impl SchedulerState {
     fn forget(&mut self, row: Row) {
         self.forget_items(row);
         self.unfetched.forget(row);
+        self.forget_carried(row);
         let state = std::mem::replace(&mut self.tasks[row].state, TaskState::Released);
         self.counts[state.name() as usize] -= 1;
         self.record(row, &state, StateName::Forgotten);
