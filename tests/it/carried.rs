@@ -18,6 +18,7 @@ on_every_transport! {
     actors_moved_into_arguments_are_there_in_the_task,
     what_is_carried_outlives_the_future_of_the_task_where_others_want_it,
     what_is_carried_is_let_go_of_with_the_task,
+    futures_moved_into_a_call_on_workers_are_there_in_the_call,
 }
 
 fn parts(parts: impl IntoIterator<Item = Future<i64>>) -> Parts {
@@ -124,4 +125,11 @@ async fn what_is_carried_is_let_go_of_with_the_task(cluster: &Cluster) {
     assert!(held.into_values().flatten().any(|key| keys.contains(&key)));
     drop(sum);
     cluster.forgotten(&keys).await;
+}
+
+async fn futures_moved_into_a_call_on_workers_are_there_in_the_call(cluster: &Cluster) {
+    let client = &cluster.client;
+    let sums = client.run(sum_parts, (parts([client.submit(inc, 1)]), 1));
+    let sums = within("the sum", sums.into_future()).await.unwrap();
+    assert_eq!(sums.into_values().collect::<Vec<_>>(), [3]);
 }
