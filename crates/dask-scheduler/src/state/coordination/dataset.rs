@@ -11,7 +11,9 @@ impl CoordinationTable {
                 if !overwrite && self.datasets.contains_key(&name) {
                     return Err(CoordinationRefusal::DatasetExists(name));
                 }
-                self.check_name()?;
+                if !self.datasets.contains_key(&name) {
+                    self.check_name()?;
+                }
                 let Some(value) = self.kept.brought.take() else { return Ok(None) };
                 let old = self.datasets.insert(name, value);
                 old.into_iter().for_each(|old| self.kept.drop_one(old));

@@ -18,7 +18,9 @@ impl CoordinationTable {
             EventAction::IsSet => return Ok(Some(count(usize::from(is_set)))),
             EventAction::Wait if is_set => {}
             EventAction::Wait => {
-                self.check_name()?;
+                if !self.events.contains_key(&name) {
+                    self.check_name()?;
+                }
                 let ticket = self.ticket();
                 let entry = self.events.entry(name.clone()).or_default();
                 entry.waiting.insert(ticket, (asked, ()));
@@ -26,7 +28,9 @@ impl CoordinationTable {
                 return Ok(None);
             }
             EventAction::Set => {
-                self.check_name()?;
+                if !self.events.contains_key(&name) {
+                    self.check_name()?;
+                }
                 let entry = self.events.entry(name).or_default();
                 entry.is_set = true;
                 for (asked, ()) in std::mem::take(&mut entry.waiting).into_values() {

@@ -30,9 +30,11 @@ impl CoordinationTable {
             let last = above.last().or(path.first()).cloned();
             return Err(last.map_or(CoordinationRefusal::IdInUse, CoordinationRefusal::NotNested));
         }
-        self.check_name()?;
         let old: Vec<(Vec<Key>, KeptId)> =
             self.metadata_at(&path).map(|(at, value)| (at.clone(), value)).collect();
+        if old.is_empty() {
+            self.check_name()?;
+        }
         for (at, value) in old {
             self.metadata.remove(&at);
             self.kept.drop_one(value);

@@ -20,8 +20,9 @@ use dask_proto::Key;
 use dask_proto::id::{ClientId, RequestId};
 use dask_proto::limits::{MAX_KEPT_NAMES, MAX_KEPT_REQUESTS};
 use dask_proto::message::{
-    Answer, Coordination, CoordinationAnswer, CoordinationRefusal, DatasetAction, Kept, KeptValue,
-    MetadataAction, Patience, QueueAction, Refusal, VariableAction,
+    Answer, Coordination, CoordinationAnswer, CoordinationRefusal, DatasetAction, EventAction,
+    Kept, KeptValue, MetadataAction, Patience, QueueAction, Refusal, SemaphoreAction,
+    VariableAction,
 };
 
 use super::SchedulerState;
@@ -92,14 +93,12 @@ impl CoordinationTable {
     }
 
     /// Whether another request can be remembered.
-    fn check_room(&self, asked: Asked) -> Result<(), CoordinationRefusal> {
-        if self.places.contains_key(&asked) {
-            return Err(CoordinationRefusal::IdInUse);
+    fn check_room(&self) -> Result<(), CoordinationRefusal> {
+        if self.places.len() < MAX_KEPT_REQUESTS {
+            Ok(())
+        } else {
+            Err(CoordinationRefusal::Full(Kept::Requests))
         }
-        if self.places.len() >= MAX_KEPT_REQUESTS {
-            return Err(CoordinationRefusal::Full(Kept::Requests));
-        }
-        Ok(())
     }
 
     /// Whether another name can be remembered.
@@ -115,7 +114,13 @@ impl CoordinationTable {
     }
 
     fn request(&mut self, asked: Asked, request: Coordination) -> Outcome {
-        self.check_room(asked)?;
+        if self.places.contains_key(&asked) {
+            return Err(CoordinationRefusal::IdInUse);
+        }
+        // What others wait for is done however many they are.
+        if may_be_kept(&request) {
+            self.check_room()?;
+        }
         match request {
             Coordination::Event { name, action } => self.event(asked, name, &action),
             Coordination::Semaphore { name, max_leases, action } => {
@@ -179,6 +184,22 @@ impl CoordinationTable {
     fn requests_of(&self, client: ClientId) -> Vec<Asked> {
         let all = (client, RequestId(0))..=(client, RequestId(u64::MAX));
         self.places.range(all).map(|(asked, _)| *asked).collect()
+    }
+}
+
+/// Whether a request waits, or is answered with something that stays with it. A `Put` waits only
+/// in a full queue, and looks for itself.
+fn may_be_kept(request: &Coordination) -> bool {
+    match request {
+        Coordination::Event { action, .. } => matches!(action, EventAction::Wait),
+        Coordination::Semaphore { action, .. } => matches!(action, SemaphoreAction::Acquire(_)),
+        Coordination::MultiLock { .. } => true,
+        Coordination::Queue { action, .. } => {
+            matches!(action, QueueAction::Get { .. } | QueueAction::Drain)
+        }
+        Coordination::Variable { action, .. } => matches!(action, VariableAction::Get(_)),
+        Coordination::Dataset(action) => matches!(action, DatasetAction::Get(_)),
+        _ => false,
     }
 }
 

@@ -82,6 +82,10 @@ impl CoordinationTable {
         }
         let answer = not_now(patience);
         if answer.is_none() {
+            if let Err(full) = self.check_room() {
+                return Some(Answer::Refused(Refusal::Coordination(full)));
+            }
+            let entry = self.queues.get_mut(name)?;
             entry.putters.insert(ticket, (asked, self.kept.brought.take()?));
             self.places.insert(asked, Place::Putters(name.clone(), ticket));
         }
