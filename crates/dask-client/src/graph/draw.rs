@@ -11,6 +11,7 @@ use crate::Result;
 use crate::graph::Graph;
 
 /// More calls than this are no picture, and their layout would take minutes.
+#[cfg(feature = "visualize")]
 const MOST_DRAWN: usize = 1000;
 
 impl Graph {
