@@ -118,7 +118,7 @@ impl Client {
     ///     println!("{:?} {}", line.level, line.message);
     /// }
     /// let latest = client.get_scheduler_logs(Some(1)).await?;
-    /// assert!(latest[0].message.ends_with("joined"));
+    /// assert_eq!(latest.len(), 1);
     /// # client.close().await
     /// # }
     /// ```
