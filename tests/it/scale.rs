@@ -52,7 +52,11 @@ async fn work_that_is_left_without_workers_waits_for_them(cluster: &Cluster) {
     let performer = stage.entrance().await;
     within("no workers", local.scale(0)).await.unwrap();
     drop(performer);
-    assert!(client.nthreads().await.unwrap().is_empty());
+    // The scheduler hears of the last one's end behind it.
+    eventually("the scheduler knows", async || {
+        client.nthreads().await.unwrap().is_empty().then_some(())
+    })
+    .await;
     let pending: Vec<Future<i64>> = client.map(double, 0..5);
     assert!(pending.iter().all(|future| !future.done()));
     within("two workers", local.scale(2)).await.unwrap();
