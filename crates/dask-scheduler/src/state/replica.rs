@@ -141,6 +141,8 @@ impl SchedulerState {
         for task in tasks {
             let has_heard = self.replicas.left(worker, *task);
             if let Some(row) = self.tasks.row(*task).filter(|_| has_heard) {
+                // What a client put there meanwhile went with it.
+                self.lose_copy(row, worker);
                 // It may have been told to have one before it was told to remove it.
                 self.copy_refused(row, worker);
             }
