@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dask_client::{Address, Client, Future, as_completed, wait};
+use dask_proto::role::exit::RETIRED;
 use support::cluster::{Cluster, TWO_WORKERS, eventually};
 use support::fault_tasks::{blob, double, total};
 use support::tasks::{noise, weigh};
@@ -125,7 +126,7 @@ async fn a_worker_that_retires_in_the_middle_of_many_tasks_costs_none() {
         assert_eq!(client.retire_workers(["one"]).await.unwrap(), [one]);
         // Its process ends of its own accord.
         let (status, errors) = cluster.workers[0].ended().await;
-        assert!(status.success(), "{status}: {errors}");
+        assert_eq!(status.code(), Some(RETIRED), "{status}: {errors}");
         let sums = client.map(total, &blobs);
         wait(&sums).await.unwrap();
         for (future, n) in blobs.iter().zip(LARGE / 10..) {
@@ -169,7 +170,7 @@ async fn an_idle_worker_is_chosen_to_retire() {
         let three = worker_named(&client, "three").await;
         assert_eq!(client.retire_idle_workers().n(1).await.unwrap(), [three]);
         let (status, errors) = third.ended().await;
-        assert!(status.success(), "{status}: {errors}");
+        assert_eq!(status.code(), Some(RETIRED), "{status}: {errors}");
         assert_eq!(client.submit(total, &held).result().await.unwrap(), sum_of(LARGE));
     })
     .await;

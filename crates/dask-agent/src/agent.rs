@@ -201,7 +201,7 @@ async fn ask_to_retire(outbox: &Outbox<AgentToScheduler>, workers: Vec<String>) 
     let until = Instant::now() + RETIREMENT;
     while Instant::now() < until {
         // Without a scheduler nobody hears it, and the workers end by themselves.
-        let _ = outbox.send([AgentToScheduler::Retire { workers: workers.clone() }]);
+        let _ = outbox.send([AgentToScheduler::Retire { program: None, workers: workers.clone() }]);
         sleep(ASK_AGAIN).await;
     }
 }

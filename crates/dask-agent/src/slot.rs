@@ -37,7 +37,7 @@ pub(crate) struct Slot {
 enum End {
     /// It was told to.
     Stopped,
-    /// It left of its own accord: the scheduler closed it.
+    /// It was retired.
     Closed,
     /// Another is to take its place at once: it had lived for long enough, or a client asked for
     /// that.
@@ -125,7 +125,8 @@ impl Slot {
                     // It may not have joined yet, or what it holds may have nowhere to go.
                     expired.set(sleep(ASK_AGAIN));
                     let workers = vec![self.name.clone()];
-                    let _ = self.outbox.send([AgentToScheduler::Retire { workers }]);
+                    let program = Some(self.program);
+                    let _ = self.outbox.send([AgentToScheduler::Retire { program, workers }]);
                 }
             }
         };
@@ -133,9 +134,15 @@ impl Slot {
         let stage = process.output.stage();
         let has_left = stage == Stage::Joined;
         match status {
-            Ok(status) if status.success() && has_left && is_expired => End::Restarting,
+            Ok(status) if status.code() == Some(exit::RETIRED) && has_left => {
+                if is_expired {
+                    End::Restarting
+                } else {
+                    End::Closed
+                }
+            }
             Ok(status) if status.code() == Some(exit::RESTARTING) && has_left => End::Restarting,
-            Ok(status) if status.success() && has_left => End::Closed,
+            // A task may have ended the process with any other code, zero included.
             Ok(status) => {
                 let last = process.output.last();
                 End::Died { how: describe(status, stage, killed, &last), stage }

@@ -34,8 +34,11 @@ impl Config {
                 config.add_file(&file)?;
             }
         }
-        for (name, value) in std::env::vars() {
-            config.add_variable(&name, &value);
+        for (name, value) in std::env::vars_os() {
+            // What is no text is none of ours.
+            if let (Some(name), Some(value)) = (name.to_str(), value.to_str()) {
+                config.add_variable(name, value);
+            }
         }
         Ok(config)
     }

@@ -160,8 +160,10 @@ mod worker {
         match ended {
             Ok(Ended::Restarting) => Ok(exit::RESTARTING),
             // Whoever started it for a cluster, and ends it, knows.
-            Ok(Ended::Closed { reason }) if is_child && reason != RETIRED => Ok(exit::CLOSED),
-            Ok(Ended::Closed { reason }) if !is_child => {
+            Ok(Ended::Closed { reason }) if is_child => {
+                Ok(if reason == RETIRED { exit::RETIRED } else { exit::CLOSED })
+            }
+            Ok(Ended::Closed { reason }) => {
                 eprintln!("worker: {scheduler} closed it: {reason}");
                 Ok(exit::DONE)
             }

@@ -48,7 +48,7 @@ pub const RESTARTS: &str = "DASK_WORKER_RESTARTS";
 
 /// How a worker process ends.
 pub mod exit {
-    /// It came to its end: it was retired, or its parent is gone.
+    /// It came to its end: its parent is gone.
     pub const DONE: i32 = 0;
     /// Something went wrong, which it said on standard error.
     pub const FAULT: i32 = 1;
@@ -56,6 +56,8 @@ pub mod exit {
     pub const RESTARTING: i32 = 3;
     /// The scheduler closed its connection, and did not retire it.
     pub const CLOSED: i32 = 4;
+    /// It was retired: nobody expects another in its place.
+    pub const RETIRED: i32 = 5;
 }
 
 /// What a worker prints on standard output once the scheduler knows it, before its address.

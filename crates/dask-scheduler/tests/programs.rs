@@ -197,7 +197,7 @@ impl World {
             0..3 => AgentToScheduler::Fetched { program },
             3 | 4 => AgentToScheduler::NotFetched { program, reason },
             5 => AgentToScheduler::Crashed { program, reason },
-            _ => AgentToScheduler::Retire { workers: vec![format!("agent-{who}")] },
+            _ => AgentToScheduler::Retire { program: None, workers: vec![format!("agent-{who}")] },
         };
         Some(Event::AgentSaid { agent, messages: vec![message] })
     }

@@ -110,7 +110,15 @@ impl Shared {
     fn wait(&self, signal: &Signal) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.turns.fetch_add(1, Ordering::SeqCst);
-        self.runtime.block_on(signal.raised.notified());
+        self.runtime.block_on(async {
+            let mut raised = pin!(signal.raised.notified());
+            if raised.as_mut().enable() {
+                // A future that wakes itself waits for what others do: they get a turn.
+                tokio::task::yield_now().await;
+            } else {
+                raised.await;
+            }
+        });
         self.turns.fetch_add(1, Ordering::SeqCst);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         if self.keeper.load(Ordering::SeqCst) == SLEEPS {
@@ -277,6 +285,19 @@ mod tests {
             }
             reactor.handle().spawn(async move { sender.send(thread::current().id()) });
             receiver.recv().unwrap()
+        });
+    }
+
+    #[test]
+    fn a_future_that_wakes_itself_does_not_stop_others() {
+        let reactor = reactor();
+        let me = thread::current().id();
+        while reactor.block_on(driver(&reactor)) != me {}
+        let task = reactor.handle().spawn(async { thread::current().id() });
+        reactor.block_on(async {
+            while !task.is_finished() {
+                tokio::task::yield_now().await;
+            }
         });
     }
 

@@ -1,6 +1,7 @@
 //! A worker that has a process for itself.
 
 use std::pin::pin;
+use std::sync::mpsc;
 
 use dask_transport::{Reactor, Transports};
 
@@ -29,13 +30,20 @@ pub fn run_process(
     // must fit there, so it is not this thread, whose stack is not ours to choose.
     let stack_bytes = config.stack_bytes;
     let thread = std::thread::Builder::new().name("worker".to_owned()).stack_size(stack_bytes);
-    let worker = thread.spawn(move || {
-        let reactor = Reactor::start("worker-keeper", stack_bytes).map_err(Error::Threads)?;
-        let volunteer = Volunteer::default();
-        let life = live(config, transports, (joined, shutdown), volunteer.clone());
-        drive(&reactor, &volunteer, life)
-    });
-    worker.map_err(Error::Threads)?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    // Not its end: it may be in a task that goes on for ever, and nobody waits for such.
+    let (sender, ended) = mpsc::channel();
+    thread
+        .spawn(move || match Reactor::start("worker-keeper", stack_bytes) {
+            Ok(reactor) => {
+                let volunteer = Volunteer::default();
+                let life = live(config, transports, (joined, shutdown), volunteer.clone());
+                drive(&reactor, &volunteer, async move { drop(sender.send(life.await)) });
+            }
+            // The other end waits.
+            Err(error) => drop(sender.send(Err(Error::Threads(error)))),
+        })
+        .map_err(Error::Threads)?;
+    ended.recv().expect("the worker panicked, and said so")
 }
 
 async fn live(
@@ -57,8 +65,8 @@ async fn live(
 fn drive(
     reactor: &Reactor,
     volunteer: &Volunteer,
-    life: impl Future<Output = Result<Ended, Error>> + Send + 'static,
-) -> Result<Ended, Error> {
+    life: impl Future<Output = ()> + Send + 'static,
+) {
     let _context = reactor.handle().enter();
     let mut life = tokio::spawn(life);
     let mut thread = None;
@@ -66,15 +74,14 @@ fn drive(
         let call = reactor.block_on(async {
             tokio::select! {
                 biased;
-                call = volunteer.called() => Ok(call),
-                ended = &mut life => Err(ended),
+                call = volunteer.called() => Some(call),
+                // If it panicked it has said so, and whoever waits for its outcome hears it.
+                _ = &mut life => None,
             }
         });
         match call {
-            Ok(call) => volunteer.answer(&mut thread, call),
-            Err(ended) => {
-                return ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
-            }
+            Some(call) => volunteer.answer(&mut thread, call),
+            None => return,
         }
     }
 }

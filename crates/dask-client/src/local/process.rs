@@ -112,7 +112,7 @@ impl WorkerProcess {
             if let Some((child, output)) = running {
                 let status = serve(child, output, until(stopped.clone())).await;
                 let code = status.as_ref().ok().and_then(ExitStatus::code);
-                if is_over(&stopped) || code == Some(role::exit::DONE) {
+                if is_over(&stopped) || code == Some(role::exit::RETIRED) {
                     return;
                 }
                 if code == Some(role::exit::RESTARTING) {

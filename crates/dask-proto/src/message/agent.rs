@@ -109,6 +109,8 @@ pub enum AgentToScheduler {
     },
     /// The workers with these names are to hand over what only they hold, and to leave.
     Retire {
+        /// The program whose workers are meant; those of all unless said.
+        program: Option<ProgramId>,
         /// Their names.
         workers: Vec<String>,
     },

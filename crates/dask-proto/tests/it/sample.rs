@@ -144,7 +144,7 @@ pub(crate) fn agent_to_scheduler() -> Vec<AgentToScheduler> {
         AgentToScheduler::Fetched { program },
         AgentToScheduler::NotFetched { program, reason: reason.clone() },
         AgentToScheduler::Crashed { program, reason },
-        AgentToScheduler::Retire { workers: vec!["alice".to_owned()] },
+        AgentToScheduler::Retire { program: None, workers: vec!["alice".to_owned()] },
     ]
 }
 

@@ -147,7 +147,12 @@ impl SchedulerState {
                 self.forget_coordination((client, id));
             }
             ClientToScheduler::Accept { id } => self.accept((client, id)),
-            ClientToScheduler::Serve { worker } => entry.serves = self.workers.by_address(&worker),
+            ClientToScheduler::Serve { worker } => {
+                entry.serves = self.workers.by_address(&worker);
+                // It lives as long as its worker, which is no reason to keep the program.
+                let program = entry.program;
+                self.leave_program(client, program);
+            }
             ClientToScheduler::Carry { future, carried } => self.carry(client, future, &carried),
             ClientToScheduler::Close => {
                 self.remove_client(client);
@@ -172,6 +177,7 @@ impl SchedulerState {
         self.topics.forget_client(client);
         self.log_own_event(&format!("remove-client {}", entry.name));
         self.leave_program(client, entry.program);
+        self.programs.forget_parked(client);
         self.stop_watching(client);
         self.forget_requests(|asked_by| asked_by.0 == client);
         self.lose_coordinating_client(client);

@@ -56,7 +56,8 @@ pub(super) fn message(words: &[&str]) -> AgentToScheduler {
             AgentToScheduler::Crashed { program: program(id), reason: reason(why) }
         }
         ["retire", names @ ..] => {
-            AgentToScheduler::Retire { workers: names.iter().map(|n| (*n).to_owned()).collect() }
+            let workers = names.iter().map(|n| (*n).to_owned()).collect();
+            AgentToScheduler::Retire { program: None, workers }
         }
         other => panic!("an agent does not say {other:?}"),
     }

@@ -16,6 +16,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use dask_proto::Key;
 use dask_proto::codec::Carriage;
@@ -318,7 +319,7 @@ struct Done {
 }
 
 /// A run that takes less is worth less than to wake a thread for it.
-const QUICK_NS: u64 = 50_000;
+const QUICK: Duration = Duration::from_micros(50);
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -377,11 +378,11 @@ impl Shared {
     }
 
     fn run_and_report(&self, thread: &mut Thread, job: Job) -> Done {
-        let Ended { run, compute, activity } = thread.run(job);
+        let Ended { run, compute, elapsed, activity } = thread.run(job);
         let done = Done {
             run: (run.task, run.run),
             function: compute.function,
-            is_quick: run.duration_ns <= QUICK_NS,
+            is_quick: elapsed <= QUICK,
         };
         self.report(|all| {
             all.ended.push(run);

@@ -78,6 +78,8 @@ pub(super) struct Ended {
     pub(super) run: RunEnded,
     /// What it was made of, without its arguments.
     pub(super) compute: Box<Compute>,
+    /// For how long it had the thread, also while it was outside of the pool.
+    pub(super) elapsed: Duration,
     /// The run for those who want to know, if somebody does.
     pub(super) activity: Option<Box<Activity>>,
 }
@@ -140,7 +142,8 @@ impl Thread {
             // Nobody wants it: its `drop` runs here, where it may panic or take its time.
             discard(std::mem::replace(&mut outcome, Outcome::Skipped));
         }
-        let duration = started.elapsed().saturating_sub(self.seat.time_outside()).as_nanos();
+        let elapsed = started.elapsed();
+        let duration = elapsed.saturating_sub(self.seat.time_outside()).as_nanos();
         let duration_ns = u64::try_from(duration).unwrap_or(u64::MAX);
         self.tell_end(&compute.key, &outcome);
         let records = self.shared.records.load(Ordering::Relaxed);
@@ -150,7 +153,7 @@ impl Thread {
             let (key, thread) = (compute.key.clone(), self.number);
             Box::new(activity(started, ActivityKind::Run { key, prefix, thread, ok }))
         });
-        Ended { run: RunEnded { task, run, duration_ns, outcome }, compute, activity }
+        Ended { run: RunEnded { task, run, duration_ns, outcome }, compute, elapsed, activity }
     }
 
     /// Tells plugins what came of a run.

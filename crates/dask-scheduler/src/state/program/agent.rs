@@ -51,9 +51,14 @@ impl SchedulerState {
                 AgentToScheduler::Crashed { program, reason } => {
                     self.crashed(agent, program, &reason);
                 }
-                AgentToScheduler::Retire { workers } => {
+                AgentToScheduler::Retire { program, workers } => {
                     let named = workers.iter().flat_map(|name| self.workers.by_name(name));
-                    for worker in named.collect::<Vec<_>>() {
+                    let of_program = named.filter(|worker| {
+                        let worker = self.workers.get(*worker);
+                        let its = worker.and_then(|worker| worker.join.program);
+                        program.is_none() || its == program
+                    });
+                    for worker in of_program.collect::<Vec<_>>() {
                         self.begin_retirement(worker, None);
                     }
                 }
@@ -73,7 +78,7 @@ impl SchedulerState {
         self.out.discard(Peer::Agent(agent));
         let programs: Vec<_> = self.programs.programs.keys().copied().collect();
         for program in programs {
-            self.forget_copy(agent, program);
+            self.forget_copy((agent, entry.most_crashes()), program);
             self.supply(program);
             self.review_program(program);
         }
@@ -123,10 +128,17 @@ impl SchedulerState {
     }
 
     fn crashed(&mut self, agent: AgentId, program: ProgramId, reason: &str) {
+        let most = self.programs.agents.get(&agent).map_or(0, AgentEntry::most_crashes);
         let Some(entry) = self.programs.programs.get_mut(&program) else {
             return;
         };
-        entry.crashes = entry.crashes.saturating_add(1);
+        let copy = entry.copies.get_mut(&agent).filter(|copy| copy.state == CopyState::Ready);
+        if let Some(copy) = copy
+            && copy.crashes < most
+        {
+            copy.crashes += 1;
+            entry.broken += usize::from(copy.crashes == most);
+        }
         let text = format!("could not start a worker of the program: {reason}");
         self.note_trouble(agent, program, &text);
         self.review_program(program);
@@ -165,13 +177,14 @@ impl SchedulerState {
     }
 
     /// An agent neither has a program nor is to have it.
-    fn forget_copy(&mut self, agent: AgentId, program: ProgramId) {
+    fn forget_copy(&mut self, (agent, most): (AgentId, u32), program: ProgramId) {
         let Some(entry) = self.programs.programs.get_mut(&program) else {
             return;
         };
-        let Some(Copy { state, .. }) = entry.copies.remove(&agent) else {
+        let Some(Copy { state, crashes, .. }) = entry.copies.remove(&agent) else {
             return;
         };
+        entry.broken -= usize::from(crashes >= most);
         entry.let_go_of_source(&state);
         entry.given_up -= usize::from(state == CopyState::GivenUp);
         entry.waiting.remove(&agent);

@@ -88,13 +88,11 @@ impl SchedulerState {
 
     /// A client is gone: its program is stopped after a while, if nobody needs it then.
     pub(in super::super) fn leave_program(&mut self, client: ClientId, program: Option<ProgramId>) {
-        self.programs.parked.remove(&client);
         let Some(id) = program else { return };
         let Some(entry) = self.programs.programs.get_mut(&id) else {
             return;
         };
-        entry.clients.remove(&client);
-        if entry.clients.is_empty() {
+        if entry.clients.remove(&client) && entry.clients.is_empty() {
             let at = self.now + self.config.program_grace;
             self.programs.looks.insert((at, id));
         }
@@ -143,12 +141,14 @@ impl SchedulerState {
 
     /// Answers what waited for the workers of a program.
     pub(super) fn unpark_program(&mut self, program: ProgramId) {
-        let Some(entry) = self.programs.programs.get(&program) else {
-            return;
+        let clients = &self.clients;
+        let is_of_program = |client: &ClientId| {
+            clients.get(client).is_some_and(|entry| entry.program == Some(program))
         };
         let parked = &mut self.programs.parked;
-        let waiting = entry.clients.iter().filter_map(|client| parked.remove(client));
-        for Parked { asked_by, items, broadcast } in waiting.flatten().collect::<Vec<_>>() {
+        let waiting: Vec<_> = parked.keys().copied().filter(is_of_program).collect();
+        let waiting: Vec<_> = waiting.iter().filter_map(|client| parked.remove(client)).collect();
+        for Parked { asked_by, items, broadcast } in waiting.into_iter().flatten() {
             let workers = Vec::new();
             self.request(asked_by, Request::Scatter { items, workers, broadcast });
         }
@@ -159,7 +159,7 @@ impl SchedulerState {
         let Some(id) = program else { return };
         if let Some(entry) = self.programs.programs.get_mut(&id) {
             entry.workers.insert(worker);
-            entry.crashes = 0;
+            entry.forget_crashes();
             self.unpark_program(id);
         }
     }
@@ -174,9 +174,15 @@ impl SchedulerState {
 }
 
 impl ProgramEntry {
+    /// Its workers are counted on again, on all agents.
+    fn forget_crashes(&mut self) {
+        self.broken = 0;
+        self.copies.values_mut().for_each(|copy| copy.crashes = 0);
+    }
+
     /// What went wrong for earlier clients may go right for this one.
     fn try_again(&mut self) {
-        self.crashes = 0;
+        self.forget_crashes();
         self.given_up = 0;
         for (agent, copy) in &mut self.copies {
             copy.failures = 0;

@@ -38,12 +38,16 @@ impl SchedulerState {
                 && others == *served as usize
                 && entry.free.contains(holder) == (*served < SERVED_AT_ONCE)
         });
+        let broken = entry.copies.iter().filter(|(agent, copy)| {
+            agents.get(*agent).is_some_and(|agent| copy.crashes >= agent.most_crashes())
+        });
         entry.copies.keys().all(|agent| agents.contains_key(agent))
             && entry.waiting.iter().all(|agent| is(agent, &CopyState::Waiting))
             && entry.waiting.len() == count(&CopyState::Waiting)
             && entry.serving.len() == count(&CopyState::Ready)
             && entry.free.iter().all(|agent| entry.serving.contains_key(agent))
             && entry.given_up == count(&CopyState::GivenUp)
+            && entry.broken == broken.count()
             && entry.from_client.is_some() == (count(&CopyState::FromClient) == 1)
             && count(&CopyState::FromClient) <= 1
             && (is_looked_at || !entry.clients.is_empty())

@@ -22,8 +22,8 @@ use dask_proto::program::{Executable, ProgramId, runs_on};
 
 use super::request::Asked;
 
-/// How often an agent tries to fetch a program, and how often it may crash at start, before it is
-/// not counted on any more.
+/// How often an agent tries to fetch a program, and how often each of its workers may crash at
+/// start, before it is not counted on any more.
 const ATTEMPTS: u32 = 3;
 
 /// To how many agents one that has a program sends it at the same time.
@@ -70,8 +70,8 @@ struct ProgramEntry {
     from_client: Option<AgentId>,
     /// How many agents will not have it.
     given_up: usize,
-    /// How often it crashed at start since a worker of it joined.
-    crashes: u32,
+    /// On how many agents it crashed at start too often.
+    broken: usize,
     /// What was last heard that went wrong.
     trouble: String,
 }
@@ -82,6 +82,8 @@ struct Copy {
     state: CopyState,
     /// How often it could not be fetched.
     failures: u32,
+    /// How often it crashed at start since a worker of the program joined.
+    crashes: u32,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -110,6 +112,11 @@ pub(super) struct Parked {
 }
 
 impl AgentEntry {
+    /// How often a program may crash at start there.
+    fn most_crashes(&self) -> u32 {
+        self.join.nworkers.max(1).saturating_mul(ATTEMPTS)
+    }
+
     /// Why it does not run a program; `None` if it does.
     fn refuses(&self, program: &Executable) -> Option<String> {
         let AgentJoin { name, target, code, .. } = &self.join;
@@ -144,7 +151,7 @@ impl ProgramEntry {
             free: BTreeSet::new(),
             from_client: None,
             given_up: 0,
-            crashes: 0,
+            broken: 0,
             trouble: String::new(),
         }
     }
@@ -158,6 +165,11 @@ impl ProgramTable {
     /// When to look next whether programs are needed.
     pub(super) fn next_look(&self) -> Option<Moment> {
         self.looks.first().map(|(at, _)| *at)
+    }
+
+    /// What a client asked for while there were no workers of its program is not wanted any more.
+    pub(super) fn forget_parked(&mut self, client: ClientId) {
+        self.parked.remove(&client);
     }
 
     /// Nobody waits for these answers any more.

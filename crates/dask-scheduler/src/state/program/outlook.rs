@@ -6,7 +6,7 @@ use dask_proto::{TaskError, TaskErrorKind};
 use super::super::SchedulerState;
 use super::super::task::Row;
 use super::super::transition::Goal;
-use super::{ATTEMPTS, CopyState, ProgramEntry};
+use super::{CopyState, ProgramEntry};
 
 /// How many agents an explanation lists.
 const LISTED: usize = 5;
@@ -15,9 +15,8 @@ impl ProgramEntry {
     /// Whether no agent will run it as things are. Without agents there is hope: some may come, as
     /// workers may.
     fn is_hopeless(&self) -> bool {
-        let trying = self.copies.len() - self.given_up;
-        let crashes = u32::try_from(trying).unwrap_or(u32::MAX).saturating_mul(ATTEMPTS);
-        self.workers.is_empty() && !self.copies.is_empty() && self.crashes >= crashes
+        let lost = self.given_up + self.broken;
+        self.workers.is_empty() && !self.copies.is_empty() && lost >= self.copies.len()
     }
 }
 
