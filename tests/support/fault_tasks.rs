@@ -280,3 +280,12 @@ pub async fn vanishing(address: &str, end: impl std::future::Future<Output = ()>
     end.await;
     Ok(())
 }
+
+/// Returns at once what it is given, unless that is nothing: then it stays for ever.
+#[task]
+pub fn stays_at_zero(x: i64) -> i64 {
+    while x == 0 {
+        std::thread::park();
+    }
+    x
+}

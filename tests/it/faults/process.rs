@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use dask_client::{Client, Error, Future, Status, TaskErrorKind, as_completed, wait};
-use support::fault_tasks::{abort, blob, byte, double, exit, gated, overflow, pid, total};
+use support::cluster::eventually;
+use support::fault_tasks::{
+    abort, blob, byte, double, exit, gated, overflow, pid, stays_at_zero, total,
+};
 use support::gate::Gate;
 
 use crate::child::{Processes, Program, SECONDS, bounded, cluster, connect, goes_on, says, signal};
@@ -382,6 +385,31 @@ async fn a_name_that_is_taken_is_refused_to_the_second_worker() {
         assert_eq!(status.code(), Some(1));
         assert!(errors.contains("another worker is already connected as one"), "{errors}");
         goes_on(&connect(&processes.address).await.unwrap()).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_ends_though_a_task_that_was_short_before_does_not() {
+    bounded(async {
+        let mut processes = Processes::start().await;
+        let client = processes.client().await;
+        let one = client.options().workers(["one"]);
+        // So that the thread that drives the worker's connections runs them itself.
+        for x in 1..50 {
+            assert_eq!(one.submit(stays_at_zero, x).result().await.unwrap(), x);
+        }
+        let stays = one.submit(stays_at_zero, 0);
+        eventually("it runs", async || {
+            let running = client.call_stack(&stays).await.unwrap();
+            running.into_values().any(|tasks| !tasks.is_empty()).then_some(())
+        })
+        .await;
+        client.shutdown().await.unwrap();
+        for worker in &mut processes.workers {
+            let (status, errors) = worker.ended().await;
+            assert_eq!(status.code(), Some(dask_proto::role::exit::CLOSED), "{errors}");
+        }
     })
     .await;
 }
