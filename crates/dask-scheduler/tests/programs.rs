@@ -129,9 +129,10 @@ impl World {
         }
         let client = ClientId(self.id());
         self.clients.insert(who, client);
-        let code = match self.dice.below(5) {
+        let code = match self.dice.below(8) {
             0 => Code::Withheld,
             1 => Code::NoRole,
+            2 => Code::Unidentified,
             _ => Code::Offered(self.dice.executable()),
         };
         Some(Event::ClientJoined { client, name: format!("client-{who}"), code })
@@ -162,14 +163,15 @@ impl World {
         let number = self.id();
         let future = FutureId(number.into());
         let key = format!("inc-{}", self.dice.below(20)).try_into().expect("a key");
-        let message = match self.dice.below(3) {
-            0 => {
+        let message = match self.dice.below(8) {
+            7 => ClientToScheduler::Identify { code: Code::Offered(self.dice.executable()) },
+            0 | 1 => {
                 let item = ScatterItem { future, key, nbytes: 8 };
                 let request =
                     Request::Scatter { items: vec![item], workers: Vec::new(), broadcast: false };
                 ClientToScheduler::Request { id: RequestId(number.into()), request }
             }
-            1 => ClientToScheduler::Forget { id: RequestId((number - 1).into()) },
+            2 => ClientToScheduler::Forget { id: RequestId((number - 1).into()) },
             _ => {
                 let id = FunctionId(number);
                 let spec = TaskSpec {

@@ -75,6 +75,8 @@ scripts! {
     no_workers_timeout,
     placement,
     program,
+    program_bound_late,
+    program_identity,
     program_refused,
     program_sources,
     program_stopped,

@@ -7,15 +7,17 @@ use dask_client::transport::Transports;
 use dask_proto::graph::{Function, TaskOptions, TaskSpec};
 use dask_proto::id::{FunctionId, FutureId};
 use dask_proto::message::{
-    ClientToScheduler, Code, Hello, Program as ProgramName, ProgramLink, ProgramNews, Role,
-    SchedulerToClient, Submit, Welcome,
+    ClientToScheduler, Code, Hello, Program as ProgramName, ProgramLink, ProgramNews, Rejection,
+    Role, SchedulerToClient, Submit, Welcome,
 };
 use dask_proto::program::{Executable, ProgramId, target};
 use dask_proto::{Address, Frames, TaskError};
-use dask_transport::{ConnectError, Connection, Inbox, Outbox, channel, connect};
+use dask_transport::{
+    ConnectError, Connection, Inbox, Outbox, channel, connect, receive_hello, send_welcome,
+};
 
 use super::{LONG, Place, scheduler, traveller};
-use crate::child::{FIXTURE, SECONDS, bounded};
+use crate::child::{FIXTURE, Program, SECONDS, bounded};
 use support::cluster::eventually;
 
 /// A client that a test plays.
@@ -184,6 +186,28 @@ async fn an_agent_that_is_killed_while_it_fetches_fetches_anew() {
         assert_eq!(client.asked("inc 1", "result: ").await, "2");
         let id = dask_program::identify(fixture).unwrap().0;
         assert_eq!(place.cached("alice"), [id.to_string()]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_reads_its_executable_only_where_there_are_agents() {
+    bounded(async {
+        let transports = Transports::default();
+        let mut listener = transports.listen(&"tcp://127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.address().to_string();
+        let mut client = Program::of(Path::new(FIXTURE), &["traveller", &address]);
+        let mut codes = Vec::new();
+        for rejection in [Rejection::Identify, Rejection::Closing] {
+            let mut connection = listener.accept().await.unwrap();
+            codes.push(receive_hello(&mut connection, SECONDS).await.unwrap().program.code);
+            send_welcome(&mut connection, &Welcome::Rejected(rejection)).await.unwrap();
+        }
+        assert_eq!(codes[0], Code::Unidentified);
+        let (id, bytes) = dask_program::identify(Path::new(FIXTURE)).unwrap();
+        let expected = Executable { id, bytes, name: "fixture".to_owned(), target: target() };
+        assert_eq!(codes[1], Code::Offered(expected));
+        assert!(client.says("refused: ").await.contains("shutting down"));
     })
     .await;
 }

@@ -152,3 +152,35 @@ async fn an_agent_whose_life_is_over_hands_over_and_ends() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_client_that_was_there_before_the_first_agent_runs_its_own_program() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let builds = [place.build(1), place.build(2)];
+        let mut early = traveller(&builds[0], &address).await;
+        // On their way, or with the scheduler, while nobody knows which program it is.
+        early.tell("programs 20").await;
+        let _alice = place.agent(&address, "alice", &[]).await;
+        let mut late = traveller(&builds[1], &address).await;
+        assert_eq!(early.says("programs: ").await, short(&builds[0]));
+        assert_eq!(late.asked("programs 20", "programs: ").await, short(&builds[1]));
+        assert_eq!(early.asked("programs 20", "programs: ").await, short(&builds[0]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_has_submitted_nothing_yet_waits_for_the_first_agent() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let _alice = place.agent(&address, "alice", &[]).await;
+        client.asked("wait 1", "waited").await;
+        assert_eq!(client.asked("scatter 1000", "scattered: ").await, "1000");
+        assert_eq!(client.asked("inc 1", "result: ").await, "2");
+    })
+    .await;
+}

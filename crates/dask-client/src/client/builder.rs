@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use dask_proto::Address;
-use dask_proto::message::{Code, Hello, Role, Welcome};
+use dask_proto::message::{Code, Hello, Rejection, Role, Welcome};
+use dask_proto::program::ProgramId;
 use dask_proto::role::SCHEDULER_ADDRESS;
 use dask_tokenize::unique_key_name;
-use dask_transport::{Peers, Transport, Transports};
+use dask_transport::{ConnectError, Peers, Transport, Transports};
 use tokio::task::JoinSet;
 
-use super::program::{program, travelling};
+use super::program::{identified, program, travelling};
 use crate::driver::{self, Courier, Identity, Link};
 use crate::error::Kind;
 use crate::{Client, Error, Result, default};
@@ -128,27 +129,24 @@ impl ClientBuilder {
         let named = self.address.or_else(|| std::env::var(SCHEDULER_ADDRESS).ok());
         let address: Address = named.as_deref().unwrap_or(DEFAULT_ADDRESS).parse()?;
         let name = self.name.unwrap_or_else(|| unique_key_name("Client"));
+        let salt = if self.program_in_keys { Some(build().await?) } else { None };
         // Inside this process there are no agents.
         let travels = self.send_program && address.scheme() != "inproc";
-        let needs_id = travels || self.program_in_keys;
-        let known = if needs_id { travelling().await } else { program() };
-        let build = match &known.code {
-            Code::Offered(executable) => Some(executable.id),
-            _ => None,
-        };
-        let salt = build.filter(|_| self.program_in_keys);
-        if self.program_in_keys && salt.is_none() {
-            return Err(Error::from(Kind::NoBuild));
-        }
-        let sent = if travels { known } else { program() };
+        let sent = if travels { travelling() } else { program() };
         let role = Role::Client { name: name.clone() };
-        let hello = Hello { role, program: sent.clone(), token: None };
-        let (connection, welcome) =
-            dask_transport::connect(&self.transports, &address, &hello, self.timeout).await?;
+        let mut hello = Hello { role, program: sent, token: None };
+        let mut connected =
+            dask_transport::connect(&self.transports, &address, &hello, self.timeout).await;
+        if let Err(ConnectError::Rejected { rejection: Rejection::Identify, .. }) = connected {
+            hello.program = identified().await;
+            connected =
+                dask_transport::connect(&self.transports, &address, &hello, self.timeout).await;
+        }
+        let (connection, welcome) = connected?;
         if !matches!(welcome, Welcome::Client { .. }) {
             return Err(Error::from(Kind::Answer));
         }
-        let courier = Courier::new(self.transports.clone(), address.clone(), sent, self.timeout);
+        let courier = Courier::new(self.transports.clone(), address.clone(), self.timeout);
         let peers = Peers::new(self.transports, program(), self.timeout);
         let identity = Identity { name, salt };
         let link = Link::start(address, connection, identity, (peers, courier));
@@ -159,5 +157,13 @@ impl ClientBuilder {
             default::register(&link);
         }
         Ok(Client::from_link(link))
+    }
+}
+
+/// Which build of this program it is.
+async fn build() -> Result<ProgramId> {
+    match identified().await.code {
+        Code::Offered(executable) => Ok(executable.id),
+        _ => Err(Error::from(Kind::NoBuild)),
     }
 }

@@ -1,6 +1,8 @@
 //! This program, as peers hear of it.
 
-use dask_proto::message::{Code, Program};
+#[cfg(not(feature = "worker"))]
+use dask_proto::message::Code;
+use dask_proto::message::Program;
 
 /// This program, which stays where it is.
 pub(crate) fn program() -> Program {
@@ -8,40 +10,74 @@ pub(crate) fn program() -> Program {
     Program::named(path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// This program, which agents may run for this client if it can be started as a worker. Its file is
-/// read once, on a thread beside the runtime, while the client connects.
+/// This program, which agents may run for this client if it can be started as a worker, as far as
+/// it costs nothing to say. Clusters without agents do not ask for more.
+pub(crate) fn travelling() -> Program {
+    Program { code: known(), ..program() }
+}
+
+/// This program, with what it takes to read it: its file is read once, on a thread beside the
+/// runtime.
+pub(crate) async fn identified() -> Program {
+    Program { code: code().await, ..program() }
+}
+
 #[cfg(feature = "worker")]
-pub(crate) async fn travelling() -> Program {
-    use dask_proto::program::Executable;
-    use dask_proto::program::ProgramId;
+mod identity {
+    use dask_proto::message::Code;
+    use dask_proto::program::{Executable, ProgramId};
     use tokio::sync::OnceCell;
+
+    use super::program;
 
     static THIS: OnceCell<Option<(ProgramId, u64)>> = OnceCell::const_new();
 
-    let program = program();
-    if !crate::role::has_roles() {
-        return Program { code: Code::NoRole, ..program };
-    }
-    let read = || async {
-        let read = || dask_program::identify(&dask_program::this_program()?);
-        let read = tokio::task::spawn_blocking(read).await;
-        match read.map_err(std::io::Error::other).flatten() {
-            Ok(this) => Some(this),
-            Err(error) => {
-                tracing::warn!(%error, "this program cannot be read, so agents cannot run it");
-                None
-            }
+    /// Whether it travels, if that is known already.
+    pub(super) fn known() -> Code {
+        if !crate::role::has_roles() {
+            return Code::NoRole;
         }
-    };
-    let Some((id, bytes)) = *THIS.get_or_init(read).await else {
-        return program;
-    };
-    let (name, target) = (program.name.clone(), program.target.clone());
-    Program { code: Code::Offered(Executable { id, bytes, name, target }), ..program }
+        THIS.get().map_or(Code::Unidentified, |this| offered(*this))
+    }
+
+    pub(super) async fn code() -> Code {
+        if !crate::role::has_roles() {
+            return Code::NoRole;
+        }
+        let read = || async {
+            let read = || dask_program::identify(&dask_program::this_program()?);
+            let read = tokio::task::spawn_blocking(read).await;
+            match read.map_err(std::io::Error::other).flatten() {
+                Ok(this) => Some(this),
+                Err(error) => {
+                    tracing::warn!(%error, "this program cannot be read, so agents cannot run it");
+                    None
+                }
+            }
+        };
+        offered(*THIS.get_or_init(read).await)
+    }
+
+    fn offered(this: Option<(ProgramId, u64)>) -> Code {
+        let Some((id, bytes)) = this else {
+            return Code::Withheld;
+        };
+        let program = program();
+        Code::Offered(Executable { id, bytes, name: program.name, target: program.target })
+    }
 }
 
-/// This program, which has no worker role.
+#[cfg(feature = "worker")]
+use identity::{code, known};
+
+/// It has no worker role.
 #[cfg(not(feature = "worker"))]
-pub(crate) async fn travelling() -> Program {
-    Program { code: Code::NoRole, ..program() }
+fn known() -> Code {
+    Code::NoRole
+}
+
+/// It has no worker role.
+#[cfg(not(feature = "worker"))]
+async fn code() -> Code {
+    Code::NoRole
 }

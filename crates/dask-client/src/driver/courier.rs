@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dask_proto::Address;
-use dask_proto::message::{Program, ProgramNews};
+use dask_proto::message::{ClientToScheduler, ProgramNews};
 use dask_transport::Transports;
+
+use super::queue::{Command, Queue};
+use crate::client::program::identified;
+use crate::state::Event;
 
 /// What it takes to send this program.
 #[derive(Clone)]
@@ -18,22 +22,17 @@ pub(crate) struct Courier {
 struct Inner {
     transports: Transports,
     scheduler: Address,
-    program: Program,
     timeout: Duration,
 }
 
 impl Courier {
-    pub(crate) fn new(
-        transports: Transports,
-        scheduler: Address,
-        program: Program,
-        timeout: Duration,
-    ) -> Self {
-        Self { inner: Arc::new(Inner { transports, scheduler, program, timeout }) }
+    pub(crate) fn new(transports: Transports, scheduler: Address, timeout: Duration) -> Self {
+        Self { inner: Arc::new(Inner { transports, scheduler, timeout }) }
     }
 
-    /// Does what the news asks for, without waiting for it.
-    pub(super) fn hear(&self, news: ProgramNews) {
+    /// Does what the news asks for, without waiting for it; what there is to answer goes to the
+    /// queue.
+    pub(super) fn hear(&self, news: ProgramNews, queue: &Arc<Queue>) {
         match news {
             #[cfg(feature = "worker")]
             ProgramNews::Wanted { ticket } => {
@@ -42,10 +41,20 @@ impl Courier {
             ProgramNews::Trouble { agent, reason } => {
                 tracing::warn!(agent, "the agent {reason}");
             }
+            ProgramNews::Identify => {
+                tokio::spawn(identify(queue.clone()));
+            }
             // Of a later version, or for a program with another set of features.
             _ => {}
         }
     }
+}
+
+/// Tells the scheduler which program this is.
+async fn identify(queue: Arc<Queue>) {
+    let code = identified().await.code;
+    // Without a driver nobody waits for it.
+    let _ = queue.push(Command::Event(Event::Told(ClientToScheduler::Identify { code })));
 }
 
 #[cfg(feature = "worker")]
@@ -57,15 +66,19 @@ mod upload {
     use dask_proto::message::{Code, Hello, ProgramLink, Role};
 
     use super::Inner;
+    use crate::client::program::identified;
     use crate::driver::describe;
 
     /// Sends the program. The agent says what went wrong, if something did.
     pub(super) async fn upload(courier: Arc<Inner>, ticket: u64) {
-        let Code::Offered(executable) = &courier.program.code else {
+        let program = identified().await;
+        let Code::Offered(executable) = &program.code else {
             return;
         };
         let (name, bytes, started) = (&executable.name, executable.bytes, Instant::now());
-        match send(&courier, ticket, (name, bytes)).await {
+        let role = Role::Program(ProgramLink::Upload { ticket });
+        let hello = Hello { role, program: program.clone(), token: None };
+        match send(&courier, &hello, (name, bytes)).await {
             Ok(()) => {
                 let seconds = started.elapsed().as_secs_f64();
                 tracing::info!(name, bytes, "the program was sent in {seconds:.3} s");
@@ -76,15 +89,13 @@ mod upload {
 
     async fn send(
         courier: &Inner,
-        ticket: u64,
+        hello: &Hello,
         (name, bytes): (&str, u64),
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let file = File::open(dask_program::this_program()?)?;
-        let role = Role::Program(ProgramLink::Upload { ticket });
-        let hello = Hello { role, program: courier.program.clone(), token: None };
-        let Inner { transports, scheduler, timeout, .. } = courier;
+        let Inner { transports, scheduler, timeout } = courier;
         let (mut connection, _) =
-            dask_transport::connect_once(transports, scheduler, &hello, *timeout).await?;
+            dask_transport::connect_once(transports, scheduler, hello, *timeout).await?;
         let bar = bar(name, bytes);
         dask_program::send(&mut connection, file, |sent| bar.set_position(sent)).await?;
         bar.finish_and_clear();

@@ -189,7 +189,7 @@ impl Driver {
                 Instruction::Said(record) => self.topics.said(&record),
                 Instruction::Answer { id, answer } => self.reply(id, Ok(answer)),
                 Instruction::Unanswered { id, why } => self.reply(id, Err(why)),
-                Instruction::Program(news) => self.courier.hear(news),
+                Instruction::Program(news) => self.courier.hear(news, &self.queue),
             }
         }
         if trouble {

@@ -133,6 +133,9 @@ pub enum ProgramNews {
         /// What happened, for people.
         reason: String,
     },
+    /// The first agent joined, and the client did not say which program it is: it is to
+    /// [say so](super::ClientToScheduler::Identify).
+    Identify,
 }
 
 /// What a connection in the role [`Program`](super::Role::Program) is for.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::agent::ProgramNews;
 use super::ask::{Ask, Reply};
 use super::coordination::{Coordination, CoordinationAnswer, CoordinationRefusal};
+use super::handshake::Code;
 use super::inspect::{Inspect, Inspected};
 use super::manage::Manage;
 use super::worker::{LogRecord, Metrics, WorkerStatus};
@@ -82,6 +83,12 @@ pub enum ClientToScheduler {
         future: FutureId,
         /// The holds on the keys in its value.
         carried: Vec<FutureId>,
+    },
+    /// Which program the client is, which it had not said when it connected. What it submitted
+    /// counts as submitted by that program.
+    Identify {
+        /// Whether it travels.
+        code: Code,
     },
 }
 

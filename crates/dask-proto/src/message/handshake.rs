@@ -132,6 +132,9 @@ pub enum Code {
     NoRole,
     /// It does.
     Offered(Executable),
+    /// It does, and the client has not read its executable yet: it says which it is once there are
+    /// agents.
+    Unidentified,
 }
 
 /// The answer to a [`Hello`].
@@ -196,6 +199,10 @@ pub enum Rejection {
         /// Why, for people.
         reason: String,
     },
+    /// There are agents, and the client did not say which program it is: it is to connect again,
+    /// and say so.
+    #[error("it has agents, and wants to know which program this is")]
+    Identify,
 }
 
 /// The first exchange went wrong.

@@ -180,6 +180,7 @@ pub(crate) fn rejections() -> Vec<Rejection> {
         Rejection::NameTaken { name: "alice".to_owned() },
         Rejection::Closing,
         Rejection::Program { reason: "alice runs no programs of clients".to_owned() },
+        Rejection::Identify,
     ]
 }
 
@@ -202,6 +203,7 @@ pub(crate) fn client_to_scheduler() -> Vec<ClientToScheduler> {
         ClientToScheduler::Accept { id: RequestId(3) },
         ClientToScheduler::Serve { worker: address(4001) },
         ClientToScheduler::Carry { future: FutureId(9), carried: vec![FutureId(8), FutureId(300)] },
+        ClientToScheduler::Identify { code: Code::Offered(executable()) },
     ]);
     messages
 }
@@ -365,6 +367,7 @@ pub(crate) fn scheduler_to_client() -> Vec<SchedulerToClient> {
             agent: "alice".to_owned(),
             reason: "no space left on device".to_owned(),
         }),
+        SchedulerToClient::Program(ProgramNews::Identify),
     ];
     messages.extend(error_kinds().into_iter().map(|kind| SchedulerToClient::Erred {
         futures: vec![FutureId(5)],

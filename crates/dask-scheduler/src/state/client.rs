@@ -115,12 +115,16 @@ impl ClientEntry {
 
 impl SchedulerState {
     pub(super) fn client_said(&mut self, client: ClientId, message: ClientToScheduler) {
+        let program = match &message {
+            ClientToScheduler::Define { .. } => self.program_meant(client),
+            _ => None,
+        };
         let Some(entry) = self.clients.get_mut(&client) else {
             return;
         };
         match message {
             ClientToScheduler::Define { id, function } => {
-                let row = self.functions.intern(entry.program, &function);
+                let row = self.functions.intern(program, &function);
                 if entry.functions.insert(id, row).is_some() {
                     let reason = format!("the client defined function {id} twice");
                     self.disconnect(Peer::Client(client), reason);
@@ -154,6 +158,7 @@ impl SchedulerState {
                 self.leave_program(client, program);
             }
             ClientToScheduler::Carry { future, carried } => self.carry(client, future, &carried),
+            ClientToScheduler::Identify { code } => self.identified(client, code),
             ClientToScheduler::Close => {
                 self.remove_client(client);
                 let reason = "the client closed the connection".to_owned();

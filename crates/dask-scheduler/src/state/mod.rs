@@ -412,10 +412,8 @@ impl SchedulerState {
 
     fn client_joined(&mut self, client: ClientId, name: String, code: Code) {
         let peer = Peer::Client(client);
-        let rejection = match self.refusal(&code) {
-            _ if self.is_closing => Some(Rejection::Closing),
-            refusal => refusal.map(|reason| Rejection::Program { reason }),
-        };
+        let rejection =
+            if self.is_closing { Some(Rejection::Closing) } else { self.refusal(&code) };
         if let Some(rejection) = rejection {
             return self.out.welcome(peer, Welcome::Rejected(rejection));
         }

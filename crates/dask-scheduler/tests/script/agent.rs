@@ -16,6 +16,9 @@ pub(super) fn code(settings: &[&str]) -> Code {
     if settings.contains(&"no-role") {
         return Code::NoRole;
     }
+    if settings.contains(&"unidentified") {
+        return Code::Unidentified;
+    }
     let offered = setting(settings, "program").map(|id| Executable {
         id: program(id),
         bytes: 1000,
@@ -82,6 +85,7 @@ pub(super) fn news(news: &ProgramNews) -> String {
     match news {
         ProgramNews::Wanted { ticket } => format!("send the program, as {ticket}"),
         ProgramNews::Trouble { agent, reason } => format!("trouble at {agent}: {reason}"),
+        ProgramNews::Identify => "say which program you are".to_owned(),
         other => format!("{other:?}"),
     }
 }

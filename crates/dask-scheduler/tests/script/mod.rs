@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! > config allowed_failures=0 saturation=inf ttl=10 ...   (before anything else)
-//! > client c1 | client c1 program=9 | client c1 no-role
+//! > client c1 | client c1 program=9 | client c1 no-role | client c1 unidentified
 //! > worker w1 name=alice threads=2 address=tcp://10.0.0.1:1 functions=inc,add resources=GPU:1
 //! > c1 submit f1 a=inc() retries=1 priority=5 workers=alice others resources=GPU:1 ; f2 b=add(f1)
 //! > c1 define 7 inc:other      (the first clients' functions are defined on first use)
 //! > c1 release f1 f2 | subscribe f1 a | forget r1 | fire f1 | missing f1 w1 | close
+//! > c1 identify program=9
 //! > c1 r1 cancel f1 | cancel! f1 | retry f1 | scatter f1=a:8 @alice broadcast | locate f1 | ...
 //! > c1 r1 replicate f1 f2 n=2 @alice | rebalance f1 @alice | retire @alice | retire n=1
 //! > c1 r1 event e set | clear | is-set | wait; r1 semaphore s 2 acquire [now] | value | close

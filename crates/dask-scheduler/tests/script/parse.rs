@@ -129,6 +129,9 @@ impl Script {
             ["serve", worker] => ClientToScheduler::Serve { worker: address_of(worker) },
             ["accept", id] => ClientToScheduler::Accept { id: RequestId(number(id).into()) },
             ["forget", id] => ClientToScheduler::Forget { id: RequestId(number(id).into()) },
+            ["identify", settings @ ..] => {
+                ClientToScheduler::Identify { code: agent::code(settings) }
+            }
             ["close"] => ClientToScheduler::Close,
             [id, request @ ..] => ClientToScheduler::Request {
                 id: RequestId(number(id).into()),

@@ -30,6 +30,7 @@ impl SchedulerState {
         self.programs.agents.insert(agent, AgentEntry { join, has });
         let waiting: Vec<_> = self.clients.keys().copied().collect();
         for client in waiting {
+            self.ask_to_identify(client);
             self.offer(client);
         }
         let programs: Vec<_> = self.programs.programs.keys().copied().collect();

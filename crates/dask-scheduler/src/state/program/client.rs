@@ -1,5 +1,5 @@
 use dask_proto::id::{ClientId, WorkerId};
-use dask_proto::message::{Answer, Code, Refusal, Request};
+use dask_proto::message::{Answer, Code, Refusal, Rejection, Request};
 use dask_proto::program::ProgramId;
 
 use super::super::SchedulerState;
@@ -9,16 +9,27 @@ use super::{CopyState, MOST_PARKED, Parked, ProgramEntry};
 const QUOTED: usize = 3;
 
 impl SchedulerState {
-    /// Why a client is not welcome: it brings a program that no agent runs, and there is no worker
-    /// that was started without an agent and may have its tasks.
-    pub(in super::super) fn refusal(&self, code: &Code) -> Option<String> {
-        let agents = &self.programs.agents;
+    /// Why a client is not welcome: it does not say which program it is, although there are agents;
+    /// or it brings one that no agent runs, and there is no worker that was started without an
+    /// agent and may have its tasks.
+    pub(in super::super) fn refusal(&self, code: &Code) -> Option<Rejection> {
         let is_alone = |worker: &super::super::worker::WorkerEntry| worker.join.program.is_none();
-        if agents.is_empty() || self.workers.iter().any(|(_, worker)| is_alone(worker)) {
-            return None;
+        if self.programs.agents.is_empty() {
+            None
+        } else if *code == Code::Unidentified {
+            Some(Rejection::Identify)
+        } else if self.workers.iter().any(|(_, worker)| is_alone(worker)) {
+            None
+        } else {
+            self.runs_nowhere(code).map(|reason| Rejection::Program { reason })
         }
+    }
+
+    /// Why no agent runs the program of a client; `None` if one does, or need not.
+    fn runs_nowhere(&self, code: &Code) -> Option<String> {
+        let agents = &self.programs.agents;
         let executable = match code {
-            Code::Withheld => return None,
+            Code::Withheld | Code::Unidentified => return None,
             Code::NoRole => {
                 return Some(
                     "it cannot be started as a worker: put #[dask_client::main] on its main \
@@ -67,6 +78,7 @@ impl SchedulerState {
             });
             program.clients.insert(client);
             program.try_again();
+            self.bind_functions(client, Some(id));
         }
         self.spread_program(id);
     }
@@ -116,8 +128,14 @@ impl SchedulerState {
 
     /// Whether the workers of a client's program are still to come.
     fn waits_for_program(&self, client: ClientId) -> bool {
-        let program = self.clients.get(&client).and_then(|entry| entry.program);
-        program.is_some_and(|id| self.workers_for(client) == 0 && self.hopeless(id).is_none())
+        let Some(entry) = self.clients.get(&client) else {
+            return false;
+        };
+        match entry.program {
+            Some(id) => self.workers_for(client) == 0 && self.hopeless(id).is_none(),
+            // It is asked which one it is.
+            None => entry.code == Code::Unidentified && !self.programs.agents.is_empty(),
+        }
     }
 
     /// Chooses workers for data, now or once those of the client's program are there; an answer if
@@ -145,10 +163,17 @@ impl SchedulerState {
         let is_of_program = |client: &ClientId| {
             clients.get(client).is_some_and(|entry| entry.program == Some(program))
         };
-        let parked = &mut self.programs.parked;
-        let waiting: Vec<_> = parked.keys().copied().filter(is_of_program).collect();
-        let waiting: Vec<_> = waiting.iter().filter_map(|client| parked.remove(client)).collect();
-        for Parked { asked_by, items, broadcast } in waiting.into_iter().flatten() {
+        let waiting = self.programs.parked.keys().copied().filter(is_of_program);
+        for client in waiting.collect::<Vec<_>>() {
+            self.unpark_client(client);
+        }
+    }
+
+    /// Answers what a client asked for while there were no workers of its program, if there is an
+    /// answer by now.
+    pub(super) fn unpark_client(&mut self, client: ClientId) {
+        let parked = self.programs.parked.remove(&client);
+        for Parked { asked_by, items, broadcast } in parked.into_iter().flatten() {
             let workers = Vec::new();
             self.request(asked_by, Request::Scatter { items, workers, broadcast });
         }

@@ -8,6 +8,7 @@
 
 mod agent;
 mod client;
+mod identity;
 mod invariant;
 mod need;
 mod outlook;

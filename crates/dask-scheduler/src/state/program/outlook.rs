@@ -6,6 +6,7 @@ use dask_proto::{TaskError, TaskErrorKind};
 use super::super::SchedulerState;
 use super::super::task::Row;
 use super::super::transition::Goal;
+use super::identity::UNKNOWN;
 use super::{CopyState, ProgramEntry};
 
 /// How many agents an explanation lists.
@@ -51,7 +52,13 @@ impl SchedulerState {
     /// How far agents are with a program, in lines for people.
     pub(in super::super) fn explain_program(&self, program: ProgramId, lines: &mut Vec<String>) {
         let Some(entry) = self.programs.programs.get(&program) else {
-            return lines.push("its program is not known any more".to_owned());
+            let is_asked = program == UNKNOWN;
+            let line = if is_asked {
+                "its client was there before all agents, and has yet to say which program it is"
+            } else {
+                "its program is not known any more"
+            };
+            return lines.push(line.to_owned());
         };
         let name = &entry.executable.name;
         if entry.copies.is_empty() {

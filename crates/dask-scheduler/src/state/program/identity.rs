@@ -1,0 +1,123 @@
+//! Clients that were there before the first agent: nobody needed to know which program they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dask_proto::id::ClientId;
+use dask_proto::message::{Code, ProgramNews, SchedulerToClient};
+use dask_proto::program::ProgramId;
+
+use super::super::SchedulerState;
+use super::super::client::Held;
+use super::super::function::FunctionRow;
+use super::super::task::{Row, TaskState};
+
+/// That of clients which are asked which one they are: no worker runs it.
+pub(super) const UNKNOWN: ProgramId = ProgramId([u8::MAX; 32]);
+
+impl SchedulerState {
+    /// An agent joined: a client that did not say which program it is has to, and its tasks wait
+    /// until then, or they might run in the code of another. The answer to an earlier question may
+    /// still be on its way, and the second is ignored.
+    pub(super) fn ask_to_identify(&mut self, client: ClientId) {
+        let entry = self.clients.get(&client);
+        if entry.is_some_and(|entry| entry.code == Code::Unidentified) {
+            let news = ProgramNews::Identify;
+            self.out.tell_client(client, SchedulerToClient::Program(news));
+            self.bind_functions(client, Some(UNKNOWN));
+        }
+    }
+
+    /// The program whose functions a client means.
+    pub(in super::super) fn program_meant(&self, client: ClientId) -> Option<ProgramId> {
+        let entry = self.clients.get(&client)?;
+        let is_asked = entry.code == Code::Unidentified && !self.programs.agents.is_empty();
+        entry.program.or(is_asked.then_some(UNKNOWN))
+    }
+
+    /// A client says which program it is, as if it had done so when it connected.
+    pub(in super::super) fn identified(&mut self, client: ClientId, code: Code) {
+        let Some(entry) = self.clients.get_mut(&client) else {
+            return;
+        };
+        if entry.code != Code::Unidentified {
+            return;
+        }
+        // One that does not know it either stays.
+        entry.code = if code == Code::Unidentified { Code::Withheld } else { code };
+        self.offer(client);
+        if self.clients.get(&client).is_some_and(|entry| entry.program.is_none()) {
+            self.bind_functions(client, None);
+        }
+        self.unpark_client(client);
+    }
+
+    /// The functions that a client named before are those of this program, or of any, also for the
+    /// tasks that it submitted.
+    pub(super) fn bind_functions(&mut self, client: ClientId, program: Option<ProgramId>) {
+        let Some(entry) = self.clients.get_mut(&client) else {
+            return;
+        };
+        let mut named: Vec<_> = entry.functions.values_mut().collect();
+        // In the order in which they were named first, not in that of the map.
+        named.sort_unstable();
+        let mut bound = BTreeMap::new();
+        for row in named {
+            let function = self.functions.get(*row).function.clone();
+            let new = self.functions.intern(program, &function);
+            bound.insert(std::mem::replace(row, new), new);
+        }
+        if bound.is_empty() {
+            return;
+        }
+        for row in self.computed_for(client) {
+            let function = self.tasks[row].function();
+            let bound = function.and_then(|old| Some((old, *bound.get(&old)?)));
+            if let Some((old, new)) = bound.filter(|(old, new)| old != new) {
+                self.bind_task(row, old, new);
+            }
+        }
+        self.rejudge_queued();
+        self.rejudge_no_worker();
+    }
+
+    /// The tasks that a client holds or that nobody holds any more, with those that they depend on.
+    fn computed_for(&self, client: ClientId) -> BTreeSet<Row> {
+        let held = self.clients.get(&client).into_iter().flat_map(|entry| entry.futures.iter());
+        let held = held.filter_map(|(_, held)| match held {
+            Held::Task(row) => Some(*row),
+            Held::Nothing => None,
+        });
+        let fired = self.tasks.iter().filter(|(_, task)| task.fired && task.holds.is_empty());
+        let mut open: Vec<Row> = held.chain(fired.map(|(row, _)| row)).collect();
+        let mut found = BTreeSet::new();
+        while let Some(row) = open.pop() {
+            if found.insert(row) {
+                open.extend(self.tasks[row].dependencies.iter());
+            }
+        }
+        found
+    }
+
+    /// Gives a task another function. One that runs already ends where it is.
+    fn bind_task(&mut self, row: Row, old: FunctionRow, new: FunctionRow) {
+        let place = (self.tasks[row].priority(), row);
+        if let Some(spec) = self.tasks[row].spec_mut() {
+            spec.function = new;
+        }
+        match &self.tasks[row].state {
+            TaskState::Queued => {
+                self.functions.dequeue(old, place);
+                self.functions.enqueue(new, place);
+            }
+            TaskState::Processing { worker, seceded: false, .. } => {
+                let (worker, each) = (*worker, self.expected_duration(new));
+                if let Some(entry) = self.workers.get_mut(worker) {
+                    entry.work.remove(old);
+                    entry.work.add(new, each);
+                    self.rerank(worker);
+                }
+            }
+            _ => {}
+        }
+    }
+}
