@@ -14,6 +14,10 @@ const LOCK: &str = ".lock";
 /// Held while directories come and go, so that none is taken for abandoned before it is locked.
 const GLOBAL_LOCK: &str = "global.lock";
 
+/// The number of the next directory of this process. None has the name of an earlier one: that may
+/// be on its way out, and would take the lock of its successor with it.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// A directory of one worker. It is removed when this is dropped; what processes leave behind that
 /// are killed, the next worker removes that starts in the same place.
 #[derive(Debug)]
@@ -46,10 +50,9 @@ impl Directory {
         global.lock()?;
         sweep(parent);
         let pid = std::process::id();
-        let mut number = 0;
         loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = parent.join(format!("{PREFIX}{pid}-{number}"));
-            number += 1;
             match for_owner().create(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -167,7 +170,12 @@ mod tests {
         assert_ne!(first.path, second.path);
         assert!(file.exists(), "the first still lives");
         assert!(!dead.exists() && !lock_of(&dead).exists());
-        drop((first, second));
+        // The next does not take the place of one that is just leaving.
+        let place = second.path.clone();
+        drop(second);
+        let third = Directory::create(&parent).expect("a third");
+        assert_ne!(third.path, place);
+        drop((first, third));
         let left: Vec<_> = fs::read_dir(&parent).expect("it is there").flatten().collect();
         let names: Vec<_> = left.iter().map(fs::DirEntry::file_name).collect();
         assert_eq!(names, [GLOBAL_LOCK]);
