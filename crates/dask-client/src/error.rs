@@ -156,6 +156,11 @@ impl Error {
         matches!(&*self.0, Kind::Disconnected { .. } | Kind::Connect(_))
     }
 
+    /// What the scheduler said to refuse.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        if let Kind::Refused(refusal) = &*self.0 { Some(refusal) } else { None }
+    }
+
     pub(crate) fn timeout(what: &'static str, timeout: Duration) -> Self {
         Kind::Timeout { what, timeout }.into()
     }

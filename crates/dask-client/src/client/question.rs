@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use dask_proto::Address;
-use dask_proto::message::{Answer, Ask, Inspect, Inspected, Question, Reply, Request, Whom};
+use dask_proto::message::{
+    Answer, Ask, Inspect, Inspected, Question, Refusal, Reply, Request, Whom,
+};
 use tokio::task::JoinSet;
 
 use crate::driver::Link;
@@ -30,6 +32,7 @@ pub(crate) async fn ask(link: &Link, whom: Whom, question: Question) -> Result<R
 }
 
 /// Asks these workers, many at the same time; what each of them replies, in no particular order.
+/// One that left before it was asked is none of them.
 pub(crate) async fn ask_each(
     link: &Arc<Link>,
     workers: Vec<Address>,
@@ -49,26 +52,35 @@ pub(crate) async fn ask_each(
             });
         }
         match open.join_next().await {
-            // One that was cancelled was so with the runtime.
-            Some(replied) => replies.extend(replied),
+            Some(Ok((worker, reply))) => {
+                let refusal = reply.as_ref().err().and_then(Error::refusal);
+                if !matches!(refusal, Some(Refusal::UnknownWorker(_))) {
+                    replies.push((worker, reply));
+                }
+            }
+            // It was cancelled with the runtime.
+            Some(Err(_)) => {}
             None => return replies,
         }
     }
 }
 
-/// Asks these workers, and takes each reply for what the question names.
+/// Asks these workers, and takes each reply for what the question names. One that leaves before it
+/// replies has nothing to say.
 pub(crate) async fn ask_all<T>(
     link: &Arc<Link>,
     workers: Vec<Address>,
     question: &Question,
     expected: impl Fn(Reply) -> Option<T>,
 ) -> Result<Vec<(Address, T)>> {
-    let replies = ask_each(link, workers, question).await.into_iter();
+    let mut replies = ask_each(link, workers, question).await;
+    let is_gone = |error: &Error| matches!(error.refusal(), Some(Refusal::WorkerLeft { .. }));
+    replies.retain(|(_, reply)| !reply.as_ref().is_err_and(is_gone));
     let reply = |(worker, reply): (Address, Result<Reply>)| {
         let reply = expected(reply?).ok_or_else(|| Error::from(Kind::Answer));
         Ok((worker, reply?))
     };
-    replies.map(reply).collect()
+    replies.into_iter().map(reply).collect()
 }
 
 /// The addresses of the workers with these names, addresses or hosts; of all when none is named.

@@ -73,7 +73,7 @@ impl Client {
         self.all_do(Question::Unequip { name }).await
     }
 
-    /// Has every worker do something.
+    /// Has every worker do something. One that leaves meanwhile has nothing more to do.
     async fn all_do(&self, question: Question) -> Result<()> {
         let workers = addresses(self.link(), Vec::new()).await?;
         let is_done = |reply| (reply == Reply::Done).then_some(());
