@@ -247,7 +247,7 @@ pub(crate) async fn goes_on(client: &Client) {
 
 /// Runs a test, which must not hang.
 pub(crate) async fn bounded(test: impl std::future::Future<Output = ()>) {
-    let ended = tokio::time::timeout(Duration::from_secs(60), test).await;
+    let ended = tokio::time::timeout(Duration::from_secs(180), test).await;
     ended.expect("the test hangs");
 }
 

@@ -11,7 +11,11 @@ use support::fault_tasks::panics;
 use support::stage::{Stage, perform};
 use support::tasks::inc;
 
+/// For what does not happen.
 const SHORT: Duration = Duration::from_millis(5);
+
+/// For what happens.
+const LONG: Duration = Duration::from_secs(60);
 
 on_every_transport! {
     TWO_WORKERS:
@@ -371,20 +375,20 @@ fn primitives_block_where_the_client_does() {
     held.release().unwrap();
     let semaphore = blocking::Semaphore::new(&client, "semaphore").max_leases(2);
     let _lease = semaphore.acquire().unwrap();
-    assert!(semaphore.try_acquire(SHORT).unwrap().is_some());
+    assert!(semaphore.try_acquire(LONG).unwrap().is_some());
     semaphore.close().unwrap();
     assert_eq!(semaphore.get_value().unwrap(), 0);
     let locks = blocking::MultiLock::new(&client, ["x", "y"]).num_locks(1);
     let _one = locks.acquire().unwrap();
-    let _two = locks.try_acquire(SHORT).unwrap().unwrap();
+    let _two = locks.try_acquire(LONG).unwrap().unwrap();
     assert!(locks.try_acquire(SHORT).unwrap().is_none());
     let queue = blocking::Queue::new(&client, "queue").maxsize(2);
     queue.put(&client.submit(inc, 1)).unwrap();
-    queue.try_put(&client.submit(inc, 2), SHORT).unwrap();
+    queue.try_put(&client.submit(inc, 2), LONG).unwrap();
     assert!(queue.try_put(&client.submit(inc, 3), SHORT).unwrap_err().is_timeout());
     assert_eq!(queue.qsize().unwrap(), 2);
     assert_eq!(queue.get().unwrap().result().unwrap(), 2);
-    assert_eq!(queue.try_get(SHORT).unwrap().result().unwrap(), 3);
+    assert_eq!(queue.try_get(LONG).unwrap().result().unwrap(), 3);
     assert!(queue.drain().unwrap().is_empty());
     assert!(queue.get_batch(0).unwrap().is_empty());
     queue.close().unwrap();

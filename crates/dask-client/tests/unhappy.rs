@@ -14,7 +14,7 @@ fn inc(x: i64) -> i64 {
     x + 1
 }
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 async fn soon<T>(what: &str, future: impl IntoFuture<Output = T>) -> T {
     let waited = tokio::time::timeout(SOON, future.into_future()).await;

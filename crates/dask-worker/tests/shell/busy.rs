@@ -16,7 +16,7 @@ use dask_transport::{Inbox, PeerError, Peers, channel, connect, receive_hello, s
 use crate::fake::{self, FakeScheduler, SCHEMES, call_on, key, within};
 use crate::finished;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn question(inbox: &mut Inbox<PeerRequest>) -> RequestId {
     let questions = within(inbox.receive()).await.expect("a good link");

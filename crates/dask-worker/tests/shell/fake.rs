@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 pub(crate) const SCHEMES: [&str; 2] = ["inproc", "tcp"];
 
 /// What takes longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     let waited = tokio::time::timeout(PATIENCE, future).await;

@@ -41,7 +41,7 @@ fn erred(message: WorkerToScheduler) -> TaskError {
 /// The value in the store of a worker.
 async fn value_at(fleet: &Fleet, task: TaskId) -> ValueAt {
     let transports = fleet.transports.clone();
-    let peers = Peers::new(transports, Program::default(), Duration::from_secs(5));
+    let peers = Peers::new(transports, Program::default(), Duration::from_secs(60));
     let values = within(peers.get(&fleet.address, vec![task])).await;
     let (found, value) = values.expect("the worker answers").remove(0);
     assert_eq!(found, task);
@@ -242,7 +242,7 @@ async fn values_are_put_and_got_back() {
         let mut scheduler = FakeScheduler::listen(scheme).await;
         let mut worker = scheduler.start_worker(|_| {}).await;
         let transports = worker.transports.clone();
-        let peers = Peers::new(transports, Program::default(), Duration::from_secs(5));
+        let peers = Peers::new(transports, Program::default(), Duration::from_secs(60));
         let values = (0..3000).map(|i| StoredValue {
             task: TaskId(i),
             key: key(i),
@@ -308,7 +308,7 @@ async fn many_short_tasks_run_once_each() {
 async fn a_dependency_in_bytes_is_decoded_once_and_kept_live() {
     let mut scheduler = FakeScheduler::listen("tcp").await;
     let mut worker = scheduler.start_worker(|config| config.nthreads = 1).await;
-    let peers = Peers::new(worker.transports.clone(), Program::default(), Duration::from_secs(5));
+    let peers = Peers::new(worker.transports.clone(), Program::default(), Duration::from_secs(60));
     let value = StoredValue {
         task: TaskId(9),
         key: key(9),
