@@ -173,6 +173,9 @@ async fn a_client_prints_what_its_tasks_print_in_other_processes() {
         let mut client = Program::start(&["noisy", &address], &[]);
         client.says("0 of 2").await;
         client.says("1 of 2").await;
+        // Also what tasks print that its tasks submitted.
+        client.says("0 of 3").await;
+        client.says("2 of 3").await;
         client.ended().await;
     })
     .await;

@@ -42,6 +42,12 @@ pub fn count_aloud(n: i64) -> i64 {
     n
 }
 
+/// Has a task of its own count aloud.
+#[task]
+pub async fn have_counted(n: i64) -> dask_client::Result<i64> {
+    get_client()?.submit(count_aloud, n).await
+}
+
 /// The same with the client of its worker, waiting as it comes.
 #[task]
 pub async fn fibonacci_async(n: i64) -> dask_client::Result<i64> {

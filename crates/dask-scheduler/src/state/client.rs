@@ -72,6 +72,11 @@ impl ClientEntry {
         }
     }
 
+    /// Whether it belongs to the tasks of a worker, and to nobody who looks at what it prints.
+    pub(super) fn is_of_tasks(&self) -> bool {
+        self.serves.is_some()
+    }
+
     /// What a future stands for, if it has a meaning.
     pub(super) fn meaning(&self, future: FutureId) -> Option<Meaning<'_>> {
         match self.futures.get(future.0)? {

@@ -127,7 +127,8 @@ impl SchedulerState {
     }
 
     /// Passes on what a task printed, or warned of: to the clients that hold it, and to those that
-    /// subscribed to the topics `print` and `warn`, as in Dask. What nobody holds is told to all.
+    /// subscribed to the topics `print` and `warn`, as in Dask. What nobody holds is told to all,
+    /// as in Dask everything is; so is what only tasks hold, for whoever waits for them.
     pub(super) fn tell_output(&mut self, record: &LogRecord) {
         let topic = match record.level {
             LogLevel::Print => "print",
@@ -137,11 +138,15 @@ impl SchedulerState {
         let Some(key) = &record.key else { return };
         let row = self.tasks.find(key.as_str());
         let holds = row.into_iter().flat_map(|row| self.tasks[row].holds.iter());
-        let mut clients: BTreeSet<ClientId> = holds.map(|hold| hold.client).collect();
+        let listens = |client: &ClientId| {
+            *client != OWN && self.clients.get(client).is_some_and(|entry| !entry.is_of_tasks())
+        };
+        let holders = holds.map(|hold| hold.client).filter(listens);
+        let mut clients: BTreeSet<ClientId> = holders.collect();
         if clients.is_empty() {
-            clients.extend(self.clients.keys());
+            clients.extend(self.clients.keys().copied().filter(listens));
         }
-        for client in clients.into_iter().filter(|client| *client != OWN) {
+        for client in clients {
             self.out.tell_client(client, SchedulerToClient::Said(record.clone()));
         }
         let is_awaited = |entry: &TopicEntry| !entry.subscribers.is_empty();
