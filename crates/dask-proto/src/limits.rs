@@ -58,6 +58,9 @@ pub const MAX_LOG_TEXT_BYTES: usize = 4 << 10;
 /// large cluster at once; each takes the scheduler some fifty bytes.
 pub const MAX_OPEN_QUESTIONS: u32 = 16_384;
 
+/// Requests of one client that wait for workers to connect. Each is looked at when a worker does.
+pub const MAX_WAITS: usize = 1024;
+
 /// Bytes of files and plugins that the scheduler keeps for workers that join later: data files for
 /// tasks are small beside the results of tasks, and these stay for as long as the scheduler.
 pub const MAX_EQUIPMENT_BYTES: u64 = 1 << 30;

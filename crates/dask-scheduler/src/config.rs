@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Its name, for people: `Scheduler-<uuid>`.
     pub id: String,
+    /// What else this process serves, with its ports: clients hear it when they connect.
+    pub services: BTreeMap<String, u16>,
     /// How many workers may die under a task before it errs (`allowed-failures`).
     pub allowed_failures: u32,
     /// How many root tasks a worker is given per thread before the rest waits on the scheduler
@@ -74,6 +77,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             id: "Scheduler".to_owned(),
+            services: BTreeMap::new(),
             allowed_failures: 3,
             worker_saturation: 1.1,
             heartbeat: Duration::from_secs(1),

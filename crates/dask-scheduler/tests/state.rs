@@ -40,6 +40,7 @@ scripts! {
     actor,
     adaptive,
     ask,
+    await_workers,
     cancel,
     carry,
     copies,

@@ -165,6 +165,26 @@ async fn agents_start_again_the_workers_that_a_client_restarts() {
     .await;
 }
 
+/// All of them have the name of the agent.
+#[tokio::test]
+async fn a_restart_waits_for_the_workers_of_every_program_of_an_agent() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let _alice = place.agent(&address, "alice", &[]).await;
+        let mut one = traveller(&place.build(1), &address).await;
+        let mut two = traveller(&place.build(2), &address).await;
+        one.asked("wait 1", "waited").await;
+        two.asked("wait 1", "waited").await;
+        let observer = observe(&address).await;
+        one.asked("restart", "restarted").await;
+        let workers = observer.scheduler_info().await.unwrap().workers;
+        assert_eq!(workers.len(), 2, "{workers:?}");
+        assert!(workers[0].program.is_some() && workers[0].program != workers[1].program);
+    })
+    .await;
+}
+
 /// A client without a worker role is told what to do.
 #[tokio::test]
 async fn a_program_without_a_role_is_refused_at_connect() {

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use dask_proto::Address;
 use dask_proto::message::{Manage, Question, Reply, Request};
+use dask_proto::program::ProgramId;
 
 use super::control::done;
 use super::question::{addresses, ask_each};
 use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::{BoxFuture, Client, Error, Result};
+
+/// The name of a worker, and its program if an agent runs it.
+type Named = (String, Option<ProgramId>);
 
 /// How long workers may take to come back: Dask's default, four times its time to connect.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -89,15 +93,15 @@ impl Client {
         RestartWorkers { client: self.clone(), workers, timeout: TIMEOUT }
     }
 
-    /// Waits until workers with these names are connected.
-    pub(crate) async fn await_workers(&self, names: Vec<String>, timeout: Duration) -> Result<()> {
-        let asked = self.link().ask(Request::Manage(Manage::AwaitWorkers { names }));
+    /// Waits until workers with these names, and of these programs, are connected.
+    pub(crate) async fn await_workers(&self, workers: Vec<Named>, timeout: Duration) -> Result<()> {
+        let asked = self.link().ask(Request::Manage(Manage::AwaitWorkers { workers }));
         let answer = tokio::time::timeout(timeout, asked).await;
         done(answer.map_err(|_| Error::timeout("waiting for workers", timeout))??)
     }
 
-    /// Has workers end; the names of those that are started again, and why the others are not.
-    async fn end_workers(&self, workers: Vec<Address>) -> Result<(Vec<String>, Option<Error>)> {
+    /// Has workers end; those that are started again, and why the others are not.
+    async fn end_workers(&self, workers: Vec<Address>) -> Result<(Vec<Named>, Option<Error>)> {
         let info = self.scheduler_info().await?;
         let mut names = Vec::new();
         let mut refused = None;
@@ -106,7 +110,7 @@ impl Client {
                 Ok(Reply::Restarting) => {
                     let mut known = info.workers.iter();
                     let known = known.find(|known| known.address == worker);
-                    names.extend(known.map(|known| known.name.clone()));
+                    names.extend(known.map(|known| (known.name.clone(), known.program)));
                 }
                 Ok(_) => return Err(Kind::Answer.into()),
                 Err(error) if error.is_disconnected() || error.is_closed() => return Err(error),

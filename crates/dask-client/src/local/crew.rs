@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dask_proto::Address;
-use dask_proto::message::WorkerInfo;
+use dask_proto::message::{Refusal, WorkerInfo};
 use dask_worker::{Config, Ended, Worker};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -98,7 +98,8 @@ impl Crew {
             }
         }
         let observer = self.observer().await?;
-        observer.await_workers(names, START_TIMEOUT).await?;
+        let named = names.into_iter().map(|name| (name, None)).collect();
+        observer.await_workers(named, START_TIMEOUT).await?;
         observer.close().await
     }
 
@@ -134,7 +135,7 @@ impl Crew {
         let observer = self.observer().await?;
         let info = observer.scheduler_info().await?;
         let chosen = choose(&self.names(), &info.workers, count);
-        if let Err(error) = observer.retire_workers(chosen.clone()).await {
+        if let Err(error) = retire(&observer, &chosen).await {
             tracing::warn!(%error, "workers end although they could not hand over what they hold");
         }
         observer.close().await?;
@@ -183,6 +184,24 @@ fn choose(names: &[String], workers: &[WorkerInfo], count: usize) -> Vec<String>
     ranked.into_iter().take(count).map(|(_, name)| name.clone()).collect()
 }
 
+/// Has those of these workers hand over what they hold that the scheduler knows: one that is just
+/// being started again has nothing.
+async fn retire(observer: &Client, names: &[String]) -> Result<()> {
+    loop {
+        let info = observer.scheduler_info().await?;
+        let known = info.workers.into_iter().map(|worker| worker.name);
+        let known: Vec<String> = known.filter(|name| names.contains(name)).collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        match observer.retire_workers(known).await {
+            // One of them left meanwhile.
+            Err(error) if matches!(error.refusal(), Some(Refusal::UnknownWorker(_))) => {}
+            retired => return retired.map(drop),
+        }
+    }
+}
+
 /// Runs a worker in this process until it is to stop, also after it was restarted.
 async fn serve(
     mut worker: Worker,
@@ -229,7 +248,12 @@ pub(super) type SharedCrew = Arc<Crew>;
 
 #[cfg(test)]
 mod tests {
+    use dask_proto::message::{
+        Answer, ClientToScheduler, Request, SchedulerInfo, SchedulerToClient,
+    };
+
     use super::*;
+    use crate::testing::MockScheduler;
 
     fn worker(name: &str, processing: u64, nbytes: u64) -> WorkerInfo {
         WorkerInfo {
@@ -243,7 +267,47 @@ mod tests {
             processing,
             status: Default::default(),
             metrics: Default::default(),
+            program: None,
         }
+    }
+
+    /// Answers the next request of the client.
+    async fn answer(scheduler: &mut MockScheduler, answer: Answer) -> Request {
+        loop {
+            let heard = scheduler.next().await.expect("a request");
+            if let ClientToScheduler::Request { id, request } = heard {
+                let message = SchedulerToClient::Answer { id, answer };
+                scheduler.send(message).expect("the client is there");
+                return request;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn those_retire_that_are_known_and_the_others_keep_nobody_from_it() {
+        let mut scheduler = MockScheduler::start().await.expect("a mock");
+        let observer = scheduler.client().await.expect("a client");
+        let info = |names: &[&str]| {
+            let workers = names.iter().map(|name| worker(name, 0, 0)).collect();
+            let address = "tcp://127.0.0.1:1".parse().expect("an address");
+            let (id, tasks) = (String::new(), std::collections::BTreeMap::new());
+            Answer::Info(Box::new(SchedulerInfo { address, id, workers, clients: 1, tasks }))
+        };
+        let leaving = tokio::spawn(async move {
+            let names = ["0", "1", "2"].map(str::to_owned);
+            retire(&observer, &names).await
+        });
+        answer(&mut scheduler, info(&["0", "1", "3"])).await;
+        let gone = Answer::Refused(Refusal::UnknownWorker("0".to_owned()));
+        let retired = |names: &[&str]| Request::RetireWorkers {
+            workers: names.iter().map(|name| (*name).to_owned()).collect(),
+            n: None,
+        };
+        assert_eq!(answer(&mut scheduler, gone).await, retired(&["0", "1"]));
+        answer(&mut scheduler, info(&["1", "3"])).await;
+        let done = Answer::Workers(Vec::new());
+        assert_eq!(answer(&mut scheduler, done).await, retired(&["1"]));
+        leaving.await.expect("no panic").expect("they retire");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::manage::Manage;
 use super::worker::{LogRecord, Metrics, WorkerStatus};
 use crate::graph::{Function, TaskOptions, TaskSpec};
 use crate::id::{FunctionId, FutureId, RequestId, TaskId};
+use crate::program::ProgramId;
 use crate::{Address, Key, Payload, TaskError};
 
 /// What a client says to the scheduler.
@@ -384,6 +385,8 @@ pub struct WorkerInfo {
     pub status: WorkerStatus,
     /// What it reported last.
     pub metrics: Metrics,
+    /// Its program, if an agent runs it: an agent gives its name to its workers of every program.
+    pub program: Option<ProgramId>,
 }
 
 /// What the scheduler says to a client.

@@ -145,6 +145,8 @@ pub enum Welcome {
     Client {
         /// Its id on this scheduler.
         id: ClientId,
+        /// What else the scheduler's process serves, with its ports: `dashboard`, say.
+        services: BTreeMap<String, u16>,
     },
     /// The worker may go on.
     Worker {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Payload;
+use crate::program::ProgramId;
 
 /// A change of the cluster. [`Answer::Done`](super::Answer::Done).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,10 +12,11 @@ pub enum Manage {
     /// Cancel every task of every client, and drop what workers hold (the first half of Dask's
     /// `restart`).
     Reset,
-    /// Wait until workers with all of these names are connected.
+    /// Wait until each of these workers is connected, or has been meanwhile.
     AwaitWorkers {
-        /// The names.
-        names: Vec<String>,
+        /// Their names, and the programs of those that agents run: an agent gives its name to its
+        /// workers of every program.
+        workers: Vec<(String, Option<ProgramId>)>,
     },
     /// Keep something that every worker is to have, and give it to those that join later. The
     /// client asks those that are there to [take](super::Question::Take) it.

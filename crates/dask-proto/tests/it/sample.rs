@@ -163,7 +163,10 @@ pub(crate) fn hello(role: Role) -> Hello {
 
 pub(crate) fn welcomes() -> Vec<Welcome> {
     let mut welcomes = vec![
-        Welcome::Client { id: ClientId(3) },
+        Welcome::Client {
+            id: ClientId(3),
+            services: BTreeMap::from([("dashboard".to_owned(), 8787)]),
+        },
         Welcome::Worker { id: WorkerId(4), heartbeat_ms: 500 },
         Welcome::Peer,
         Welcome::Agent { id: AgentId(5) },
@@ -342,6 +345,7 @@ fn info() -> SchedulerInfo {
             processing: 5,
             status: WorkerStatus::Paused,
             metrics: metrics(),
+            program: Some(ProgramId([9; 32])),
         }],
         clients: 1,
         tasks: BTreeMap::from([("memory".to_owned(), 10)]),

@@ -6,7 +6,7 @@ use dask_proto::message::{Answer, Manage, Refusal};
 use super::SchedulerState;
 use super::client::Held;
 use super::observe::Observation;
-use super::request::{Asked, Awaited, Wait};
+use super::request::{Asked, Awaited};
 use super::task::{Hold, Row};
 
 /// Why futures are cancelled when everything is dropped.
@@ -20,10 +20,8 @@ impl SchedulerState {
                 self.reset();
                 Some(Answer::Done)
             }
-            Manage::AwaitWorkers { names } => {
-                self.waits.push(Wait { asked_by, workers: Awaited::Named(names) });
-                self.answer_waits();
-                None
+            Manage::AwaitWorkers { workers } => {
+                self.await_workers(asked_by, Awaited::Named(workers))
             }
             Manage::Equip(equipment) => Some(self.keep_equipment(equipment)),
             Manage::Unequip { name } => Some(self.unequip(name)),

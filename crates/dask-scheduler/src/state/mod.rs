@@ -84,7 +84,7 @@ pub use invariants::Violation;
 pub use observe::{Observation, Observe};
 use program::ProgramTable;
 use replica::ReplicaTable;
-use request::Wait;
+use request::Waits;
 use retirement::RetirementTable;
 use stealing::Stealing;
 use story::{Cause, StoryLog};
@@ -127,7 +127,7 @@ pub struct SchedulerState {
     /// When to look whether a worker has been silent for too long: one entry each.
     deadlines: BTreeSet<(Moment, WorkerId)>,
     /// Clients that wait for workers.
-    waits: Vec<Wait>,
+    waits: Waits,
     asks: AskTable,
     equipment: EquipmentTable,
     stream: Stream,
@@ -178,7 +178,7 @@ impl SchedulerState {
             agenda: VecDeque::new(),
             submitted: 0,
             deadlines: BTreeSet::new(),
-            waits: Vec::new(),
+            waits: Waits::new(),
             asks: AskTable::default(),
             equipment: EquipmentTable::default(),
             stream: Stream::default(),
@@ -417,7 +417,8 @@ impl SchedulerState {
         if let Some(rejection) = rejection {
             return self.out.welcome(peer, Welcome::Rejected(rejection));
         }
-        self.out.welcome(peer, Welcome::Client { id: client });
+        let services = self.config.services.clone();
+        self.out.welcome(peer, Welcome::Client { id: client, services });
         self.log_own_event(&format!("add-client {name}"));
         self.happened(|| Observation::ClientAdded { name: name.clone() });
         self.clients.insert(client, ClientEntry::new(name, code));

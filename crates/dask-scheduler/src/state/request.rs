@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 
 use dask_proto::id::{ClientId, FutureId, RequestId, WorkerId};
-use dask_proto::limits::MAX_HEADER_BYTES;
+use dask_proto::limits::{MAX_HEADER_BYTES, MAX_WAITS};
 use dask_proto::message::{
     Answer, CoordinationAnswer, Inspect, KeyCount, Located, Refusal, Request, SchedulerInfo,
     SchedulerToClient,
 };
+use dask_proto::program::ProgramId;
 use dask_proto::{Address, Key};
 
 use super::SchedulerState;
@@ -20,20 +21,16 @@ use super::worker::WorkerEntry;
 /// Who asked a question: the client, and the question's id.
 pub(super) type Asked = (ClientId, RequestId);
 
-/// A client that waits for workers.
-#[derive(Debug)]
-pub(super) struct Wait {
-    pub(super) asked_by: Asked,
-    pub(super) workers: Awaited,
-}
+/// The clients that wait for workers, with their requests.
+pub(super) type Waits = BTreeMap<ClientId, BTreeMap<RequestId, Awaited>>;
 
 /// Which workers must be connected.
 #[derive(Debug)]
 pub(super) enum Awaited {
     /// So many.
     Count(u32),
-    /// Those with these names.
-    Named(Vec<String>),
+    /// Those with these names and programs, as far as they have not been seen yet.
+    Named(Vec<(String, Option<ProgramId>)>),
 }
 
 impl SchedulerState {
@@ -43,11 +40,7 @@ impl SchedulerState {
             Request::Scatter { items, workers, broadcast } => {
                 self.scatter_or_park(Parked { asked_by, items, broadcast }, &workers)
             }
-            Request::WaitForWorkers { n } => {
-                self.waits.push(Wait { asked_by, workers: Awaited::Count(n) });
-                self.answer_waits();
-                None
-            }
+            Request::WaitForWorkers { n } => self.await_workers(asked_by, Awaited::Count(n)),
             Request::Replicate { futures, n, workers } => {
                 self.replicate(asked_by, &futures, n, &workers)
             }
@@ -108,28 +101,66 @@ impl SchedulerState {
 
     /// Nobody waits for these answers any more.
     pub(super) fn forget_requests(&mut self, is_gone: impl Fn(Asked) -> bool + Copy) {
-        self.waits.retain(|wait| !is_gone(wait.asked_by));
+        self.waits.retain(|client, waits| {
+            waits.retain(|id, _| !is_gone((*client, *id)));
+            !waits.is_empty()
+        });
         self.programs.unpark(is_gone);
         self.forget_errands(is_gone);
         self.forget_retire_requests(is_gone);
         self.forget_asks(is_gone);
     }
 
-    /// Answers those whose workers are there.
+    /// Has a client wait for workers, if they are not there.
+    pub(super) fn await_workers(&mut self, asked_by: Asked, mut wanted: Awaited) -> Option<Answer> {
+        if self.are_there(asked_by.0, &mut wanted) {
+            return Some(Answer::Done);
+        }
+        let (client, id) = asked_by;
+        let waits = self.waits.entry(client).or_default();
+        if waits.len() >= MAX_WAITS {
+            return Some(Answer::Refused(Refusal::TooManyQuestions { limit: MAX_WAITS as u32 }));
+        }
+        waits.insert(id, wanted);
+        None
+    }
+
+    /// Answers those whose workers are there. What it costs grows with the number of those who wait
+    /// and not with that of the workers that they wait for, each of which is looked for until it is
+    /// seen.
     pub(super) fn answer_waits(&mut self) {
-        for wait in std::mem::take(&mut self.waits) {
-            let is_there = match &wait.workers {
-                Awaited::Count(n) => *n as usize <= self.workers_for(wait.asked_by.0),
-                Awaited::Named(names) => {
-                    names.iter().all(|name| self.workers.by_name(name).next().is_some())
+        let mut waits = std::mem::take(&mut self.waits);
+        waits.retain(|client, waits| {
+            waits.retain(|id, wanted| {
+                let are_there = self.are_there(*client, wanted);
+                if are_there {
+                    self.answer((*client, *id), Answer::Done);
                 }
-            };
-            if is_there {
-                self.answer(wait.asked_by, Answer::Done);
-            } else {
-                self.waits.push(wait);
+                !are_there
+            });
+            !waits.is_empty()
+        });
+        self.waits = waits;
+    }
+
+    /// Whether workers are there. Those that are seen are looked for no more.
+    fn are_there(&self, client: ClientId, wanted: &mut Awaited) -> bool {
+        match wanted {
+            Awaited::Count(n) => *n as usize <= self.workers_for(client),
+            Awaited::Named(named) => {
+                while let Some((name, program)) = named.last()
+                    && self.is_connected(name, *program)
+                {
+                    named.pop();
+                }
+                named.is_empty()
             }
         }
+    }
+
+    fn is_connected(&self, name: &str, program: Option<ProgramId>) -> bool {
+        let of_name = self.workers.by_name(name).filter_map(|worker| self.workers.get(worker));
+        of_name.into_iter().any(|entry| entry.join.program == program)
     }
 
     pub(super) fn answer(&mut self, (client, id): Asked, answer: Answer) {

@@ -236,6 +236,7 @@ impl WorkerEntry {
             processing: self.processing.len() as u64,
             status: self.status,
             metrics: self.metrics,
+            program: self.join.program,
         }
     }
 }

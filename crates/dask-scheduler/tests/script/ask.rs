@@ -46,8 +46,12 @@ pub(super) fn request(words: &[&str]) -> Request {
         }
         ["manage", "reset"] => Request::Manage(Manage::Reset),
         ["manage", "await", names @ ..] => {
-            let names = names.iter().map(|name| (*name).to_owned()).collect();
-            Request::Manage(Manage::AwaitWorkers { names })
+            let worker = |text: &&str| match text.split_once('@') {
+                Some((name, program)) => (name.to_owned(), Some(super::agent::program(program))),
+                None => ((*text).to_owned(), None),
+            };
+            let workers = names.iter().map(worker).collect();
+            Request::Manage(Manage::AwaitWorkers { workers })
         }
         ["manage", "equip", file] => Request::Manage(Manage::Equip(equipment(file))),
         ["manage", "unequip", name] => {

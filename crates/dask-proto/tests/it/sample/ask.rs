@@ -6,6 +6,7 @@ use dask_proto::message::{
     Activity, ActivityKind, Ask, Benchmark, Equipment, Inspect, Inspected, Item, Manage, Question,
     Recorded, Reply, RunFunction, RunningTask, Sample, TaskDump, Versions, Whom, WorkerTaskDump,
 };
+use dask_proto::program::ProgramId;
 
 use super::{address, error, function, hello, key, log_records, payload, roles};
 
@@ -127,7 +128,9 @@ fn worker_task() -> WorkerTaskDump {
 pub(super) fn manages() -> Vec<Manage> {
     let mut manages = vec![
         Manage::Reset,
-        Manage::AwaitWorkers { names: vec!["alice".to_owned()] },
+        Manage::AwaitWorkers {
+            workers: vec![("alice".to_owned(), None), ("bob".to_owned(), Some(ProgramId([7; 32])))],
+        },
         Manage::Unequip { name: "weights.bin".to_owned() },
     ];
     manages.extend(equipment().into_iter().map(Manage::Equip));
