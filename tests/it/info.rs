@@ -1,7 +1,9 @@
 //! What the cluster says of itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dask_client::transport::Transports;
 use dask_client::{Client, LocalCluster};
 use support::cluster::{Cluster, Over, TWO_WORKERS, connect, eventually, within};
 use support::stage::{Stage, perform};
@@ -170,4 +172,18 @@ async fn a_client_says_where_it_is_connected() {
     client.close().await.unwrap();
     assert_eq!(format!("{client:?}"), format!("<Client: {}, closed>", client.address()));
     cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_scheduler_tells_its_clients_what_else_it_serves() {
+    let services = BTreeMap::from([("dashboard".to_owned(), 8787)]);
+    let config = dask_scheduler::Config { services, ..Default::default() };
+    let (address, transports) = ("tcp://127.0.0.1:0".parse().unwrap(), Transports::default());
+    let scheduler = dask_scheduler::Scheduler::bind(config, &address, &transports).await.unwrap();
+    let address = scheduler.address().clone();
+    let running = tokio::spawn(scheduler.run(std::future::pending()));
+    let client = connect(&address).await;
+    assert_eq!(client.dashboard_link().unwrap(), "http://127.0.0.1:8787/status");
+    client.shutdown().await.unwrap();
+    within("the scheduler to end", running).await.unwrap().unwrap();
 }

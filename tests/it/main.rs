@@ -11,6 +11,7 @@ mod blocking;
 mod cancel;
 mod carried;
 mod child;
+mod contract;
 mod coordination;
 mod copies;
 mod delayed;

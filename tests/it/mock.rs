@@ -2,8 +2,8 @@
 
 use dask_client::testing::MockScheduler;
 use dask_client::transport::Transports;
-use dask_client::{Status, wait};
-use dask_proto::message::{ClientToScheduler, Request, SchedulerToClient};
+use dask_client::{Address, Status, wait};
+use dask_proto::message::{Answer, ClientToScheduler, Refusal, Reply, Request, SchedulerToClient};
 use support::cluster::within;
 use support::tasks::{add, inc};
 
@@ -109,4 +109,50 @@ async fn nonsense_from_a_scheduler_harms_nobody() {
     let error = future.result().await.unwrap_err();
     assert!(!error.is_task_error(), "{error}");
     assert!(error.to_string().contains(future.key().as_str()), "{error}");
+}
+
+#[tokio::test]
+async fn a_worker_that_leaves_meanwhile_is_none_of_those_who_are_asked() {
+    for mut scheduler in mocks().await {
+        let client = scheduler.client().await.unwrap();
+        let asking = {
+            let client = client.clone();
+            tokio::spawn(async move { client.remove_file("towns.csv").await })
+        };
+        let workers: Vec<Address> =
+            (1..4).map(|port| format!("tcp://10.0.0.1:{port}").parse().unwrap()).collect();
+        // One does it, one leaves before it replies, and one before it is asked.
+        let mut answers = vec![
+            Answer::Refused(Refusal::UnknownWorker(workers[2].to_string())),
+            Answer::Refused(Refusal::WorkerLeft { worker: workers[1].clone() }),
+            Answer::Reply(Box::new(Reply::Done)),
+            Answer::Workers(workers),
+            Answer::Done,
+        ];
+        while let Some(answer) = answers.pop() {
+            let id = loop {
+                let heard = within("a request", scheduler.next()).await.unwrap();
+                if let ClientToScheduler::Request { id, .. } = heard {
+                    break id;
+                }
+            };
+            scheduler.send(SchedulerToClient::Answer { id, answer }).unwrap();
+        }
+        within("the answer", asking).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_link_to_a_dashboard_is_there_where_the_scheduler_serves_one() {
+    for mut scheduler in mocks().await {
+        let client = scheduler.client().await.unwrap();
+        assert_eq!(client.dashboard_link(), None);
+        client.close().await.unwrap();
+        scheduler.serve("health", 1);
+        scheduler.serve("dashboard", 8787);
+        let client = scheduler.client().await.unwrap();
+        let is_local = scheduler.address().scheme() == "inproc";
+        let host = if is_local { "localhost" } else { "127.0.0.1" };
+        assert_eq!(client.dashboard_link(), Some(format!("http://{host}:8787/status")));
+    }
 }

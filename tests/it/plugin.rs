@@ -41,7 +41,7 @@ async fn a_worker_plugin_is_on_every_worker_also_on_those_that_join_later(cluste
     let client = &cluster.client;
     let directory = directory();
     let tracer = Tracer { directory: directory.clone() };
-    client.register_worker_plugin("tracer", tracer).await.unwrap();
+    client.register_plugin(tracer).name("tracer").await.unwrap();
     let there = |name: &str| directory.join(name).exists();
     assert!(there("setup 0") && there("setup 1"));
     let future = client.submit(double, 4);
@@ -70,13 +70,13 @@ async fn a_worker_plugin_is_on_every_worker_also_on_those_that_join_later(cluste
 async fn a_worker_plugin_that_goes_wrong_harms_nothing(cluster: &Cluster) {
     let client = &cluster.client;
     let clumsy = |place: &str| Clumsy { place: place.to_owned() };
-    let error = client.register_worker_plugin("clumsy", clumsy("fail")).await.unwrap_err();
+    let error = client.register_plugin(clumsy("fail")).name("clumsy").await.unwrap_err();
     says(&error, &["plugin clumsy", "it has no mind to"]);
-    let error = client.register_worker_plugin("clumsy", clumsy("setup")).await.unwrap_err();
+    let error = client.register_plugin(clumsy("setup")).name("clumsy").await.unwrap_err();
     says(&error, &["plugin clumsy", "it panicked in setup: it stumbled"]);
     let workers = cluster.workers().await;
     assert!(workers.iter().any(|worker| error.to_string().contains(worker.as_str())), "{error}");
-    client.register_worker_plugin("clumsy", clumsy("transition")).await.unwrap();
+    client.register_plugin(clumsy("transition")).name("clumsy").await.unwrap();
     goes_on(client).await;
     eventually("the log to tell of it", async || {
         let logs = client.get_worker_logs().await.unwrap();
@@ -92,7 +92,7 @@ async fn a_scheduler_plugin_hears_what_happens(cluster: &Cluster) {
     let client = &cluster.client;
     let name = unique("watch");
     let watch = Watch { name: name.clone(), panics: false };
-    client.register_scheduler_plugin("watch", watch).await.unwrap();
+    client.register_plugin(watch).name("watch").await.unwrap();
     let heard = async |text: String| {
         eventually(&text, async || Watch::heard(&name).contains(&text).then_some(())).await;
     };
@@ -118,7 +118,7 @@ async fn a_scheduler_plugin_hears_what_happens(cluster: &Cluster) {
     // One that panics at all of it goes on, and so does everything else.
     let clumsy = unique("clumsy");
     let watch = Watch { name: clumsy.clone(), panics: true };
-    client.register_scheduler_plugin("clumsy", watch).await.unwrap();
+    client.register_plugin(watch).name("clumsy").await.unwrap();
     let future = client.submit(double, 5);
     future.result().await.unwrap();
     heard(format!("{} processing memory", future.key())).await;
@@ -144,7 +144,7 @@ impl WorkerPlugin for Stranger {
 
 async fn a_plugin_that_is_not_registered_is_refused(cluster: &Cluster) {
     let client = &cluster.client;
-    let error = client.register_worker_plugin("stranger", Stranger).await.unwrap_err();
+    let error = client.register_plugin(Stranger).await.unwrap_err();
     says(&error, &["this program has no worker plugin", "Stranger"]);
     goes_on(client).await;
 }
@@ -171,10 +171,10 @@ fn the_verbs_block_on_a_blocking_client() {
     let client = dask_client::blocking::Client::local().unwrap();
     let directory = directory();
     let tracer = Tracer { directory: directory.clone() };
-    client.register_worker_plugin("tracer", tracer).unwrap();
+    client.register_plugin(tracer).name("tracer").block().unwrap();
     client.unregister_worker_plugin("tracer").unwrap();
     let watch = Watch { name: unique("watch"), panics: false };
-    client.register_scheduler_plugin("watch", watch).unwrap();
+    client.register_plugin(watch).name("watch").block().unwrap();
     client.unregister_scheduler_plugin("watch").unwrap();
     assert!(directory.join("teardown 0").exists());
     client.close().unwrap();

@@ -112,6 +112,7 @@ pub use client::explanation::Explanation;
 pub use client::logs::WorkerLogs;
 pub use client::metadata::MetadataPath;
 pub use client::options::Options;
+pub use client::plugin::{OnScheduler, OnWorkers, Plugin, RegisterPlugin};
 pub use client::profile::{Profile, TakeProfile};
 pub use client::restart::{Restart, RestartWorkers};
 pub use client::run::{Run, RunOnScheduler, RunResults};

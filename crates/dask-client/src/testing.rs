@@ -18,7 +18,7 @@
 //! # }
 //! ```
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use dask_proto::graph::{Function, TaskOptions, TaskSpec};
@@ -41,6 +41,7 @@ pub struct MockScheduler {
     heard: VecDeque<ClientToScheduler>,
     tasks: VecDeque<MockTask>,
     functions: HashMap<FunctionId, Function>,
+    services: BTreeMap<String, u16>,
 }
 
 /// A task that the client submitted.
@@ -78,6 +79,7 @@ impl MockScheduler {
             heard: VecDeque::new(),
             tasks: VecDeque::new(),
             functions: HashMap::new(),
+            services: BTreeMap::new(),
         })
     }
 
@@ -85,6 +87,12 @@ impl MockScheduler {
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Has clients that connect from now on hear of what else the process serves, such as a
+    /// `dashboard`, and on which port.
+    pub fn serve(&mut self, service: impl Into<String>, port: u16) {
+        self.services.insert(service.into(), port);
     }
 
     /// Connects a client to the mock. It does not become the default client.
@@ -112,7 +120,7 @@ impl MockScheduler {
         if !matches!(hello.role, Role::Client { .. }) {
             return Err(Kind::Answer.into());
         }
-        let welcome = Welcome::Client { id: ClientId(0) };
+        let welcome = Welcome::Client { id: ClientId(0), services: self.services.clone() };
         dask_transport::send_welcome(&mut connection, &welcome).await?;
         self.link = Some(dask_transport::channel(connection));
         Ok(())

@@ -29,7 +29,7 @@ pub use fused::{FUSED, Fused, Source};
 pub use input::{Borrowed, InputError, Inputs, Slice};
 pub use panic::{Panic, catch};
 pub use reschedule::Reschedule;
-pub use value::{Live, Value, decode, encode, live, nbytes, shared, take};
+pub use value::{Live, Value, decode, encode, encode_borrowed, live, nbytes, shared, take};
 
 #[doc(hidden)]
 pub use inventory;

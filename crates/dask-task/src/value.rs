@@ -82,6 +82,18 @@ pub fn encode<T: Value>(value: &T) -> Result<Bytes, ValueError> {
     Ok(out.freeze())
 }
 
+/// The bytes of what need not be a [`Value`] itself, such as a `str` or a slice. They are those of
+/// the value that owns it.
+///
+/// # Errors
+/// When its `Serialize` fails.
+pub fn encode_borrowed<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
+    let mut out = BytesMut::new();
+    let written = format().serialize_into((&mut out).writer(), value);
+    written.map_err(|error| unencodable::<T>(&error))?;
+    Ok(out.freeze())
+}
+
 /// Appends the value's bytes.
 pub(crate) fn encode_into<T: Value>(out: &mut BytesMut, value: &T) -> Result<(), ValueError> {
     if let Some(Elements { length, bytes }) = elements(value) {
@@ -200,6 +212,14 @@ fn unencodable<T: ?Sized>(error: &dyn std::error::Error) -> ValueError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_borrowed_has_the_bytes_of_its_owner() {
+        let (text, list) = ("text".to_owned(), vec![1.5_f64, 2.5]);
+        let expected = (encode(&text).expect("it encodes"), encode(&list).expect("it encodes"));
+        assert_eq!(encode_borrowed("text").expect("it encodes"), expected.0);
+        assert_eq!(encode_borrowed(&list[..]).expect("it encodes"), expected.1);
+    }
 
     #[test]
     fn a_value_survives_the_wire() {

@@ -7,6 +7,7 @@ mod rust;
 mod source;
 mod state;
 mod text;
+mod verbs;
 
 use std::fmt;
 use std::path::Path;
@@ -67,7 +68,9 @@ fn check_tree(root: &Path) -> Result<Vec<Violation>> {
     }
     found.extend(layer::check(&build::metadata()?, root));
     found.extend(mutations(root)?);
-    found.extend(names::check(root)?);
+    let api = names::Api::of(root)?;
+    found.extend(names::check(root, &api)?);
+    found.extend(verbs::check(root, &api)?);
     found.sort();
     Ok(found)
 }

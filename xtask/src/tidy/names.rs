@@ -23,19 +23,13 @@ const HOMES: [&str; 4] =
 const BLOCKING: &str = "blocking";
 
 /// Checks the table of the tree.
-pub(super) fn check(root: &Path) -> Result<Vec<Violation>> {
-    let read = |path: &str| {
-        let full = root.join(path);
-        std::fs::read_to_string(&full).map_err(|source| Error::Read { path: full, source })
-    };
-    let mut api = Api::default();
-    for path in files(root)? {
-        let is_home = HOMES.iter().any(|home| path.starts_with(home));
-        if is_home && path.ends_with(".rs") && root.join(&path).is_file() {
-            api.add(&path, &read(&path)?);
-        }
-    }
-    Ok(check_table(&read(TABLE)?, &api))
+pub(super) fn check(root: &Path, api: &Api) -> Result<Vec<Violation>> {
+    Ok(check_table(&read(root, TABLE)?, api))
+}
+
+fn read(root: &Path, path: &str) -> Result<String> {
+    let full = root.join(path);
+    std::fs::read_to_string(&full).map_err(|source| Error::Read { path: full, source })
 }
 
 fn check_table(table: &str, api: &Api) -> Vec<Violation> {
@@ -83,12 +77,35 @@ fn check_table(table: &str, api: &Api) -> Vec<Violation> {
 /// What `dask-client` offers: items by module, `""` for the crate itself, and methods by module and
 /// type.
 #[derive(Debug, Default)]
-struct Api {
+pub(super) struct Api {
     items: BTreeMap<String, BTreeSet<String>>,
     methods: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 impl Api {
+    /// What the tree offers.
+    pub(super) fn of(root: &Path) -> Result<Self> {
+        let mut api = Self::default();
+        for path in files(root)? {
+            let is_home = HOMES.iter().any(|home| path.starts_with(home));
+            if is_home && path.ends_with(".rs") && root.join(&path).is_file() {
+                api.add(&path, &read(root, &path)?);
+            }
+        }
+        Ok(api)
+    }
+
+    /// The public methods of the client in a module.
+    pub(super) fn client_verbs(&self, module: &str) -> impl Iterator<Item = &str> {
+        let methods = self.methods.get(&(module.to_owned(), "Client".to_owned()));
+        // What `Debug` asks for is no verb.
+        methods.into_iter().flatten().map(String::as_str).filter(|method| *method != "fmt")
+    }
+
+    pub(super) fn has_client_verb(&self, module: &str, verb: &str) -> bool {
+        self.client_verbs(module).any(|known| known == verb)
+    }
+
     fn has(&self, name: &str) -> bool {
         let segments: Vec<&str> = name.split("::").collect();
         let has_item = |module: &str, item: &str| {
@@ -109,7 +126,7 @@ impl Api {
     }
 
     /// Takes in one file.
-    fn add(&mut self, path: &str, content: &str) {
+    pub(super) fn add(&mut self, path: &str, content: &str) {
         let source = Source::new(path, content);
         let module = module_of(path);
         let code = &source.code[..source.tests_from.min(source.code.len())];

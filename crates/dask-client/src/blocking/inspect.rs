@@ -1,14 +1,14 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use dask_proto::message::{LogRecord, RunningTask};
 use dask_proto::{Address, Key};
-use dask_task::{TaskFn, Value};
+use dask_task::TaskFn;
 
 use super::{Client, block_on};
 use crate::submit::argument::IntoArgs;
 use crate::{
-    BenchmarkHardware, ClusterVersions, Futures, PerformanceReport, Restart, RestartWorkers,
-    Result, Run, RunOnScheduler, SchedulerPlugin, TakeProfile, TaskStream, WorkerPlugin,
+    BenchmarkHardware, ClusterVersions, Futures, PerformanceReport, Plugin, RegisterPlugin,
+    Restart, RestartWorkers, Result, Run, RunOnScheduler, TakeProfile, TaskStream,
 };
 
 impl Client {
@@ -66,12 +66,26 @@ impl Client {
         block_on(self.0.nbytes_by_prefix(futures))
     }
 
+    /// [`Client::finished_counts`](crate::Client::finished_counts).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finished_counts(&self) -> Result<BTreeMap<Address, BTreeMap<String, u64>>> {
+        block_on(self.0.finished_counts())
+    }
+
     /// [`Client::call_stack`](crate::Client::call_stack).
     ///
     /// # Errors
     /// As there.
     pub fn call_stack(&self, futures: impl Futures) -> Result<HashMap<Address, Vec<RunningTask>>> {
         block_on(self.0.call_stack(futures))
+    }
+
+    /// [`Client::dashboard_link`](crate::Client::dashboard_link).
+    #[must_use]
+    pub fn dashboard_link(&self) -> Option<String> {
+        self.0.dashboard_link()
     }
 
     /// [`Client::get_scheduler_logs`](crate::Client::get_scheduler_logs).
@@ -132,16 +146,10 @@ impl Client {
         self.0.profile()
     }
 
-    /// [`Client::register_worker_plugin`](crate::Client::register_worker_plugin).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn register_worker_plugin<P: WorkerPlugin + Value>(
-        &self,
-        name: impl Into<String>,
-        plugin: P,
-    ) -> Result<()> {
-        block_on(self.0.register_worker_plugin(name, plugin))
+    /// [`Client::register_plugin`](crate::Client::register_plugin), which
+    /// [`RegisterPlugin::block`] waits for.
+    pub fn register_plugin<Place, P: Plugin<Place>>(&self, plugin: P) -> RegisterPlugin {
+        self.0.register_plugin(plugin)
     }
 
     /// [`Client::unregister_worker_plugin`](crate::Client::unregister_worker_plugin).
@@ -150,18 +158,6 @@ impl Client {
     /// As there.
     pub fn unregister_worker_plugin(&self, name: impl Into<String>) -> Result<()> {
         block_on(self.0.unregister_worker_plugin(name))
-    }
-
-    /// [`Client::register_scheduler_plugin`](crate::Client::register_scheduler_plugin).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn register_scheduler_plugin<P: SchedulerPlugin + Value>(
-        &self,
-        name: impl Into<String>,
-        plugin: P,
-    ) -> Result<()> {
-        block_on(self.0.register_scheduler_plugin(name, plugin))
     }
 
     /// [`Client::unregister_scheduler_plugin`](crate::Client::unregister_scheduler_plugin).

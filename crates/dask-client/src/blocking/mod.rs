@@ -82,6 +82,14 @@ impl Client {
         block_on(crate::Client::local()).map(Self)
     }
 
+    /// [`Client::current`](crate::Client::current).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn current() -> Result<Self> {
+        get_client()
+    }
+
     /// The same client for async code.
     #[must_use]
     pub fn asynchronous(&self) -> &crate::Client {
@@ -173,6 +181,14 @@ impl Client {
     /// As there.
     pub fn cancel(&self, futures: impl Futures) -> Result<()> {
         block_on(self.0.cancel(futures))
+    }
+
+    /// [`Client::cancel_by_force`](crate::Client::cancel_by_force).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn cancel_by_force(&self, futures: impl Futures) -> Result<()> {
+        block_on(self.0.cancel_by_force(futures))
     }
 
     /// [`Client::retry`](crate::Client::retry).

@@ -1,6 +1,7 @@
 use std::future::IntoFuture;
 
 use dask_task::Value;
+use serde::Serialize;
 
 use super::{Client, block_on};
 use crate::client::dataset::PublishDataset;
@@ -19,7 +20,11 @@ impl PublishDataset {
 impl Client {
     /// [`Client::publish_dataset`](crate::Client::publish_dataset): it is published with
     /// [`block`](PublishDataset::block).
-    pub fn publish_dataset<T: Value>(&self, name: impl Into<String>, value: &T) -> PublishDataset {
+    pub fn publish_dataset<T: Serialize + ?Sized>(
+        &self,
+        name: impl Into<String>,
+        value: &T,
+    ) -> PublishDataset {
         self.0.publish_dataset(name, value)
     }
 
@@ -51,7 +56,11 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub fn set_metadata<T: Value>(&self, path: impl MetadataPath, value: &T) -> Result<()> {
+    pub fn set_metadata<T: Serialize + ?Sized>(
+        &self,
+        path: impl MetadataPath,
+        value: &T,
+    ) -> Result<()> {
         block_on(self.0.set_metadata(path, value))
     }
 
@@ -67,7 +76,11 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub fn log_event<T: Value>(&self, topic: impl AsRef<str>, message: &T) -> Result<()> {
+    pub fn log_event<T: Serialize + ?Sized>(
+        &self,
+        topic: impl AsRef<str>,
+        message: &T,
+    ) -> Result<()> {
         block_on(self.0.log_event(topic, message))
     }
 

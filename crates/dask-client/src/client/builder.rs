@@ -143,12 +143,12 @@ impl ClientBuilder {
                 dask_transport::connect(&self.transports, &address, &hello, self.timeout).await;
         }
         let (connection, welcome) = connected?;
-        if !matches!(welcome, Welcome::Client { .. }) {
+        let Welcome::Client { services, .. } = welcome else {
             return Err(Error::from(Kind::Answer));
-        }
+        };
         let courier = Courier::new(self.transports.clone(), address.clone(), self.timeout);
         let peers = Peers::new(self.transports, program(), self.timeout);
-        let identity = Identity { name, salt };
+        let identity = Identity { name, salt, services };
         let link = Link::start(address, connection, identity, (peers, courier));
         if self.forward_output {
             link.topics.forward_output();

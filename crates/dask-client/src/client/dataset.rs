@@ -5,6 +5,7 @@ use dask_proto::message::{
     Answer, Coordination, CoordinationAnswer, DatasetAction, KeptValue, Request,
 };
 use dask_task::Value;
+use serde::Serialize;
 
 use crate::coordination::Handle;
 use crate::error::Kind;
@@ -69,7 +70,11 @@ impl Client {
     /// # Errors
     /// When the name is too long or taken, the value cannot be serialized or is too large, a future
     /// in it is not on the cluster, or the scheduler is gone.
-    pub fn publish_dataset<T: Value>(&self, name: impl Into<String>, value: &T) -> PublishDataset {
+    pub fn publish_dataset<T: Serialize + ?Sized>(
+        &self,
+        name: impl Into<String>,
+        value: &T,
+    ) -> PublishDataset {
         let (client, name, value) = (self.clone(), name.into(), pack(value));
         PublishDataset { client, name, value, overwrite: false }
     }

@@ -2,6 +2,7 @@ use bytes::{BufMut, BytesMut};
 use dask_proto::message::{Answer, Coordination, CoordinationAnswer, MetadataAction, Request};
 use dask_proto::{Key, Payload};
 use dask_task::Value;
+use serde::Serialize;
 
 use crate::error::Kind;
 use crate::future::travel::pack;
@@ -73,7 +74,11 @@ impl Client {
     /// # Errors
     /// When a name is too long or that of a value, the value cannot be serialized or is too large,
     /// or the scheduler is gone.
-    pub async fn set_metadata<T: Value>(&self, path: impl MetadataPath, value: &T) -> Result<()> {
+    pub async fn set_metadata<T: Serialize + ?Sized>(
+        &self,
+        path: impl MetadataPath,
+        value: &T,
+    ) -> Result<()> {
         let action = MetadataAction::Set(pack(value)?);
         super::control::done(self.metadata(keys(&path)?, action).await?)
     }

@@ -5,6 +5,7 @@ pub(crate) mod benchmark;
 pub(crate) mod builder;
 pub(crate) mod control;
 pub(crate) mod copies;
+mod dashboard;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod dataset;
 pub(crate) mod dump;
@@ -224,6 +225,50 @@ impl Client {
         values: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Future<T>>> {
         self.options().scatter_many(values).await
+    }
+
+    /// The client of the task that calls this, else the [default](crate::default_client): Dask's
+    /// `Client.current`. The same as [`get_client`](crate::get_client).
+    ///
+    /// ```
+    /// # use dask_client::{Client, Result};
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// assert_eq!(Client::current()?.name(), client.name());
+    /// # client.close().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get_client`](crate::get_client).
+    pub fn current() -> Result<Self> {
+        crate::get_client()
+    }
+
+    /// Where the dashboard of the cluster is: Dask's `dashboard_link`. `None` where the scheduler
+    /// said, as this client connected, that it serves none.
+    ///
+    /// The link is `{scheme}://{host}:{port}/status`, unless the variable
+    /// `DASK_DISTRIBUTED__DASHBOARD__LINK` has another form. Names in braces that are none of these
+    /// three stand for variables of the environment, as in Dask.
+    ///
+    /// ```
+    /// # use dask_client::{Client, Result};
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// match client.dashboard_link() {
+    ///     Some(link) => println!("see {link}"),
+    ///     None => println!("this cluster has no dashboard"),
+    /// }
+    /// # client.close().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn dashboard_link(&self) -> Option<String> {
+        let port = *self.link.identity.services.get("dashboard")?;
+        Some(dashboard::link(&self.link.address, port))
     }
 
     /// The address of the scheduler.

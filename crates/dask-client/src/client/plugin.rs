@@ -1,17 +1,22 @@
 //! Plugins of workers and of the scheduler.
 
 use std::any::type_name;
+use std::future::IntoFuture;
 
+use bytes::Bytes;
 use dask_proto::message::{Equipment, Item, Question, Reply, Whom};
 use dask_task::Value;
-use dask_task::plugin::{self, SchedulerPlugin, WorkerPlugin};
+use dask_task::plugin::{self, PluginTypeError, SchedulerPlugin, WorkerPlugin};
+use dask_tokenize::unique_key_name;
 
 use super::question::ask;
+use crate::blocking::block_on;
 use crate::error::Kind;
-use crate::{Client, Result};
+use crate::future::short_type_name;
+use crate::{BoxFuture, Client, Result};
 
 /// Registers a type of plugins for workers with the program, so that
-/// [`Client::register_worker_plugin`](crate::Client::register_worker_plugin) can send values of it.
+/// [`Client::register_plugin`](crate::Client::register_plugin) can send values of it.
 #[macro_export]
 macro_rules! register_worker_plugin {
     ($plugin:ty) => {
@@ -22,8 +27,7 @@ macro_rules! register_worker_plugin {
 }
 
 /// Registers a type of plugins for the scheduler with the program, so that
-/// [`Client::register_scheduler_plugin`](crate::Client::register_scheduler_plugin) can send values
-/// of it.
+/// [`Client::register_plugin`](crate::Client::register_plugin) can send values of it.
 #[macro_export]
 macro_rules! register_scheduler_plugin {
     ($plugin:ty) => {
@@ -33,15 +37,110 @@ macro_rules! register_scheduler_plugin {
     };
 }
 
+/// What [`Client::register_plugin`] takes: any [`WorkerPlugin`] and any [`SchedulerPlugin`].
+/// A type is one of the two, and that says where it goes.
+pub trait Plugin<Place>: Value {
+    #[doc(hidden)]
+    const PLACE: Home;
+
+    /// Makes it here, so that what is wrong with it is known before it travels.
+    #[doc(hidden)]
+    fn check(path: &str, value: &[u8]) -> Result<(), PluginTypeError>;
+}
+
+/// Whose plugins a type is.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    Workers,
+    Scheduler,
+}
+
+/// The place of a [`WorkerPlugin`].
+#[derive(Debug)]
+pub enum OnWorkers {}
+
+/// The place of a [`SchedulerPlugin`].
+#[derive(Debug)]
+pub enum OnScheduler {}
+
+impl<P: WorkerPlugin + Value> Plugin<OnWorkers> for P {
+    const PLACE: Home = Home::Workers;
+
+    fn check(path: &str, value: &[u8]) -> Result<(), PluginTypeError> {
+        plugin::worker(path, value).map(drop)
+    }
+}
+
+impl<P: SchedulerPlugin + Value> Plugin<OnScheduler> for P {
+    const PLACE: Home = Home::Scheduler;
+
+    fn check(path: &str, value: &[u8]) -> Result<(), PluginTypeError> {
+        plugin::scheduler(path, value).map(drop)
+    }
+}
+
+/// A plugin on its way, once it is awaited: [`Client::register_plugin`].
+#[derive(Debug)]
+#[must_use = "nothing is registered until this is awaited"]
+pub struct RegisterPlugin {
+    client: Client,
+    name: String,
+    home: Home,
+    /// The plugin as it travels, or what is wrong with it.
+    item: Result<Item>,
+}
+
+impl RegisterPlugin {
+    /// The name of the plugin: that of its type and a uuid unless set, as in Dask. The later of two
+    /// of one name replaces the earlier.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Waits on this thread.
+    ///
+    /// # Errors
+    /// As [`Client::register_plugin`].
+    pub fn block(self) -> Result<String> {
+        block_on(self.run())
+    }
+
+    async fn run(self) -> Result<String> {
+        let Self { client, name, home, item } = self;
+        let equipment = Equipment { name: name.clone(), item: item? };
+        match home {
+            Home::Workers => client.equip(equipment).await?,
+            Home::Scheduler => client.scheduler_does(Question::Equip(equipment)).await?,
+        }
+        Ok(name)
+    }
+}
+
+impl IntoFuture for RegisterPlugin {
+    type Output = Result<String>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
 impl Client {
-    /// Gives every worker a plugin under this name, also those that join later: Dask's
-    /// `Client.register_plugin` with a `WorkerPlugin`. Returns once the workers that are there have
-    /// set it up. The later of two of one name replaces the earlier.
+    /// Gives the cluster a plugin: Dask's `Client.register_plugin`. Its name is what this gives.
+    ///
+    /// A [`WorkerPlugin`] goes to every worker, also to those that join later; this returns once
+    /// the workers that are there have set it up. A [`SchedulerPlugin`] goes to the scheduler. That
+    /// works where the scheduler is a part of the program, as with [`Client::local`] and
+    /// [`LocalCluster`](crate::LocalCluster), whose builder also takes plugins that hear everything
+    /// from the start.
     ///
     /// Code does not travel: the type is one that the program registers, like a task.
     ///
     /// ```
-    /// use dask_client::{Client, CurrentWorker, PluginError, Result, WorkerPlugin, serde, task};
+    /// use dask_client::{Address, Client, CurrentWorker, PluginError, Result};
+    /// use dask_client::{SchedulerPlugin, WorkerPlugin, serde};
     ///
     /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
     /// #[serde(crate = "dask_client::serde")]
@@ -55,49 +154,6 @@ impl Client {
     ///         Ok(())
     ///     }
     /// }
-    ///
-    /// # #[dask_client::main]
-    /// # async fn main() -> Result<()> {
-    /// # let client = Client::local().await?;
-    /// client.register_worker_plugin("warm", Warm { files: vec!["a.csv".into()] }).await?;
-    /// client.unregister_worker_plugin("warm").await?;
-    /// # client.close().await
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// When the program has not registered the type, its `setup` fails or panics on a worker (which
-    /// the error names, and which then does not have it), the scheduler has no room for it, or is
-    /// gone.
-    pub async fn register_worker_plugin<P: WorkerPlugin + Value>(
-        &self,
-        name: impl Into<String>,
-        plugin: P,
-    ) -> Result<()> {
-        let name = name.into();
-        let (path, value) = travelling(&name, &plugin)?;
-        // Made here, so that what is wrong with it is known before it travels.
-        plugin::worker(path, &value)?;
-        let item = Item::Plugin { path: path.to_owned(), value: value.into() };
-        self.equip(Equipment { name, item }).await
-    }
-
-    /// Takes a plugin from every worker, after its `teardown`: Dask's
-    /// `Client.unregister_worker_plugin`.
-    ///
-    /// # Errors
-    /// When there is none of this name, or the scheduler is gone.
-    pub async fn unregister_worker_plugin(&self, name: impl Into<String>) -> Result<()> {
-        self.unequip(name.into()).await
-    }
-
-    /// Gives the scheduler a plugin under this name: Dask's `Client.register_plugin` with a
-    /// `SchedulerPlugin`. That works where the scheduler is a part of the program, as with
-    /// [`Client::local`] and [`LocalCluster`](crate::LocalCluster), whose builder also takes
-    /// plugins that hear everything from the start.
-    ///
-    /// ```
-    /// use dask_client::{Address, Client, Result, SchedulerPlugin, serde, task};
     ///
     /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
     /// #[serde(crate = "dask_client::serde")]
@@ -114,25 +170,32 @@ impl Client {
     /// # #[dask_client::main]
     /// # async fn main() -> Result<()> {
     /// # let client = Client::local().await?;
-    /// client.register_scheduler_plugin("greeter", Greeter).await?;
+    /// let warm = client.register_plugin(Warm { files: vec!["a.csv".into()] }).await?;
+    /// client.register_plugin(Greeter).name("greeter").await?;
+    /// client.unregister_worker_plugin(warm).await?;
     /// client.unregister_scheduler_plugin("greeter").await?;
     /// # client.close().await
     /// # }
     /// ```
     ///
     /// # Errors
-    /// When this program or that of the scheduler has not registered the type, or the scheduler is
-    /// gone.
-    pub async fn register_scheduler_plugin<P: SchedulerPlugin + Value>(
-        &self,
-        name: impl Into<String>,
-        plugin: P,
-    ) -> Result<()> {
-        let name = name.into();
-        let (path, value) = travelling(&name, &plugin)?;
-        plugin::scheduler(path, &value)?;
-        let item = Item::Plugin { path: path.to_owned(), value: value.into() };
-        self.scheduler_does(Question::Equip(Equipment { name, item })).await
+    /// When this program, or that of the scheduler, has not registered the type; when `setup` fails
+    /// or panics on a worker (which the error names, and which then does not have it); when the
+    /// scheduler has no room for it, or is gone.
+    pub fn register_plugin<Place, P: Plugin<Place>>(&self, plugin: P) -> RegisterPlugin {
+        let path = type_name::<P>();
+        let name = unique_key_name(&short_type_name(path));
+        let item = travelling(&name, path, &plugin);
+        RegisterPlugin { client: self.clone(), name, home: P::PLACE, item }
+    }
+
+    /// Takes a plugin from every worker, after its `teardown`: Dask's
+    /// `Client.unregister_worker_plugin`.
+    ///
+    /// # Errors
+    /// When there is none of this name, or the scheduler is gone.
+    pub async fn unregister_worker_plugin(&self, name: impl Into<String>) -> Result<()> {
+        self.unequip(name.into()).await
     }
 
     /// Takes a plugin from the scheduler, which closes it: Dask's
@@ -153,8 +216,9 @@ impl Client {
 }
 
 /// A plugin as it travels.
-fn travelling<P: Value>(name: &str, plugin: &P) -> Result<(&'static str, bytes::Bytes)> {
+fn travelling<Place, P: Plugin<Place>>(name: &str, path: &str, plugin: &P) -> Result<Item> {
     let key = dask_proto::Key::new(name)?;
-    let value = dask_task::encode(plugin).map_err(|source| Kind::Value { key, source })?;
-    Ok((type_name::<P>(), value))
+    let value: Bytes = dask_task::encode(plugin).map_err(|source| Kind::Value { key, source })?;
+    P::check(path, &value)?;
+    Ok(Item::Plugin { path: path.to_owned(), value: value.into() })
 }

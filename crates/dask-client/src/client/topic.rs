@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 use dask_proto::message::{Answer, Coordination, CoordinationAnswer, Request, TopicAction};
 use dask_proto::{Key, Payload};
 use dask_task::Value;
+use serde::Serialize;
 
 use crate::error::Kind;
 use crate::future::travel::pack;
@@ -79,7 +80,11 @@ impl Client {
     /// # Errors
     /// When the name is too long, the message cannot be serialized or is too large (64 KiB), there
     /// are too many topics, or the scheduler is gone.
-    pub async fn log_event<T: Value>(&self, topic: impl AsRef<str>, message: &T) -> Result<()> {
+    pub async fn log_event<T: Serialize + ?Sized>(
+        &self,
+        topic: impl AsRef<str>,
+        message: &T,
+    ) -> Result<()> {
         let message = pack(message)?.payload;
         super::control::done(self.topic(topic, TopicAction::Log(message)).await?)
     }

@@ -1,6 +1,6 @@
 //! The way to the driver, for clients and futures on any thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -49,12 +49,14 @@ pub(crate) struct Link {
     cluster: Mutex<Option<crate::LocalCluster>>,
 }
 
-/// Who a client is.
+/// Who a client is, and what it heard when it connected.
 pub(crate) struct Identity {
     /// Its name, for people.
     pub(crate) name: String,
     /// What makes keys of this build different from those of others, if they are to be.
     pub(crate) salt: Option<ProgramId>,
+    /// What else the scheduler's process serves, with its ports.
+    pub(crate) services: BTreeMap<String, u16>,
 }
 
 impl Link {

@@ -77,7 +77,7 @@ impl<T: 'static> Drop for Restore<T> {
 }
 
 /// The value as the scheduler keeps it.
-pub(crate) fn pack<T: Value>(value: &T) -> Result<KeptValue> {
+pub(crate) fn pack<T: Serialize + ?Sized>(value: &T) -> Result<KeptValue> {
     let (bytes, holds) = encode(value)?;
     let mut futures: Vec<Key> = holds.iter().map(|hold| hold.key.clone()).collect();
     futures.sort();
@@ -115,13 +115,13 @@ pub enum Unknown {}
 ///
 /// # Errors
 /// When the value cannot be serialized.
-pub fn futures_of<T: Value>(value: &T) -> Result<Vec<Future<Unknown>>> {
+pub fn futures_of<T: Serialize + ?Sized>(value: &T) -> Result<Vec<Future<Unknown>>> {
     let (_, holds) = encode(value)?;
     Ok(holds.into_iter().map(Future::new).collect())
 }
 
-fn encode<T: Value>(value: &T) -> Result<(bytes::Bytes, Vec<Arc<Hold>>)> {
-    let (bytes, holds) = found_by(|| dask_task::encode(value));
+fn encode<T: Serialize + ?Sized>(value: &T) -> Result<(bytes::Bytes, Vec<Arc<Hold>>)> {
+    let (bytes, holds) = found_by(|| dask_task::encode_borrowed(value));
     Ok((bytes.map_err(Kind::Kept)?, holds))
 }
 
