@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rig::figures::{Figures, mib};
 use rig::process::{Process, memory};
 use rig::question::{Question, Unknown};
+use rig::work::{FIFTY_MICROSECONDS, work};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -29,6 +30,7 @@ impl Null {
             "round-trip-idle" => {
                 self.cluster().await?.round_trips(size, Duration::from_millis(5)).await
             }
+            "work" => Ok(work_of_two_threads(size)),
             "start" => {
                 let start = Instant::now();
                 Cluster::start().await?;
@@ -49,6 +51,21 @@ impl Null {
             none => Ok(none.insert(Cluster::start().await?)),
         }
     }
+}
+
+/// What two threads compute that have nothing else to do.
+fn work_of_two_threads(count: u64) -> Figures {
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for seed in 0..count.div_ceil(2) {
+                    std::hint::black_box(work(seed as i64, FIFTY_MICROSECONDS));
+                }
+            });
+        }
+    });
+    Figures::tasks(count, start.elapsed())
 }
 
 /// A relay, two workers, and the connection of the client.

@@ -7,3 +7,4 @@
 pub mod figures;
 pub mod process;
 pub mod question;
+pub mod work;

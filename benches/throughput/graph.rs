@@ -8,7 +8,7 @@ use dask_client::{Client, Future, Result, wait};
 use rig::process::memory as memory_of;
 
 use crate::cluster::Cluster;
-use crate::{add, inc, nth, sum};
+use crate::{add, compute, inc, nth, sum};
 
 pub(crate) async fn map(client: &Client, base: i64, tasks: i64) -> Result<Duration> {
     let start = Instant::now();
@@ -16,6 +16,16 @@ pub(crate) async fn map(client: &Client, base: i64, tasks: i64) -> Result<Durati
     let values = client.gather(&futures).await?;
     let elapsed = start.elapsed();
     assert!(values.into_iter().eq(base + 1..=base + tasks), "the results are right");
+    Ok(elapsed)
+}
+
+/// Tasks that compute for a while, which is what processors should be busy with.
+pub(crate) async fn work(client: &Client, base: i64, tasks: i64) -> Result<Duration> {
+    let start = Instant::now();
+    let futures: Vec<Future<i64>> = client.map(compute, base..base + tasks);
+    let values = client.gather(&futures).await?;
+    let elapsed = start.elapsed();
+    assert_eq!(values.last(), Some(&compute(base + tasks - 1)), "the results are right");
     Ok(elapsed)
 }
 

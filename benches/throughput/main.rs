@@ -12,6 +12,7 @@ mod transfer;
 
 use dask_client::{Result, task};
 use rig::question;
+use rig::work::{FIFTY_MICROSECONDS, work};
 
 use crate::session::Session;
 
@@ -33,6 +34,11 @@ fn sum(xs: &[i64]) -> i64 {
 #[task]
 fn nth(x: i64, n: i64) -> i64 {
     x + n
+}
+
+#[task]
+fn compute(seed: i64) -> i64 {
+    work(seed, FIFTY_MICROSECONDS)
 }
 
 #[task]

@@ -62,6 +62,7 @@ async fn workload(cluster: &Cluster, question: &Question, base: i64) -> Result<F
         "one-to-many" => {
             Ok(Figures::tasks(size + 1, graph::one_to_many(client, base, tasks).await?))
         }
+        "work" => Ok(Figures::tasks(size, graph::work(client, base, tasks).await?)),
         "round-trip" => {
             let each = graph::round_trips(client, base..base + tasks, Duration::ZERO).await?;
             Ok(Figures::round_trips(each))

@@ -3,10 +3,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dask_proto::Address;
+use dask_proto::role::BUSY_POLL;
 use dask_scheduler::record::Detail;
 use dask_scheduler::{Config, Scheduler, WorkStealing};
 use dask_tokenize::unique_key_name;
-use dask_transport::Transports;
+use dask_transport::{BusyPoll, Transports};
 
 use crate::config::Config as Configuration;
 use crate::error::Error;
@@ -64,6 +65,11 @@ pub(crate) struct Args {
     /// nothing of it is wanted [default: 30 s].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     keep_programs: Option<Duration>,
+    /// Look for messages for this many microseconds before going to sleep, where they come in quick
+    /// succession; 0 for never. Worker processes read the variable too.
+    #[arg(long, value_name = "MICROSECONDS", env = BUSY_POLL)]
+    #[arg(default_value_t = BusyPoll::LIMIT.as_micros() as u64)]
+    busy_poll: u64,
     /// Write the address to this file, for `dask worker --scheduler-file`.
     #[arg(long, value_name = "FILE")]
     scheduler_file: Option<PathBuf>,
@@ -98,6 +104,7 @@ async fn serve(args: &Args) -> Result<(), Error> {
         Some(file) => scheduler.record(file, args.detail())?,
         None => scheduler,
     };
+    let scheduler = scheduler.busy_poll(Duration::from_micros(args.busy_poll));
     let at = scheduler.address();
     let file = args.scheduler_file.as_deref();
     let _file = file.map(|path| file::write_scheduler(path, &id, at)).transpose()?;

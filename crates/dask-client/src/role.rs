@@ -15,6 +15,7 @@
 //! | `DASK_WORKER_MEMORY_SPILL` | the same for the memory of the process |
 //! | `DASK_WORKER_MEMORY_PAUSE` | its share beyond which nothing starts, or `false` |
 //! | `DASK_WORKER_LOCAL_DIRECTORY` | where results go that do not fit; a temporary one unless set |
+//! | `DASK_BUSY_POLL` | for how many microseconds it looks for messages before it sleeps; 100 |
 //! | `DASK_WORKER_LISTEN` | the address it listens on; a free port unless set |
 //! | `DASK_WORKER_PROGRAM` | the SHA-256 of its executable, for an agent that knows it |
 //! | `DASK_EXIT_ON_STDIN_CLOSE` | `1`: end when standard input ends, that is with the parent |
@@ -77,10 +78,11 @@ mod worker {
     use std::io::{Read, Stdin, Write};
     use std::num::NonZero;
     use std::str::FromStr;
+    use std::time::Duration;
 
     use dask_proto::Address;
     use dask_proto::message::RETIRED;
-    use dask_transport::Transports;
+    use dask_transport::{BusyPoll, Transports};
     use dask_worker::{ByteSize, Config, Ended, Worker, run_process};
 
     use crate::client::program::program;
@@ -88,9 +90,9 @@ mod worker {
     use crate::running::companion::Companion;
     use dask_proto::role::exit;
     use dask_proto::role::{
-        EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT, MEMORY_PAUSE, MEMORY_SPILL,
-        MEMORY_TARGET, NAME, NTHREADS, PROGRAM, RESOURCES, RESTARTS, ROLE, SCHEDULER_ADDRESS,
-        WORKER_READY,
+        BUSY_POLL, EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT, MEMORY_PAUSE,
+        MEMORY_SPILL, MEMORY_TARGET, NAME, NTHREADS, PROGRAM, RESOURCES, RESTARTS, ROLE,
+        SCHEDULER_ADDRESS, WORKER_READY,
     };
 
     pub(super) fn main() -> i32 {
@@ -131,6 +133,8 @@ mod worker {
             }
         }
         config.local_directory = optional(LOCAL_DIRECTORY)?;
+        let busy_poll = optional(BUSY_POLL)?.map(Duration::from_micros);
+        config.busy_poll = busy_poll.unwrap_or(BusyPoll::LIMIT);
         let ends_with_input = take(EXIT_ON_STDIN_CLOSE).as_deref() == Some("1");
         let parent = ends_with_input.then(std::io::stdin);
         take(ROLE);

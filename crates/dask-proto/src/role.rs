@@ -37,6 +37,10 @@ pub const LOCAL_DIRECTORY: &str = "DASK_WORKER_LOCAL_DIRECTORY";
 /// The address that it listens on; a free port unless set.
 pub const LISTEN: &str = "DASK_WORKER_LISTEN";
 
+/// For how many microseconds it looks for messages before it goes to sleep, where they come in
+/// quick succession; 0 for never. `dask scheduler` reads it too.
+pub const BUSY_POLL: &str = "DASK_BUSY_POLL";
+
 /// The SHA-256 of the executable, for an agent knows it; none unless set.
 pub const PROGRAM: &str = "DASK_WORKER_PROGRAM";
 

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use dask_proto::Address;
+use dask_proto::message::{Equipment, Item, Reply};
 use dask_task::catch;
-use dask_task::plugin::SchedulerPlugin;
+use dask_task::plugin::{self, SchedulerPlugin};
 
 use crate::state::Observation;
 
@@ -45,6 +46,21 @@ impl Plugins {
             self.names.push(name.clone());
         }
         if self.say(Word::Add(name, plugin)) { Ok(()) } else { Err(io::Error::other(TOO_SLOW)) }
+    }
+
+    /// Adds one that a client sent.
+    pub(crate) fn equip(&mut self, Equipment { name, item }: Equipment) -> Reply {
+        let Item::Plugin { path, value } = item else {
+            return Reply::Refused("that is nothing for a scheduler".to_owned());
+        };
+        // It was encoded by the client.
+        let value = value.to_bytes().unwrap_or_default();
+        let made = catch(|| plugin::scheduler(&path, &value)).map_err(|panic| panic.message);
+        let made = made.and_then(|made| made.map_err(|error| error.to_string()));
+        match made.and_then(|made| self.add(name, made).map_err(|error| error.to_string())) {
+            Ok(()) => Reply::Done,
+            Err(error) => Reply::Refused(error),
+        }
     }
 
     /// Removes one; whether there was one of this name.

@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use dask_proto::id::{ClientId, RequestId};
 use dask_proto::message::{
-    Equipment, Item, LogLevel, Question, Reply, SchedulerToAgent, SchedulerToClient,
-    SchedulerToWorker, Welcome,
+    LogLevel, Question, Reply, SchedulerToAgent, SchedulerToClient, SchedulerToWorker, Welcome,
 };
 use dask_proto::{Address, Moment};
-use dask_task::plugin::{self, SchedulerPlugin};
-use dask_transport::{Listener, Transports};
+use dask_task::plugin::SchedulerPlugin;
+use dask_transport::{BusyPoll, Listener, Transports};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -46,6 +45,7 @@ pub struct Scheduler {
     address: Address,
     recorder: Option<Recorder>,
     plugins: Plugins,
+    busy_poll: Duration,
 }
 
 impl Scheduler {
@@ -63,7 +63,16 @@ impl Scheduler {
             listener.map_err(|source| Error::Listen { address: address.clone(), source })?;
         let address = listener.address().clone();
         let plugins = Plugins::new(address.clone());
-        Ok(Self { config, listener, address, recorder: None, plugins })
+        let busy_poll = Duration::ZERO;
+        Ok(Self { config, listener, address, recorder: None, plugins, busy_poll })
+    }
+
+    /// For how long it looks for the next message before it goes to sleep, where messages come in
+    /// quick succession: for a scheduler that is alone on its thread. Never unless this is called.
+    #[must_use]
+    pub fn busy_poll(mut self, limit: Duration) -> Self {
+        self.busy_poll = limit;
+        self
     }
 
     /// Records everything that happens to a file, which is replaced if it is there, for
@@ -124,39 +133,27 @@ impl Scheduler {
         let mut shutdown = pin!(shutdown);
         let far = Instant::now() + Duration::from_secs(86_400);
         let mut timer = pin!(tokio::time::sleep_until(far));
+        let mut busy_poll = BusyPoll::new(self.busy_poll);
         while !core.is_over {
             timer.as_mut().reset(core.deadline().unwrap_or(far));
-            let event = tokio::select! {
-                report = inbox.recv() => match report {
-                    Some(report) => core.take_in(report),
-                    None => Some(Event::Shutdown { reason: "the listener ended".to_owned() }),
-                },
-                () = &mut timer => Some(Event::Timeout),
-                () = &mut shutdown => {
-                    Some(Event::Shutdown { reason: "the scheduler is closing".to_owned() })
+            let turn = async {
+                tokio::select! {
+                    report = inbox.recv() => match report {
+                        Some(report) => core.take_in(report),
+                        None => Some(Event::Shutdown { reason: "the listener ended".to_owned() }),
+                    },
+                    () = &mut timer => Some(Event::Timeout),
+                    () = &mut shutdown => {
+                        Some(Event::Shutdown { reason: "the scheduler is closing".to_owned() })
+                    }
                 }
             };
+            let event = busy_poll.wait(turn).await;
             core.handle(event);
         }
         core.flush().await;
         tracing::info!("the scheduler has ended");
         Ok(())
-    }
-}
-
-/// Adds a plugin that a client sent.
-fn add(plugins: &mut Plugins, Equipment { name, item }: Equipment) -> Reply {
-    let Item::Plugin { path, value } = item else {
-        return Reply::Refused("that is nothing for a scheduler".to_owned());
-    };
-    // It was encoded by the client.
-    let value = value.to_bytes().unwrap_or_default();
-    let made = dask_task::catch(|| plugin::scheduler(&path, &value));
-    let made = made.map_err(|panic| panic.message).and_then(|made| made.map_err(|e| e.to_string()));
-    let added = made.and_then(|made| plugins.add(name, made).map_err(|error| error.to_string()));
-    match added {
-        Ok(()) => Reply::Done,
-        Err(error) => Reply::Refused(error),
     }
 }
 
@@ -343,7 +340,7 @@ impl Core {
         };
         let outbox = outbox.clone();
         let reply = match question {
-            Question::Equip(equipment) => add(&mut self.plugins, equipment),
+            Question::Equip(equipment) => self.plugins.equip(equipment),
             Question::Unequip { name } if self.plugins.remove(&name) => Reply::Done,
             Question::Unequip { name } => {
                 Reply::Refused(format!("no plugin {name} is registered there"))

@@ -34,6 +34,7 @@
 //! assert!(transports.get("inproc").is_some() && transports.get("tcp").is_some());
 //! ```
 
+mod busy_poll;
 mod channel;
 mod contract;
 mod error;
@@ -46,6 +47,7 @@ mod reactor;
 mod tcp;
 mod transports;
 
+pub use busy_poll::BusyPoll;
 pub use channel::{ChannelError, Inbox, Outbox, OutboxClosed, channel};
 pub use contract::{Connection, FrameReceiver, FrameSender, Listener, Transport};
 pub use error::TransportError;

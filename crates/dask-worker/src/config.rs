@@ -53,6 +53,9 @@ pub struct Config {
     pub stack_bytes: usize,
     /// How many tasks may be outside of the pool of threads at once: each has a thread of its own.
     pub seceded_limit: usize,
+    /// For how long it looks for the next message before it goes to sleep, where messages come in
+    /// quick succession. For a process that is a worker and nothing else; zero for never.
+    pub busy_poll: Duration,
     /// Where lines for the scheduler are put: those of its tasks, and others that are put there.
     pub log: Log,
     /// What its tasks are to have at hand.
@@ -92,6 +95,7 @@ impl Config {
             connect_timeout: Duration::from_secs(30),
             stack_bytes: 16 << 20,
             seceded_limit: 1000,
+            busy_poll: Duration::ZERO,
             log: Log::new(),
             companion: Companion::default(),
             restarts: false,

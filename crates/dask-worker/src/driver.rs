@@ -16,7 +16,7 @@ use dask_proto::message::{
 use dask_proto::{Address, Moment};
 use dask_task::TaskDef;
 use dask_task::registry::{self, RegistryError};
-use dask_transport::{Inbox, Outbox, PeerError, Peers};
+use dask_transport::{BusyPoll, Inbox, Outbox, PeerError, Peers};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -56,6 +56,16 @@ pub(crate) enum News {
     Fetched(FlightId, Result<Vec<(TaskId, ValueAt)>, PeerError>),
 }
 
+/// Why the loop goes round.
+enum Turn {
+    /// There is news in one of the places that are looked at every time.
+    News,
+    Report(Event),
+    Timer,
+    Overflow(Overflow),
+    Shutdown,
+}
+
 pub(crate) struct Driver {
     state: WorkerState,
     /// Bytes that the worker may take.
@@ -74,6 +84,7 @@ pub(crate) struct Driver {
     functions: Map<FunctionId, Result<&'static TaskDef, Arc<RegistryError>>>,
     puts: Map<PutId, oneshot::Sender<()>>,
     next_put: PutId,
+    busy_poll: BusyPoll,
     is_lost: bool,
     /// Whether it ends, to be started again, as soon as the scheduler has let go of it: its
     /// successor has its name.
@@ -108,10 +119,17 @@ impl Driver {
             functions: Map::default(),
             puts: Map::default(),
             next_put: PutId(0),
+            busy_poll: BusyPoll::new(Duration::ZERO),
             is_lost: false,
             is_restarting: false,
             ended: None,
         }
+    }
+
+    /// Looks for news before it goes to sleep, for as long as this.
+    pub(crate) fn busy_poll(mut self, limit: Duration) -> Self {
+        self.busy_poll = BusyPoll::new(limit);
+        self
     }
 
     /// Works to the end; `None` when the scheduler is lost.
@@ -132,14 +150,23 @@ impl Driver {
         let mut timer = pin!(sleep_until(self.deadline()));
         let mut news = Vec::new();
         while self.ended.is_none() && !self.is_lost {
-            tokio::select! {
-                _ = self.from_others.recv_many(&mut news, NEWS) => {}
-                () = self.executor.news() => {}
-                Some(report) = self.reports.recv() => self.handle(report),
-                () = self.executor.log().news() => {}
-                () = timer.as_mut() => self.heartbeat(),
-                Some(overflow) = overflows.recv() => self.die(overflow).await,
-                () = shutdown.as_mut() => {
+            let turn = async {
+                tokio::select! {
+                    _ = self.from_others.recv_many(&mut news, NEWS) => Turn::News,
+                    () = self.executor.news() => Turn::News,
+                    Some(report) = self.reports.recv() => Turn::Report(report),
+                    () = self.executor.log().news() => Turn::News,
+                    () = timer.as_mut() => Turn::Timer,
+                    Some(overflow) = overflows.recv() => Turn::Overflow(overflow),
+                    () = shutdown.as_mut() => Turn::Shutdown,
+                }
+            };
+            match self.busy_poll.wait(turn).await {
+                Turn::News => {}
+                Turn::Report(report) => self.handle(report),
+                Turn::Timer => self.heartbeat(),
+                Turn::Overflow(overflow) => self.die(overflow).await,
+                Turn::Shutdown => {
                     self.collect_lines();
                     self.handle(Event::Shutdown);
                     self.ended = Some(Ended::Shutdown);

@@ -196,6 +196,7 @@ impl Worker {
         let service = Service { listener: self.listener, transfers: self.config.transfers };
         let scheduler = self.config.scheduler;
         driver
+            .busy_poll(self.config.busy_poll)
             .run(self.from_scheduler, service, overflows, shutdown)
             .await
             .ok_or(Error::SchedulerLost { scheduler })

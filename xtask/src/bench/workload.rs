@@ -165,6 +165,14 @@ pub(super) const WORKLOADS: &[Workload] = &[
         ..cluster("one-to-many", "one-to-many", same(20_000, 100))
     },
     Workload {
+        limit: Some(Question { ask: "work", size: same(20_000, 20) }),
+        rows: &[Row {
+            limit: Some(("tasks_per_s", "on two threads")),
+            ..rate("20,000 tasks of some 50 us")
+        }],
+        ..cluster("work", "work", Size { full: 20_000, quick: 20, peer: None })
+    },
+    Workload {
         limit: ROUND_TRIP,
         rows: &[Row {
             limit: Some(("round_trips_per_s", "round trips")),
