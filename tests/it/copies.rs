@@ -189,7 +189,6 @@ async fn copies_that_nobody_needs_are_removed_after_a_while() {
         assert_eq!(sum.result().await.unwrap(), sum_of(LARGE));
         let kept = client.options().workers(["0"]).submit(blob, LARGE + 1);
         client.replicate(&kept).n(2).await.unwrap();
-        assert_eq!(client.who_has(&future).await.unwrap()[future.key()].len(), 2);
         eventually("a copy to be removed", async || {
             let holders = client.who_has(&future).await.unwrap();
             (holders[future.key()].len() == 1).then_some(())

@@ -88,13 +88,26 @@ pub const MAX_KEPT_NAMES: usize = 1 << 16;
 /// accepted, on one scheduler.
 pub const MAX_KEPT_REQUESTS: usize = 1 << 16;
 
+/// Those of one client, so that none has all of them. All tasks of a worker share a client.
+pub const MAX_KEPT_REQUESTS_OF_CLIENT: usize = MAX_KEPT_REQUESTS / 4;
+
+/// Bytes of the values that one connected client had a scheduler keep, so that none has all the
+/// room. What it leaves behind counts for all.
+pub const MAX_KEPT_BYTES_OF_CLIENT: u64 = MAX_KEPT_BYTES / 2;
+
+/// What the scheduler needs for a value that it keeps besides the value's bytes, about.
+pub const KEPT_ENTRY_BYTES: u64 = 256;
+
 /// Values that one answer brings. Each may be a frame of its own.
 pub const VALUES_AT_ONCE: usize = 1024;
 
 /// Names in one request for several locks.
 pub const LOCKS_AT_ONCE: usize = 1024;
 
-/// Names on the way to metadata.
+/// Bytes of the names in one request for several locks.
+pub const MAX_LOCK_NAMES_BYTES: usize = 64 << 10;
+
+/// Names on the way to metadata. Together they are no longer than one [key](MAX_KEY_BYTES).
 pub const MAX_METADATA_DEPTH: usize = 32;
 
 /// Topics that a scheduler remembers; each has [`MAX_TOPIC_BYTES`] at most.

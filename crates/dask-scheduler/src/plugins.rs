@@ -1,6 +1,8 @@
 //! The plugins of a scheduler, on a thread of their own.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use dask_proto::Address;
@@ -10,14 +12,29 @@ use dask_task::plugin::{self, SchedulerPlugin};
 
 use crate::state::Observation;
 
-/// What may wait for the plugins; what happens beyond that they miss.
+/// What may wait for the plugins, in steps of the scheduler and in bytes; what happens beyond that
+/// they miss.
 const WAITING: usize = 1 << 16;
+const WAITING_BYTES: usize = 64 << 20;
 
 /// What the thread hears.
 enum Word {
     Add(String, Box<dyn SchedulerPlugin>),
     Remove(String),
-    Happened(Vec<Observation>),
+    Happened(Happened),
+}
+
+/// What happened in one step, and how many bytes wait with it.
+struct Happened {
+    observations: Vec<Observation>,
+    nbytes: usize,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Drop for Happened {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.nbytes, Ordering::Relaxed);
+    }
 }
 
 /// The way to the plugins. When it is dropped they are closed.
@@ -25,12 +42,14 @@ pub(crate) struct Plugins {
     address: Address,
     names: Vec<String>,
     words: Option<SyncSender<Word>>,
+    /// The bytes of what waits.
+    waiting: Arc<AtomicUsize>,
     missed: u64,
 }
 
 impl Plugins {
     pub(crate) fn new(address: Address) -> Self {
-        Self { address, names: Vec::new(), words: None, missed: 0 }
+        Self { address, names: Vec::new(), words: None, waiting: Arc::default(), missed: 0 }
     }
 
     /// Adds one, in place of one of this name.
@@ -79,8 +98,17 @@ impl Plugins {
     }
 
     /// Tells all what happened.
-    pub(crate) fn tell(&mut self, happened: Vec<Observation>) {
-        if !happened.is_empty() && !self.names.is_empty() {
+    pub(crate) fn tell(&mut self, observations: Vec<Observation>) {
+        if observations.is_empty() || self.names.is_empty() {
+            return;
+        }
+        let nbytes = observations.iter().map(Observation::nbytes).sum();
+        let before = self.waiting.fetch_add(nbytes, Ordering::Relaxed);
+        let happened = Happened { observations, nbytes, waiting: Arc::clone(&self.waiting) };
+        // One step alone has room however much it is: it is in memory already.
+        if before > 0 && before + nbytes > WAITING_BYTES {
+            self.miss();
+        } else {
             self.say(Word::Happened(happened));
         }
     }
@@ -90,12 +118,16 @@ impl Plugins {
         let Some(words) = &self.words else { return false };
         let said = words.try_send(word);
         if matches!(said, Err(TrySendError::Full(_))) {
-            if self.missed == 0 {
-                tracing::warn!("{TOO_SLOW}");
-            }
-            self.missed += 1;
+            self.miss();
         }
         said.is_ok()
+    }
+
+    fn miss(&mut self) {
+        if self.missed == 0 {
+            tracing::warn!("{TOO_SLOW}");
+        }
+        self.missed += 1;
     }
 }
 
@@ -114,7 +146,7 @@ fn run(heard: &Receiver<Word>, scheduler: &Address) {
             }
             Word::Remove(name) => remove(&mut plugins, &name),
             Word::Happened(happened) => {
-                for observation in &happened {
+                for observation in &happened.observations {
                     for (name, plugin) in &mut plugins {
                         tell(name, &mut **plugin, observation);
                     }
@@ -160,5 +192,50 @@ fn guard(name: &str, what: &str, call: impl FnOnce()) {
     if let Err(panic) = catch(call) {
         let message = panic.message;
         tracing::error!("plugin {name} of the scheduler panicked in {what}: {message}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// Says what it hears, and waits for a word before it goes on.
+    struct Slow {
+        heard: Sender<String>,
+        go_on: Receiver<()>,
+    }
+
+    impl SchedulerPlugin for Slow {
+        fn add_client(&mut self, name: &str) {
+            self.heard.send(name.chars().take(1).collect()).expect("the test listens");
+            // Without a test nobody holds it up.
+            let _ = self.go_on.recv();
+        }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_and_what_happens_later_is_heard_again() {
+        let mut plugins = Plugins::new("tcp://127.0.0.1:1".parse().expect("an address"));
+        let ((heard, hears), (go, go_on)) = (channel(), channel());
+        plugins.add("slow".to_owned(), Box::new(Slow { heard, go_on })).expect("a thread");
+        let tell = |plugins: &mut Plugins, name: String| {
+            plugins.tell(vec![Observation::ClientAdded { name }]);
+            plugins.missed
+        };
+        // One step is heard whatever its size, and while it is under way not much else may wait.
+        assert_eq!(tell(&mut plugins, "a".repeat(WAITING_BYTES)), 0);
+        assert_eq!(hears.recv().expect("it is heard"), "a");
+        assert_eq!(tell(&mut plugins, "b".to_owned()), 1);
+        go.send(()).expect("it waits");
+        while plugins.waiting.load(Ordering::Relaxed) > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(tell(&mut plugins, "c".to_owned()), 1);
+        assert_eq!(hears.recv().expect("it is heard"), "c");
+        assert_eq!(tell(&mut plugins, "d".repeat(1 << 20)), 1);
+        drop((go, plugins));
+        assert_eq!(hears.recv().expect("it is heard"), "d");
     }
 }

@@ -1,23 +1,42 @@
-//! Tables that are full: what others wait for can still be done.
+//! Tables that are full: what others wait for can still be done, and no client fills them alone.
 
+use bytes::Bytes;
 use dask_proto::id::{ClientId, RequestId};
-use dask_proto::limits::MAX_KEPT_REQUESTS;
-use dask_proto::message::{
-    Answer, ClientToScheduler, Code, Coordination, CoordinationRefusal, EventAction, Kept, Refusal,
-    Request, SchedulerToClient,
+use dask_proto::limits::{
+    KEPT_ENTRY_BYTES, LOCKS_AT_ONCE, MAX_KEPT_BYTES_OF_CLIENT, MAX_KEPT_REQUESTS,
+    MAX_KEPT_REQUESTS_OF_CLIENT, MAX_KEPT_VALUE_BYTES, MAX_KEY_BYTES, MAX_LOCK_NAMES_BYTES,
+    MAX_TOPICS, MAX_WAITS,
 };
-use dask_proto::{Key, Moment};
+use dask_proto::message::{
+    Answer, ClientToScheduler, Code, Coordination, CoordinationAnswer, CoordinationRefusal,
+    EventAction, Kept, KeptValue, MetadataAction, Patience, QueueAction, Refusal, Request,
+    SchedulerToClient, TopicAction,
+};
+use dask_proto::{Key, Moment, Payload};
 use dask_scheduler::Config;
 use dask_scheduler::state::{Event, Instruction, Instructions, SchedulerState};
 
 const CLIENT: ClientId = ClientId(1);
 
-fn asks(state: &mut SchedulerState, id: u64, action: EventAction) -> Vec<(RequestId, Answer)> {
-    let name = Key::new("all").expect("a short name");
-    let request = Request::Coordinate(Coordination::Event { name, action });
-    let message = ClientToScheduler::Request { id: RequestId(id), request };
+/// A state with so many clients.
+fn state(clients: u32) -> SchedulerState {
+    let address = "tcp://scheduler:8786".parse().expect("an address");
+    let mut state = SchedulerState::new(Config::default(), address);
+    for client in 1..=clients {
+        let (client, name) = (ClientId(client), format!("Client-{client}"));
+        let joined = Event::ClientJoined { client, name, code: Code::Withheld };
+        state.handle(Moment::default(), joined, &mut Instructions::new());
+    }
+    state
+}
+
+fn says(
+    state: &mut SchedulerState,
+    client: ClientId,
+    message: ClientToScheduler,
+) -> Vec<(RequestId, Answer)> {
     let mut out = Instructions::new();
-    let said = Event::ClientSaid { client: CLIENT, messages: vec![message] };
+    let said = Event::ClientSaid { client, messages: vec![message] };
     state.handle(Moment::default(), said, &mut out);
     let mut answers = Vec::new();
     for instruction in out.drain() {
@@ -31,21 +50,197 @@ fn asks(state: &mut SchedulerState, id: u64, action: EventAction) -> Vec<(Reques
     answers
 }
 
+fn asks(
+    state: &mut SchedulerState,
+    (client, id): (ClientId, u64),
+    request: Request,
+) -> Option<Answer> {
+    let message = ClientToScheduler::Request { id: RequestId(id), request };
+    says(state, client, message).into_iter().next().map(|(_, answer)| answer)
+}
+
+fn key(name: impl AsRef<str>) -> Key {
+    Key::new(name.as_ref()).expect("a short name")
+}
+
+fn event(action: EventAction) -> Request {
+    Request::Coordinate(Coordination::Event { name: key("all"), action })
+}
+
+fn put(queue: &str, payload: Bytes) -> Request {
+    let value = KeptValue { payload: payload.into(), futures: Vec::new() };
+    let action = QueueAction::Put { value, patience: Patience::Forever };
+    Request::Coordinate(Coordination::Queue { name: key(queue), maxsize: 0, action })
+}
+
+fn refused(refusal: CoordinationRefusal) -> Option<Answer> {
+    Some(Answer::Refused(Refusal::Coordination(refusal)))
+}
+
 #[test]
-fn an_event_is_set_however_many_wait() {
-    let address = "tcp://scheduler:8786".parse().expect("an address");
-    let mut state = SchedulerState::new(Config::default(), address);
-    let joined =
-        Event::ClientJoined { client: CLIENT, name: "Client".to_owned(), code: Code::Withheld };
-    state.handle(Moment::default(), joined, &mut Instructions::new());
-    let most = MAX_KEPT_REQUESTS as u64;
-    for id in 0..most {
-        assert!(asks(&mut state, id, EventAction::Wait).is_empty());
+fn an_event_is_set_however_many_wait_and_no_client_takes_all_places() {
+    let clients = (MAX_KEPT_REQUESTS / MAX_KEPT_REQUESTS_OF_CLIENT) as u32;
+    let mut state = state(clients + 1);
+    for client in 1..=clients {
+        let client = ClientId(client);
+        for id in 0..MAX_KEPT_REQUESTS_OF_CLIENT as u64 {
+            assert_eq!(asks(&mut state, (client, id), event(EventAction::Wait)), None);
+        }
+        let answer = asks(&mut state, (client, u64::MAX), event(EventAction::Wait));
+        let is_last = client.0 == clients;
+        let share = CoordinationRefusal::Share(Kept::Requests);
+        let full = CoordinationRefusal::Full(Kept::Requests);
+        assert_eq!(answer, refused(if is_last { full } else { share }));
     }
-    let refused = Refusal::Coordination(CoordinationRefusal::Full(Kept::Requests));
-    let answers = asks(&mut state, most, EventAction::Wait);
-    assert_eq!(answers, [(RequestId(most), Answer::Refused(refused))]);
-    let answers = asks(&mut state, most + 1, EventAction::Set);
-    assert_eq!(answers.len() as u64, most + 1);
+    let last = ClientId(clients + 1);
+    let answer = asks(&mut state, (last, 0), event(EventAction::Wait));
+    assert_eq!(answer, refused(CoordinationRefusal::Full(Kept::Requests)));
+    // What is given up is free for others.
+    says(&mut state, CLIENT, ClientToScheduler::Forget { id: RequestId(0) });
+    assert_eq!(asks(&mut state, (last, 1), event(EventAction::Wait)), None);
+    let set = ClientToScheduler::Request { id: RequestId(2), request: event(EventAction::Set) };
+    let answers = says(&mut state, last, set);
+    assert_eq!(answers.len(), MAX_KEPT_REQUESTS + 1);
     assert!(answers.iter().all(|(_, answer)| *answer == Answer::Done));
+}
+
+#[test]
+fn values_count_for_what_they_take_and_no_client_has_all_the_room() {
+    let mut state = state(2);
+    let large = Bytes::from(vec![0; usize::try_from(MAX_KEPT_VALUE_BYTES).expect("it fits")]);
+    let most = MAX_KEPT_BYTES_OF_CLIENT / (MAX_KEPT_VALUE_BYTES + KEPT_ENTRY_BYTES);
+    for id in 0..most {
+        let answer = asks(&mut state, (CLIENT, id), put("large", large.clone()));
+        assert_eq!(answer, Some(Answer::Done));
+    }
+    let answer = asks(&mut state, (CLIENT, most), put("large", large.clone()));
+    assert_eq!(answer, refused(CoordinationRefusal::Share(Kept::Bytes)));
+    // Nothing at all takes something too.
+    let left = MAX_KEPT_BYTES_OF_CLIENT - most * (MAX_KEPT_VALUE_BYTES + KEPT_ENTRY_BYTES);
+    let many = left / KEPT_ENTRY_BYTES;
+    for id in 0..many {
+        let answer = asks(&mut state, (CLIENT, id), put("nothing", Bytes::new()));
+        assert_eq!(answer, Some(Answer::Done));
+    }
+    let answer = asks(&mut state, (CLIENT, many), put("nothing", Bytes::new()));
+    assert_eq!(answer, refused(CoordinationRefusal::Share(Kept::Bytes)));
+    assert_eq!(asks(&mut state, (ClientId(2), 0), put("large", large)), Some(Answer::Done));
+}
+
+#[test]
+fn a_small_value_does_not_keep_the_batch_that_it_came_with() {
+    let mut state = state(1);
+    let batch = Bytes::from(vec![7; 1 << 20]);
+    let value = batch.slice(100..200);
+    let bytes = |payload: &Payload| payload.to_bytes().expect("it is encoded");
+    assert_eq!(asks(&mut state, (CLIENT, 1), put("q", value.clone())), Some(Answer::Done));
+    let topic = |action| Request::Coordinate(Coordination::Topic { name: key("t"), action });
+    let log = topic(TopicAction::Log(value.clone().into()));
+    assert_eq!(asks(&mut state, (CLIENT, 2), log), Some(Answer::Done));
+    let (action, name) = (QueueAction::Drain, key("q"));
+    let drain = Request::Coordinate(Coordination::Queue { name, maxsize: 0, action });
+    let Some(Answer::Coordination(CoordinationAnswer::Values(values))) =
+        asks(&mut state, (CLIENT, 3), drain)
+    else {
+        panic!("expected values");
+    };
+    let Some(Answer::Coordination(CoordinationAnswer::Events(events))) =
+        asks(&mut state, (CLIENT, 4), topic(TopicAction::Events))
+    else {
+        panic!("expected events");
+    };
+    for kept in [bytes(&values[0].payload), bytes(&events[0].message)] {
+        assert_eq!(kept, value);
+        assert_ne!(kept.as_ptr(), value.as_ptr(), "it is a part of the batch");
+    }
+}
+
+#[test]
+fn names_are_bounded_together() {
+    let mut state = state(1);
+    let locks = |names: Vec<Key>| {
+        let patience = Patience::Now;
+        Request::Coordinate(Coordination::MultiLock { names, count: u32::MAX, patience })
+    };
+    let long = |i: usize| key(format!("{i:-<0$}", MAX_KEY_BYTES));
+    let most = MAX_LOCK_NAMES_BYTES / MAX_KEY_BYTES;
+    let answer = asks(&mut state, (CLIENT, 1), locks((0..=most).map(long).collect()));
+    assert_eq!(answer, Some(Answer::Refused(Refusal::TooLarge)));
+    let answer = asks(&mut state, (CLIENT, 2), locks((0..most).map(long).collect()));
+    assert_eq!(answer, Some(Answer::Done));
+    // A request stands in each of its lines.
+    let many: Vec<Key> = (0..LOCKS_AT_ONCE).map(|i| key(i.to_string())).collect();
+    let waits = |id| {
+        let (names, patience) = (many.clone(), Patience::Forever);
+        let locks = Coordination::MultiLock { names, count: u32::MAX, patience };
+        ((CLIENT, id), Request::Coordinate(locks))
+    };
+    let all = (MAX_KEPT_REQUESTS - most) / LOCKS_AT_ONCE;
+    for id in 0..all as u64 {
+        let (asked, request) = waits(1000 + id);
+        assert_eq!(asks(&mut state, asked, request), (id == 0).then_some(Answer::Done));
+    }
+    let (asked, request) = waits(2);
+    let answer = asks(&mut state, (asked.0, 5000), request);
+    assert_eq!(answer, refused(CoordinationRefusal::Full(Kept::Requests)));
+
+    let value = KeptValue { payload: Bytes::new().into(), futures: Vec::new() };
+    let metadata = |path| {
+        let action = MetadataAction::Set(value.clone());
+        Request::Coordinate(Coordination::Metadata { path, action })
+    };
+    let answer = asks(&mut state, (CLIENT, 3), metadata(vec![long(1), key("x")]));
+    assert_eq!(answer, Some(Answer::Refused(Refusal::TooLarge)));
+    assert_eq!(asks(&mut state, (CLIENT, 4), metadata(vec![long(1)])), Some(Answer::Done));
+}
+
+#[test]
+fn the_oldest_topics_go_to_which_nobody_subscribed() {
+    let mut state = state(1);
+    let topic =
+        |name: &str, action| Request::Coordinate(Coordination::Topic { name: key(name), action });
+    let log = |name: &str| topic(name, TopicAction::Log(Bytes::from_static(b"news").into()));
+    let mut id = 0;
+    let mut ask = |state: &mut SchedulerState, request| {
+        id += 1;
+        asks(state, (CLIENT, id), request).expect("an answer")
+    };
+    assert_eq!(ask(&mut state, topic("heard", TopicAction::Subscribe)), Answer::Done);
+    // With that and the one of the scheduler itself.
+    for i in 0..MAX_TOPICS - 2 {
+        assert_eq!(ask(&mut state, log(&i.to_string())), Answer::Done);
+    }
+    // The scheduler's own was the oldest, and the first of these are so after that.
+    for name in ["0", "new", "newer"] {
+        assert_eq!(ask(&mut state, log(name)), Answer::Done);
+    }
+    for (name, n) in [("all", 0), ("1", 0), ("0", 2), ("2", 1), ("new", 1), ("newer", 1)] {
+        let answer = ask(&mut state, topic(name, TopicAction::Events));
+        let Answer::Coordination(CoordinationAnswer::Events(events)) = answer else {
+            panic!("expected events");
+        };
+        assert_eq!(events.len(), n, "{name}");
+    }
+    // Where somebody listens to each of them, there is no room.
+    for i in 2..MAX_TOPICS - 2 {
+        ask(&mut state, topic(&i.to_string(), TopicAction::Subscribe));
+    }
+    for name in ["0", "new", "newer"] {
+        ask(&mut state, topic(name, TopicAction::Subscribe));
+    }
+    let full = refused(CoordinationRefusal::Full(Kept::Names));
+    assert_eq!(Some(ask(&mut state, log("newest"))), full);
+}
+
+#[test]
+fn a_client_waits_for_workers_a_limited_number_of_times() {
+    let mut state = state(2);
+    let wait = || Request::WaitForWorkers { n: 1 };
+    for id in 0..MAX_WAITS as u64 {
+        assert_eq!(asks(&mut state, (CLIENT, id), wait()), None);
+    }
+    let limit = u32::try_from(MAX_WAITS).expect("it fits");
+    let answer = asks(&mut state, (CLIENT, u64::MAX), wait());
+    assert_eq!(answer, Some(Answer::Refused(Refusal::TooManyQuestions { limit })));
+    assert_eq!(asks(&mut state, (ClientId(2), 0), wait()), None);
 }

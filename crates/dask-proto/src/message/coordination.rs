@@ -285,6 +285,12 @@ pub enum CoordinationRefusal {
     /// There is nothing below a value.
     #[error("metadata {0} are a value, and nothing can be below them")]
     NotNested(Key),
+    /// The client has as much of what the scheduler keeps as one may have.
+    #[error(
+        "the scheduler keeps as many {0} for this client as for any: release, close or delete what \
+         is not needed"
+    )]
+    Share(Kept),
 }
 
 /// What a scheduler keeps no more of than it may.

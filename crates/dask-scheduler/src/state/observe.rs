@@ -41,6 +41,25 @@ pub enum Observation {
     Restarted,
 }
 
+impl Observation {
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        let texts = match self {
+            Self::WorkerAdded { worker, name } | Self::WorkerRemoved { worker, name } => {
+                worker.as_str().len() + name.len()
+            }
+            Self::ClientAdded { name } | Self::ClientRemoved { name } => name.len(),
+            Self::Moved(transition) => {
+                let worker = transition.worker.as_ref().map_or(0, |worker| worker.as_str().len());
+                transition.key.as_str().len() + worker
+            }
+            Self::Restarted => 0,
+        };
+        size_of::<Self>() + texts
+    }
+}
+
 /// Whether what happens is noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observe {

@@ -12,7 +12,7 @@ use dask_proto::message::{
 use dask_proto::{Key, Moment, Payload};
 
 use super::SchedulerState;
-use super::coordination::OWN;
+use super::coordination::{OWN, alone};
 
 /// The topic of what the scheduler itself has to tell, as in Dask.
 const ALL: &str = "all";
@@ -21,6 +21,8 @@ const ALL: &str = "all";
 #[derive(Debug, Default)]
 pub(super) struct TopicTable {
     entries: BTreeMap<Key, TopicEntry>,
+    /// How many events there were.
+    events: u64,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +30,8 @@ struct TopicEntry {
     /// The latest events, the oldest first.
     events: VecDeque<(Moment, Payload)>,
     bytes: u64,
+    /// The number of the latest event, of those of all topics.
+    latest: u64,
     subscribers: BTreeSet<ClientId>,
 }
 
@@ -43,10 +47,16 @@ impl TopicEntry {
 }
 
 impl TopicTable {
-    /// The topic of this name, unless there are too many.
+    /// The topic of this name. If there are too many, the one goes to which nobody subscribed and
+    /// whose latest event is the oldest.
     fn entry(&mut self, name: Key) -> Result<&mut TopicEntry, Answer> {
         if self.entries.len() >= MAX_TOPICS && !self.entries.contains_key(&name) {
-            return Err(refused(CoordinationRefusal::Full(Kept::Names)));
+            let idle = self.entries.iter().filter(|(_, entry)| entry.subscribers.is_empty());
+            let oldest = idle.min_by_key(|(_, entry)| entry.latest).map(|(name, _)| name.clone());
+            let Some(oldest) = oldest else {
+                return Err(refused(CoordinationRefusal::Full(Kept::Names)));
+            };
+            self.entries.remove(&oldest);
         }
         Ok(self.entries.entry(name).or_default())
     }
@@ -109,7 +119,10 @@ impl SchedulerState {
     }
 
     fn publish(&mut self, topic: Key, message: Payload) -> Result<(), Answer> {
+        let (message, number) = (alone(message), self.topics.events + 1);
+        self.topics.events = number;
         let entry = self.topics.entry(topic.clone())?;
+        entry.latest = number;
         entry.remember(self.now, message.clone());
         for client in &entry.subscribers {
             let (topic, message) = (topic.clone(), message.clone());

@@ -112,6 +112,7 @@ pub(crate) fn refusals() -> Vec<CoordinationRefusal> {
         CoordinationRefusal::OtherLeases { name: key("name"), max_leases: 2 },
         CoordinationRefusal::Closed(key("name")),
         CoordinationRefusal::IdInUse,
+        CoordinationRefusal::Share(Kept::Bytes),
         CoordinationRefusal::NoDataset(key("data")),
         CoordinationRefusal::DatasetExists(key("data")),
         CoordinationRefusal::NotNested(key("a")),

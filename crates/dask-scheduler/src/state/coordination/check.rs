@@ -10,7 +10,7 @@ use super::{CoordinationTable, Place};
 impl CoordinationTable {
     /// The clients whose requests are not over.
     pub(in crate::state) fn clients(&self) -> impl Iterator<Item = ClientId> + '_ {
-        self.places.keys().map(|(client, _)| *client)
+        self.places.iter().map(|((client, _), _)| *client)
     }
 
     /// Whether everything that is kept is in as many places as is counted.
@@ -24,7 +24,7 @@ impl CoordinationTable {
         self.variables.values().filter_map(|entry| entry.value).for_each(&mut note);
         self.datasets.values().copied().for_each(&mut note);
         self.metadata.values().copied().for_each(&mut note);
-        for place in self.places.values() {
+        for (_, place) in self.places.iter() {
             if let Place::Answered { values, .. } = place {
                 values.iter().copied().for_each(&mut note);
             }
@@ -58,14 +58,16 @@ impl CoordinationTable {
             }
             Place::Answered { .. } => true,
         });
-        let answered = |place: &&Place| matches!(place, Place::Answered { .. });
-        let answered = self.places.values().filter(answered).count();
+        let places = self.places.iter().map(|(_, place)| place);
+        let answered = places.filter(|place| matches!(place, Place::Answered { .. })).count();
         let events: usize = self.events.values().map(|e| e.waiting.len()).sum();
         let semaphores = self.semaphores.values().map(|e| e.waiting.len() + e.leases.len());
         let queues = self.queues.values().map(|e| e.getters.len() + e.putters.len());
         let variables: usize = self.variables.values().map(|e| e.getters.len()).sum();
         let standing = events + semaphores.sum::<usize>() + queues.sum::<usize>() + variables;
-        is_there && self.places.len() == answered + standing + self.multi_locks.len()
+        is_there
+            && self.places.add_up()
+            && self.places.len() == answered + standing + self.multi_locks.len()
     }
 
     /// Whether nobody waits for what is there.

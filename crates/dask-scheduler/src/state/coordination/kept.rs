@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use dask_proto::Payload;
 use dask_proto::id::{ClientId, FutureId};
-use dask_proto::limits::{MAX_KEPT_BYTES, MAX_KEPT_VALUE_BYTES};
+use dask_proto::limits::{
+    BLOB_PAYLOAD_BYTES, KEPT_ENTRY_BYTES, MAX_KEPT_BYTES, MAX_KEPT_BYTES_OF_CLIENT,
+    MAX_KEPT_VALUE_BYTES,
+};
 use dask_proto::message::{Code, CoordinationRefusal, Kept, KeptValue};
 
 use crate::state::SchedulerState;
@@ -26,6 +31,8 @@ pub(in crate::state) struct KeptId(u64);
 pub(in crate::state) struct KeptTable {
     entries: BTreeMap<KeptId, KeptEntry>,
     bytes: u64,
+    /// How much of that each client brought that is here.
+    by_client: BTreeMap<ClientId, u64>,
     next: u64,
     next_future: u64,
     /// Futures that are held for nothing any more.
@@ -39,6 +46,8 @@ struct KeptEntry {
     value: KeptValue,
     /// The scheduler's holds on the keys in it.
     holds: Vec<FutureId>,
+    /// Who brought it.
+    client: ClientId,
     nbytes: u64,
     /// In how many places it is.
     uses: u32,
@@ -65,6 +74,9 @@ impl KeptTable {
             && let Some(entry) = self.entries.remove(&id)
         {
             self.bytes -= entry.nbytes;
+            if let Some(bytes) = self.by_client.get_mut(&entry.client) {
+                *bytes = bytes.saturating_sub(entry.nbytes);
+            }
             self.released.extend(entry.holds);
         }
     }
@@ -79,9 +91,22 @@ impl KeptTable {
         self.entries.values().flat_map(|entry| entry.holds.iter().copied())
     }
 
+    /// A client is gone: what it brought counts for all.
+    pub(super) fn forget_client(&mut self, client: ClientId) {
+        self.by_client.remove(&client);
+    }
+
     /// Whether the bytes of all values are counted; for the invariants.
     pub(in crate::state) fn adds_up(&self) -> bool {
-        self.entries.values().map(|entry| entry.nbytes).sum::<u64>() == self.bytes
+        let mut by_client: BTreeMap<ClientId, u64> = BTreeMap::new();
+        for entry in self.entries.values() {
+            *by_client.entry(entry.client).or_default() += entry.nbytes;
+        }
+        let are_counted = self
+            .by_client
+            .iter()
+            .all(|(client, bytes)| by_client.get(client).copied().unwrap_or_default() == *bytes);
+        are_counted && self.entries.values().map(|entry| entry.nbytes).sum::<u64>() == self.bytes
     }
 
     /// How often each value is used; for the invariants.
@@ -94,6 +119,7 @@ impl SchedulerState {
     /// Keeps a value, in one place, and the keys of the futures in it.
     pub(in crate::state) fn keep(
         &mut self,
+        client: ClientId,
         value: KeptValue,
     ) -> Result<KeptId, CoordinationRefusal> {
         let keys = value.futures.iter().map(|key| key.as_str().len() as u64 + KEY_BYTES);
@@ -102,8 +128,13 @@ impl SchedulerState {
             let limit = MAX_KEPT_VALUE_BYTES;
             return Err(CoordinationRefusal::ValueTooLarge { nbytes, limit });
         }
+        let nbytes = nbytes + KEPT_ENTRY_BYTES;
         if self.coordination.kept.bytes + nbytes > MAX_KEPT_BYTES {
             return Err(CoordinationRefusal::Full(Kept::Bytes));
+        }
+        let its_own = self.coordination.kept.by_client.get(&client).copied().unwrap_or_default();
+        if its_own + nbytes > MAX_KEPT_BYTES_OF_CLIENT {
+            return Err(CoordinationRefusal::Share(Kept::Bytes));
         }
         let mut rows = Vec::with_capacity(value.futures.len());
         for key in &value.futures {
@@ -111,11 +142,13 @@ impl SchedulerState {
             rows.push(row.ok_or_else(|| CoordinationRefusal::UnknownKey(key.clone()))?);
         }
         let holds = rows.into_iter().map(|row| self.hold_itself(row)).collect();
+        let value = KeptValue { payload: alone(value.payload), ..value };
         let kept = &mut self.coordination.kept;
         let id = KeptId(kept.next);
         kept.next += 1;
         kept.bytes += nbytes;
-        kept.entries.insert(id, KeptEntry { value, holds, nbytes, uses: 1 });
+        *kept.by_client.entry(client).or_default() += nbytes;
+        kept.entries.insert(id, KeptEntry { value, holds, client, nbytes, uses: 1 });
         Ok(id)
     }
 
@@ -134,5 +167,16 @@ impl SchedulerState {
         for future in std::mem::take(&mut self.coordination.kept.released) {
             self.release_future(OWN, future);
         }
+    }
+}
+
+/// A payload that holds on to no more memory than it has bytes. A small one is a part of the batch
+/// that it came with, which it would keep from being freed.
+pub(in crate::state) fn alone(payload: Payload) -> Payload {
+    match payload {
+        Payload::Bytes(bytes) if bytes.len() <= BLOB_PAYLOAD_BYTES => {
+            Payload::Bytes(Bytes::copy_from_slice(&bytes))
+        }
+        payload => payload,
     }
 }

@@ -1,5 +1,5 @@
 use dask_proto::Key;
-use dask_proto::limits::{MAX_METADATA_DEPTH, VALUES_AT_ONCE};
+use dask_proto::limits::{MAX_KEY_BYTES, MAX_METADATA_DEPTH, VALUES_AT_ONCE};
 use dask_proto::message::{
     Answer, CoordinationAnswer, CoordinationRefusal, MetadataAction, Refusal,
 };
@@ -9,7 +9,8 @@ use super::{CoordinationTable, Outcome};
 
 impl CoordinationTable {
     pub(super) fn metadata(&mut self, path: Vec<Key>, action: &MetadataAction) -> Outcome {
-        if path.len() > MAX_METADATA_DEPTH {
+        let bytes: usize = path.iter().map(|name| name.as_str().len()).sum();
+        if path.len() > MAX_METADATA_DEPTH || bytes > MAX_KEY_BYTES {
             return Ok(Some(Answer::Refused(Refusal::TooLarge)));
         }
         if let MetadataAction::Get = action {

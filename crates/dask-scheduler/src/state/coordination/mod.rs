@@ -10,6 +10,7 @@ mod event;
 mod kept;
 mod metadata;
 mod multi_lock;
+mod places;
 mod queue;
 mod semaphore;
 mod variable;
@@ -17,8 +18,8 @@ mod variable;
 use std::collections::BTreeMap;
 
 use dask_proto::Key;
-use dask_proto::id::{ClientId, RequestId};
-use dask_proto::limits::{MAX_KEPT_NAMES, MAX_KEPT_REQUESTS};
+use dask_proto::id::ClientId;
+use dask_proto::limits::MAX_KEPT_NAMES;
 use dask_proto::message::{
     Answer, Coordination, CoordinationAnswer, CoordinationRefusal, DatasetAction, EventAction,
     Kept, KeptValue, MetadataAction, Patience, QueueAction, Refusal, SemaphoreAction,
@@ -29,9 +30,10 @@ use super::SchedulerState;
 use super::instruction::Peer;
 use super::request::Asked;
 use event::EventEntry;
-pub(super) use kept::OWN;
 use kept::{KeptId, KeptTable};
+pub(super) use kept::{OWN, alone};
 use multi_lock::MultiLockTable;
+use places::{Place, Places};
 use queue::QueueEntry;
 use semaphore::SemaphoreEntry;
 use variable::VariableEntry;
@@ -56,34 +58,12 @@ pub(super) struct CoordinationTable {
     datasets: BTreeMap<Key, KeptId>,
     /// Values by the names on the way to them.
     metadata: BTreeMap<Vec<Key>, KeptId>,
-    /// Where the requests stand that are not over.
-    places: BTreeMap<Asked, Place>,
+    places: Places,
     /// The values in queues and elsewhere, and those that were not accepted.
     pub(super) kept: KeptTable,
     next_ticket: Ticket,
     /// Answers to requests that waited.
     answers: Vec<(Asked, Answer)>,
-}
-
-/// Where a request stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    /// It waits for an event.
-    Event(Key, Ticket),
-    /// It waits for a lease.
-    SemaphoreLine(Key, Ticket),
-    /// It has a lease.
-    Lease(Key),
-    /// It waits for several locks, or has them.
-    MultiLock,
-    /// It waits for values.
-    Getters(Key, Ticket),
-    /// It waits for room.
-    Putters(Key, Ticket),
-    /// It waits for a value.
-    Variable(Key, Ticket),
-    /// It was answered with these values. They go back to the queue, if they come from one.
-    Answered { from: Option<Key>, values: Vec<KeptId> },
 }
 
 impl CoordinationTable {
@@ -92,17 +72,13 @@ impl CoordinationTable {
         self.next_ticket
     }
 
-    /// Whether another request can be remembered.
-    fn check_room(&self) -> Result<(), CoordinationRefusal> {
-        if self.places.len() < MAX_KEPT_REQUESTS {
-            Ok(())
-        } else {
-            Err(CoordinationRefusal::Full(Kept::Requests))
-        }
-    }
-
     /// Whether another name can be remembered.
     fn check_name(&self) -> Result<(), CoordinationRefusal> {
+        self.check_names(1)
+    }
+
+    /// Whether so many more names can be remembered.
+    fn check_names(&self, more: usize) -> Result<(), CoordinationRefusal> {
         let names = self.events.len()
             + self.semaphores.len()
             + self.multi_locks.names()
@@ -110,16 +86,17 @@ impl CoordinationTable {
             + self.variables.len()
             + self.datasets.len()
             + self.metadata.len();
-        if names < MAX_KEPT_NAMES { Ok(()) } else { Err(CoordinationRefusal::Full(Kept::Names)) }
+        let are_few = names + more <= MAX_KEPT_NAMES;
+        if are_few { Ok(()) } else { Err(CoordinationRefusal::Full(Kept::Names)) }
     }
 
     fn request(&mut self, asked: Asked, request: Coordination) -> Outcome {
-        if self.places.contains_key(&asked) {
+        if self.places.get(&asked).is_some() {
             return Err(CoordinationRefusal::IdInUse);
         }
         // What others wait for is done however many they are.
         if may_be_kept(&request) {
-            self.check_room()?;
+            self.places.check_room(asked.0)?;
         }
         match request {
             Coordination::Event { name, action } => self.event(asked, name, &action),
@@ -179,12 +156,6 @@ impl CoordinationTable {
         self.places.insert(asked, Place::Answered { from, values });
         answer
     }
-
-    /// The requests of a client that are not over.
-    fn requests_of(&self, client: ClientId) -> Vec<Asked> {
-        let all = (client, RequestId(0))..=(client, RequestId(u64::MAX));
-        self.places.range(all).map(|(asked, _)| *asked).collect()
-    }
 }
 
 /// Whether a request waits, or is answered with something that stays with it. A `Put` waits only
@@ -227,7 +198,8 @@ impl SchedulerState {
             | Coordination::Metadata { action: MetadataAction::Set(value), .. } => Some(value),
             _ => None,
         };
-        let outcome = match value.map(|value| self.keep(std::mem::take(value))).transpose() {
+        let outcome = match value.map(|value| self.keep(asked.0, std::mem::take(value))).transpose()
+        {
             Err(refusal) => Err(refusal),
             Ok(kept) => {
                 self.coordination.kept.brought = kept;
@@ -257,9 +229,10 @@ impl SchedulerState {
 
     /// A client is gone.
     pub(super) fn lose_coordinating_client(&mut self, client: ClientId) {
-        for asked in self.coordination.requests_of(client) {
+        for asked in self.coordination.places.of(client) {
             self.coordination.forget(asked);
         }
+        self.coordination.kept.forget_client(client);
         self.carry_out_coordination();
     }
 

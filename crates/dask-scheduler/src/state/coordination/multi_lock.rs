@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dask_proto::Key;
-use dask_proto::limits::LOCKS_AT_ONCE;
-use dask_proto::message::{Answer, Patience, Refusal};
+use dask_proto::limits::{LOCKS_AT_ONCE, MAX_KEPT_REQUESTS, MAX_LOCK_NAMES_BYTES};
+use dask_proto::message::{Answer, CoordinationRefusal, Kept, Patience, Refusal};
 
 use super::{CoordinationTable, Outcome, Place, Ticket, not_now};
 use crate::state::request::Asked;
@@ -16,6 +16,8 @@ use crate::state::request::Asked;
 pub(super) struct MultiLockTable {
     requests: BTreeMap<Asked, MultiLockEntry>,
     lines: BTreeMap<Key, BTreeMap<Ticket, Asked>>,
+    /// In how many lines requests stand, all in all.
+    stands: usize,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,14 @@ impl MultiLockTable {
             let first = first.count();
             if entry.is_granted { first == entry.names.len() } else { first < entry.count }
         });
-        are_first && self.lines.values().map(BTreeMap::len).sum::<usize>() == stands
+        are_first
+            && self.stands == stands
+            && self.lines.values().map(BTreeMap::len).sum::<usize>() == stands
+    }
+
+    /// A name as its line has it, if there is one: whoever else names it, its text is there once.
+    fn known(&self, name: Key) -> Key {
+        self.lines.get_key_value(&name).map_or(name, |(known, _)| known.clone())
     }
 
     fn is_first(&self, name: &Key, ticket: Ticket) -> bool {
@@ -87,7 +96,7 @@ impl MultiLockTable {
         let mut next = Vec::new();
         for name in names {
             let Some(line) = self.lines.get_mut(name) else { continue };
-            line.remove(&ticket);
+            self.stands -= usize::from(line.remove(&ticket).is_some());
             match line.first_key_value() {
                 Some((_, first)) => next.push(*first),
                 None => drop(self.lines.remove(name)),
@@ -104,12 +113,19 @@ impl CoordinationTable {
         (names, wanted): (Vec<Key>, u32),
         patience: Patience,
     ) -> Outcome {
-        if names.len() > LOCKS_AT_ONCE {
+        let bytes: usize = names.iter().map(|name| name.as_str().len()).sum();
+        if names.len() > LOCKS_AT_ONCE || bytes > MAX_LOCK_NAMES_BYTES {
             return Ok(Some(Answer::Refused(Refusal::TooLarge)));
         }
-        self.check_name()?;
+        let names: BTreeSet<Key> =
+            names.into_iter().map(|name| self.multi_locks.known(name)).collect();
+        let new = names.iter().filter(|name| !self.multi_locks.lines.contains_key(*name)).count();
+        self.check_names(new)?;
+        if self.multi_locks.stands + names.len() > MAX_KEPT_REQUESTS {
+            return Err(CoordinationRefusal::Full(Kept::Requests));
+        }
         let ticket = self.ticket();
-        let names: BTreeSet<Key> = names.into_iter().collect();
+        self.multi_locks.stands += names.len();
         for name in &names {
             let line = self.multi_locks.lines.entry(name.clone()).or_default();
             line.insert(ticket, asked);

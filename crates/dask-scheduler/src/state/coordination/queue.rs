@@ -82,7 +82,7 @@ impl CoordinationTable {
         }
         let answer = not_now(patience);
         if answer.is_none() {
-            if let Err(full) = self.check_room() {
+            if let Err(full) = self.places.check_room(asked.0) {
                 return Some(Answer::Refused(Refusal::Coordination(full)));
             }
             let entry = self.queues.get_mut(name)?;
