@@ -54,6 +54,9 @@ pub const MAX_ERROR_TEXT_BYTES: usize = 16 << 10;
 /// for people, and the scheduler remembers thousands of them.
 pub const MAX_LOG_TEXT_BYTES: usize = 4 << 10;
 
+/// Functions that one client calls. A program has some hundreds.
+pub const MAX_FUNCTIONS_OF_CLIENT: usize = 16_384;
+
 /// Questions of one client to workers that are not answered yet. A client asks every worker of a
 /// large cluster at once; each takes the scheduler some fifty bytes.
 pub const MAX_OPEN_QUESTIONS: u32 = 16_384;

@@ -1,18 +1,21 @@
 //! Tables that are full: what others wait for can still be done, and no client fills them alone.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use dask_proto::id::{ClientId, RequestId};
+use dask_proto::graph::{Function, TaskOptions, TaskSpec};
+use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, WorkerId};
 use dask_proto::limits::{
-    KEPT_ENTRY_BYTES, LOCKS_AT_ONCE, MAX_KEPT_BYTES_OF_CLIENT, MAX_KEPT_REQUESTS,
-    MAX_KEPT_REQUESTS_OF_CLIENT, MAX_KEPT_VALUE_BYTES, MAX_KEY_BYTES, MAX_LOCK_NAMES_BYTES,
-    MAX_TOPICS, MAX_WAITS,
+    KEPT_ENTRY_BYTES, LOCKS_AT_ONCE, MAX_FUNCTIONS_OF_CLIENT, MAX_KEPT_BYTES_OF_CLIENT,
+    MAX_KEPT_REQUESTS, MAX_KEPT_REQUESTS_OF_CLIENT, MAX_KEPT_VALUE_BYTES, MAX_KEY_BYTES,
+    MAX_LOCK_NAMES_BYTES, MAX_TOPICS, MAX_WAITS,
 };
 use dask_proto::message::{
     Answer, ClientToScheduler, Code, Coordination, CoordinationAnswer, CoordinationRefusal,
     EventAction, Kept, KeptValue, MetadataAction, Patience, QueueAction, Refusal, Request,
-    SchedulerToClient, TopicAction,
+    SchedulerToClient, SchedulerToWorker, Submit, TopicAction, WorkerJoin,
 };
-use dask_proto::{Key, Moment, Payload};
+use dask_proto::{Address, Key, Moment, Payload};
 use dask_scheduler::Config;
 use dask_scheduler::state::{Event, Instruction, Instructions, SchedulerState};
 
@@ -243,4 +246,103 @@ fn a_client_waits_for_workers_a_limited_number_of_times() {
     let answer = asks(&mut state, (CLIENT, u64::MAX), wait());
     assert_eq!(answer, Some(Answer::Refused(Refusal::TooManyQuestions { limit })));
     assert_eq!(asks(&mut state, (ClientId(2), 0), wait()), None);
+}
+
+fn function(name: &str) -> Function {
+    Function { path: format!("app::{name}"), signature: "fn()".to_owned() }
+}
+
+fn define(id: u32, name: &str) -> ClientToScheduler {
+    ClientToScheduler::Define { id: FunctionId(id), function: function(name) }
+}
+
+fn submit(function: u32, (future, name): (u64, &str)) -> ClientToScheduler {
+    let spec = TaskSpec {
+        future: FutureId(future),
+        key: key(name),
+        function: FunctionId(function),
+        content: None,
+        dependencies: Vec::new(),
+        body: Payload::default(),
+    };
+    ClientToScheduler::Submit(Submit { options: TaskOptions::default(), tasks: vec![spec] })
+}
+
+/// What a worker is told of functions by this message of a client.
+fn told(
+    state: &mut SchedulerState,
+    client: ClientId,
+    message: ClientToScheduler,
+) -> Vec<(FunctionId, Function)> {
+    let mut out = Instructions::new();
+    let said = Event::ClientSaid { client, messages: vec![message] };
+    state.handle(Moment::default(), said, &mut out);
+    let messages = out.drain().filter_map(|instruction| match instruction {
+        Instruction::ToWorker { messages, .. } => Some(messages),
+        _ => None,
+    });
+    let defined = messages.flatten().filter_map(|message| match message {
+        SchedulerToWorker::Define { id, function } => Some((id, function)),
+        _ => None,
+    });
+    defined.collect()
+}
+
+#[test]
+fn functions_that_nobody_names_any_more_are_forgotten_and_the_others_are_not() {
+    const CLIENTS: u32 = 10;
+    const EACH: u32 = 1000;
+    let mut state = state(1);
+    let join = |port: u32, names: &[&str]| {
+        let address: Address = format!("tcp://10.0.0.1:{port}").parse().expect("an address");
+        let join = WorkerJoin {
+            name: address.to_string(),
+            address,
+            nthreads: 1,
+            memory_limit: None,
+            resources: BTreeMap::new(),
+            functions: names.iter().map(|name| function(name)).collect(),
+            pid: 1,
+            program: None,
+        };
+        Event::WorkerJoined { worker: WorkerId(port), join: Box::new(join) }
+    };
+    state.handle(Moment::default(), join(1, &["kept"]), &mut Instructions::new());
+    told(&mut state, CLIENT, define(0, "kept"));
+    let first = told(&mut state, CLIENT, submit(0, (1, "a")));
+    assert_eq!(first, [(FunctionId(0), function("kept"))]);
+    for client in 2..2 + CLIENTS {
+        let (client, name, code) = (ClientId(client), String::new(), Code::Withheld);
+        let joined = Event::ClientJoined { client, name, code };
+        state.handle(Moment::default(), joined, &mut Instructions::new());
+        for i in 0..EACH {
+            told(&mut state, client, define(i, &format!("of-{client}-{i}")));
+        }
+        state.handle(Moment::default(), Event::ClientLost { client }, &mut Instructions::new());
+    }
+    state.handle(Moment::default(), join(2, &["late"]), &mut Instructions::new());
+    told(&mut state, CLIENT, define(1, "late"));
+    let late = told(&mut state, CLIENT, submit(1, (2, "b")));
+    let [(id, defined)] = &late[..] else { panic!("expected one function: {late:?}") };
+    assert_eq!(*defined, function("late"));
+    assert!(id.0 < CLIENTS * EACH / 2, "{id} is the number of a function");
+    // The first worker knows what it knew.
+    let again = told(&mut state, CLIENT, submit(0, (3, "c")));
+    assert_eq!(again, []);
+}
+
+#[test]
+fn a_client_that_names_too_many_functions_is_cut_off() {
+    let mut state = state(1);
+    for i in 0..MAX_FUNCTIONS_OF_CLIENT {
+        told(&mut state, CLIENT, define(u32::try_from(i).expect("it fits"), &i.to_string()));
+    }
+    let mut out = Instructions::new();
+    let said = Event::ClientSaid { client: CLIENT, messages: vec![define(u32::MAX, "one more")] };
+    state.handle(Moment::default(), said, &mut out);
+    let is_cut_off = |instruction: &Instruction| match instruction {
+        Instruction::Disconnect { reason, .. } => reason.contains("more than 16384 functions"),
+        _ => false,
+    };
+    assert!(out.drain().any(|instruction| is_cut_off(&instruction)));
 }

@@ -79,7 +79,8 @@ impl Client {
     ///
     /// # Errors
     /// When the name is too long, the message cannot be serialized or is too large (64 KiB), there
-    /// are too many topics, or the scheduler is gone.
+    /// are 1024 topics already that somebody subscribed to, or the scheduler is gone. Of more topics
+    /// the scheduler forgets those without subscribers whose latest events are the oldest.
     pub async fn log_event<T: Serialize + ?Sized>(
         &self,
         topic: impl AsRef<str>,
@@ -112,7 +113,8 @@ impl Client {
     /// where it may block: Dask's `subscribe_topic`. It takes the place of an earlier handler.
     ///
     /// # Errors
-    /// When the name is too long, there are too many topics, or the scheduler is gone.
+    /// When the name is too long, there are 1024 topics already that somebody subscribed to, or the
+    /// scheduler is gone.
     pub async fn subscribe_topic(
         &self,
         topic: impl AsRef<str>,

@@ -120,21 +120,11 @@ impl ClientEntry {
 
 impl SchedulerState {
     pub(super) fn client_said(&mut self, client: ClientId, message: ClientToScheduler) {
-        let program = match &message {
-            ClientToScheduler::Define { .. } => self.program_meant(client),
-            _ => None,
-        };
         let Some(entry) = self.clients.get_mut(&client) else {
             return;
         };
         match message {
-            ClientToScheduler::Define { id, function } => {
-                let row = self.functions.intern(program, &function);
-                if entry.functions.insert(id, row).is_some() {
-                    let reason = format!("the client defined function {id} twice");
-                    self.disconnect(Peer::Client(client), reason);
-                }
-            }
+            ClientToScheduler::Define { id, function } => self.define(client, id, &function),
             ClientToScheduler::Submit(submit) => self.submit(client, submit),
             ClientToScheduler::Subscribe { future, key } => self.subscribe(client, future, &key),
             ClientToScheduler::Release { futures } => {

@@ -54,15 +54,31 @@ struct Group {
     ranked: BTreeSet<Rank>,
 }
 
-/// All functions and groups. Neither is ever forgotten: a program's are few.
+/// All functions that are in use, and some that were until lately; and all groups.
 #[derive(Debug, Default)]
 pub(super) struct FunctionTable {
     entries: Vec<FunctionEntry>,
     by_function: Map<(Option<ProgramId>, Function), FunctionRow>,
+    /// Rows of functions that were forgotten, for others.
+    free: Vec<FunctionRow>,
+    /// With how many functions to look which of them are in use.
+    look_at: usize,
     groups: Vec<Group>,
     by_offer: Map<Box<[FunctionRow]>, GroupRow>,
+    /// Rows of groups without members, for others.
+    free_groups: Vec<GroupRow>,
     /// The functions that have tasks in state queued.
     queued: BTreeSet<FunctionRow>,
+}
+
+/// How many functions there may be before it is looked which of them are in use: more than a few
+/// programs have.
+const LOOKED_AT: usize = 4096;
+
+impl FunctionEntry {
+    fn new(function: Function, program: Option<ProgramId>) -> Self {
+        Self { function, program, groups: Vec::new(), queue: Queue::default(), duration: None }
+    }
 }
 
 impl FunctionRow {
@@ -83,25 +99,52 @@ impl FunctionTable {
         if let Some(row) = self.by_function.get(&name) {
             return *row;
         }
-        let row = FunctionRow(
-            u32::try_from(self.entries.len()).expect("memory ends before the names of functions"),
-        );
+        let entry = FunctionEntry::new(function.clone(), program);
+        let row = if let Some(row) = self.free.pop() {
+            self.entries[row.0 as usize] = entry;
+            row
+        } else {
+            self.entries.push(entry);
+            let last = u32::try_from(self.entries.len() - 1);
+            FunctionRow(last.expect("memory ends before the names of functions"))
+        };
         self.by_function.insert(name, row);
-        self.entries.push(FunctionEntry {
-            function: function.clone(),
-            program,
-            groups: Vec::new(),
-            queue: Queue::default(),
-            duration: None,
-        });
         row
+    }
+
+    /// Whether it is time to look which functions are in use: there are twice as many as were the
+    /// last time.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.by_function.len() >= self.look_at.max(LOOKED_AT)
+    }
+
+    /// Forgets the functions that no worker offers and that are none of these.
+    pub(super) fn forget_unused(&mut self, used: &BTreeSet<FunctionRow>) -> Vec<FunctionRow> {
+        let mut forgotten = Vec::new();
+        for row in self.rows() {
+            let entry = &mut self.entries[row.0 as usize];
+            if !entry.groups.is_empty() || !entry.queue.is_empty() || used.contains(&row) {
+                continue;
+            }
+            let unnamed = Function { path: String::new(), signature: String::new() };
+            let FunctionEntry { function, program, .. } =
+                std::mem::replace(entry, FunctionEntry::new(unnamed, None));
+            // A row that is free already has no name.
+            if self.by_function.remove(&(program, function)).is_some() {
+                forgotten.push(row);
+            }
+        }
+        // The first are given to others first.
+        self.free.extend(forgotten.iter().rev());
+        self.look_at = 2 * self.by_function.len();
+        forgotten
     }
 
     pub(super) fn get(&self, row: FunctionRow) -> &FunctionEntry {
         &self.entries[row.0 as usize]
     }
 
-    /// All functions, in the order in which they were first named.
+    /// All functions, in the order of their rows, and rows without one.
     pub(super) fn rows(&self) -> impl Iterator<Item = FunctionRow> + use<> {
         (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(FunctionRow)
     }
@@ -118,24 +161,39 @@ impl FunctionTable {
             offer.extend(functions.iter().map(|f| self.intern(program, f)));
         }
         let offer: Box<[FunctionRow]> = offer.into_iter().collect();
-        let group = self.by_offer.get(&offer).copied().unwrap_or_else(|| {
-            let group = GroupRow(
-                u32::try_from(self.groups.len()).expect("memory ends before the groups of workers"),
-            );
-            for function in &offer {
-                self.entries[function.0 as usize].groups.push(group);
-            }
-            self.groups.push(Group { functions: offer.clone(), ..Group::default() });
-            self.by_offer.insert(offer, group);
-            group
-        });
+        let known = self.by_offer.get(&offer).copied();
+        let group = known.unwrap_or_else(|| self.new_group(offer));
         self.groups[group.0 as usize].members += 1;
         group
     }
 
-    /// Takes a worker out of its group.
+    fn new_group(&mut self, offer: Box<[FunctionRow]>) -> GroupRow {
+        let row = self.free_groups.pop().unwrap_or_else(|| {
+            self.groups.push(Group::default());
+            let last = u32::try_from(self.groups.len() - 1);
+            GroupRow(last.expect("memory ends before the groups of workers"))
+        });
+        for function in &offer {
+            self.entries[function.0 as usize].groups.push(row);
+        }
+        self.groups[row.0 as usize].functions.clone_from(&offer);
+        self.by_offer.insert(offer, row);
+        row
+    }
+
+    /// Takes a worker out of its group, which ends with its last member.
     pub(super) fn leave_group(&mut self, group: GroupRow) {
-        self.groups[group.0 as usize].members -= 1;
+        let entry = &mut self.groups[group.0 as usize];
+        entry.members -= 1;
+        if entry.members > 0 {
+            return;
+        }
+        let functions = std::mem::take(&mut entry.functions);
+        for function in &functions {
+            self.entries[function.0 as usize].groups.retain(|other| *other != group);
+        }
+        self.by_offer.remove(&functions);
+        self.free_groups.push(group);
     }
 
     /// Moves a worker among those of its group.

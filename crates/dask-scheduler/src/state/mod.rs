@@ -20,6 +20,7 @@ mod client;
 mod coordination;
 mod copies;
 mod departure;
+mod disuse;
 mod dump;
 mod equipment;
 mod errand;

@@ -57,6 +57,7 @@ impl SchedulerState {
         };
         self.out.welcome(peer, welcome);
         self.log_own_event(&format!("add-worker {}", join.address));
+        self.forget_unused_functions();
         let group = self.functions.join_group(join.program, &join.functions);
         let program = join.program;
         self.happened(|| {

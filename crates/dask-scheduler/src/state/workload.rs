@@ -58,6 +58,11 @@ impl Workload {
         });
     }
 
+    /// The functions of all its tasks, also of those that were done.
+    pub(super) fn functions(&self) -> impl Iterator<Item = FunctionRow> + '_ {
+        self.shares.iter().map(|(function, _)| *function)
+    }
+
     /// How many tasks of each function were done.
     pub(super) fn finished(&self) -> impl Iterator<Item = (FunctionRow, u64)> + '_ {
         let shares = self.shares.iter().filter(|(_, share)| share.finished > 0);
