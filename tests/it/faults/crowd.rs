@@ -6,7 +6,7 @@ use dask_client::{Future, wait};
 use support::fault_tasks::double;
 use support::tally::{Tally, costs, slow_double};
 
-use super::{seconds, until, workers};
+use super::{seconds, takes, until, workers};
 use crate::child::{Program, bounded, connect, goes_on};
 
 /// Open descriptors of a process, and its resident memory in MiB.
@@ -46,7 +46,7 @@ async fn two_hundred_clients_that_vanish_leave_nothing_behind() {
                 info.clients == 1 && info.tasks.is_empty()
             })
             .await;
-            costs("seconds until they were forgotten", seconds(vanished), 15.0);
+            takes("seconds until they were forgotten", seconds(vanished), 15.0);
             after.push(taken(scheduler.pid()));
         }
         costs("more descriptors", after[1].0.saturating_sub(before.0), 2);
@@ -68,11 +68,11 @@ async fn three_hundred_workers_run_thirty_thousand_tasks() {
         let started = Instant::now();
         let mut crowd = Program::start(&["workers", &address, &WORKERS.to_string()], &[]);
         client.wait_for_workers(WORKERS).await.unwrap();
-        costs("seconds until all had joined", seconds(started), 10.0);
+        takes("seconds until all had joined", seconds(started), 10.0);
         let started = Instant::now();
         let futures: Vec<Future<i64>> = client.map(double, 0..TASKS);
         wait(&futures).await.unwrap();
-        costs("seconds for 30,000 tasks", seconds(started), 15.0);
+        takes("seconds for 30,000 tasks", seconds(started), 15.0);
         let results = client.gather(&futures).await.unwrap();
         assert!(results.into_iter().eq((0..TASKS).map(|x| 2 * x)));
         let counts = client.finished_counts().await.unwrap();
@@ -83,7 +83,7 @@ async fn three_hundred_workers_run_thirty_thousand_tasks() {
         crowd.orphan();
         workers(&client, 0).await;
         assert_eq!(crowd.ended().await.0.code(), Some(0));
-        costs("seconds until all had left", seconds(leaving), 10.0);
+        takes("seconds until all had left", seconds(leaving), 10.0);
         until(&client, "all to be forgotten", |info| info.tasks.is_empty()).await;
         costs("descriptors left", taken(scheduler.pid()).0 - descriptors, 2);
     })

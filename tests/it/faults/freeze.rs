@@ -7,7 +7,7 @@ use support::coordination_tasks::locked;
 use support::stage::Stage;
 use support::tally::{Tally, costs, leaf, merge, merged};
 
-use super::{seconds, workers};
+use super::{seconds, takes, workers};
 use crate::child::{Program, bounded, connect, goes_on, signal};
 
 #[tokio::test]
@@ -38,14 +38,14 @@ async fn a_worker_frozen_past_its_time_is_done_without_and_ends_when_it_wakes() 
         assert_eq!(client.gather(&sums).await.unwrap(), expected);
         assert_eq!(client.gather(&leaves).await.unwrap()[9], merged(9, 1));
         workers(&client, 2).await;
-        costs("seconds until all results were there", seconds(frozen), 15.0);
+        takes("seconds until all results were there", seconds(frozen), 15.0);
         let woken = Instant::now();
         signal(worker.pid(), libc::SIGCONT);
         let (status, errors) = worker.ended().await;
         assert!(status.code().is_some(), "{status}");
         // Whether it still gets to read why, or only that nobody is there.
         assert!(errors.contains("nothing was heard") || errors.contains(&address), "{errors}");
-        costs("seconds until the worker that woke up had ended", seconds(woken), 5.0);
+        takes("seconds until the worker that woke up had ended", seconds(woken), 5.0);
         costs("tasks run again", tally.runs() - 3 * PAIRS, 2 * PAIRS);
         // What it was in the middle of changed nothing, and its name is free.
         assert_eq!(client.gather(&sums).await.unwrap(), expected);

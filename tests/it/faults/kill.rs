@@ -7,7 +7,7 @@ use support::fault_tasks::{allocate, gated};
 use support::gate::Gate;
 use support::tally::{Tally, costs, leaf, merge, merged, slow_double};
 
-use super::seconds;
+use super::{seconds, takes};
 use crate::child::{Program, bounded, cluster, connect, goes_on, says};
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn a_worker_killed_amid_two_thousand_tasks_costs_no_more_than_its_share() 
         assert_eq!(results, (0..TASKS).map(|x| 2 * x).collect::<Vec<_>>());
         // Half of what one of eight workers had done, and what it was fed ahead.
         costs("tasks run again", tally.runs() - TASKS as u64, TASKS as u64 / 4);
-        costs("seconds from the death to the last result", took, 15.0);
+        takes("seconds from the death to the last result", took, 15.0);
         goes_on(&client).await;
     })
     .await;
@@ -82,7 +82,7 @@ async fn every_worker_killed_in_turn_leaves_a_tree_of_held_results_whole() {
         }
         // Each death loses what a worker holds, a quarter of what is there.
         costs("tasks run again", tally.runs() - tasks, tasks * 2);
-        costs("seconds until the four were replaced", away, 15.0);
+        takes("seconds until the four were replaced", away, 15.0);
         goes_on(&client).await;
     })
     .await;
@@ -115,7 +115,7 @@ async fn a_task_that_kills_each_of_its_workers_harms_no_neighbour() {
         first.release().await;
         assert_eq!(beside.result().await.unwrap(), 5);
         costs("processes", error.to_string().matches("tcp://").count() - 1, 4);
-        costs("seconds until it was given up", took, 15.0);
+        takes("seconds until it was given up", took, 15.0);
         costs("tasks run again", tally.runs() - NEIGHBOURS as u64, 4 * NEIGHBOURS as u64);
         client.wait_for_workers(2).await.unwrap();
         goes_on(&client).await;

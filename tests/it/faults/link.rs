@@ -10,7 +10,7 @@ use support::fault_tasks::{blob, byte, double, total};
 use support::network::{Network, Traffic};
 use support::tally::{Tally, costs, slow_double};
 
-use super::{seconds, until, workers};
+use super::{seconds, takes, until, workers};
 use crate::child::{Program, bounded, connect, goes_on, says};
 
 const TASKS: i64 = 300;
@@ -119,7 +119,7 @@ async fn a_client_cut_off_silently_goes_on_when_the_link_is_healed() {
         let (late, ()) = tokio::join!(others, cut.silence("away", &cut.address));
         let healed = Instant::now();
         assert_eq!(late.result().await.unwrap(), 42);
-        costs("seconds behind the cut", seconds(healed), 5.0);
+        takes("seconds behind the cut", seconds(healed), 5.0);
         cut.end(&away, &futures, 0).await;
     })
     .await;
@@ -136,10 +136,10 @@ async fn a_client_whose_link_breaks_hears_of_it_and_its_keys_are_released() {
         let error = away.gather(&futures).await.unwrap_err();
         assert!(error.is_disconnected(), "{error:?}");
         says(&error, &["the connection to the scheduler", &cut.address]);
-        costs("seconds until it failed", seconds(broken), 5.0);
+        takes("seconds until it failed", seconds(broken), 5.0);
         until(&cut.client, "it to be forgotten", |info| info.clients == 1 && info.tasks.is_empty())
             .await;
-        costs("seconds until it was forgotten", seconds(broken), 10.0);
+        takes("seconds until it was forgotten", seconds(broken), 10.0);
         goes_on(&cut.client).await;
     })
     .await;
@@ -153,7 +153,7 @@ async fn a_worker_cut_off_silently_for_less_than_its_time_costs_nothing() {
         cut.silence("one", &cut.address).await;
         let healed = Instant::now();
         wait(&futures).await.unwrap();
-        costs("seconds behind the cut", seconds(healed), 5.0);
+        takes("seconds behind the cut", seconds(healed), 5.0);
         cut.end(&cut.client, &futures, 0).await;
         workers(&cut.client, 2).await;
     })
@@ -170,7 +170,7 @@ async fn a_worker_cut_off_silently_for_longer_is_done_without_and_ends_when_heal
         cut.network.cut(Traffic::Silent, move |name, place| name == "one" && place == address);
         wait(&futures).await.unwrap();
         workers(&cut.client, 1).await;
-        costs("seconds until all results were there", seconds(started), 15.0);
+        takes("seconds until all results were there", seconds(started), 15.0);
         cut.end(&cut.client, &futures, TASKS as u64).await;
         cut.network.heal();
         let (status, errors) = cut.workers[0].ended().await;
@@ -192,9 +192,9 @@ async fn a_worker_whose_link_breaks_is_done_without_and_ends_with_the_reason() {
         let (status, errors) = cut.workers[0].ended().await;
         assert_eq!(status.code(), Some(1), "{errors}");
         assert!(errors.contains("lost its scheduler") && errors.contains(&cut.address), "{errors}");
-        costs("seconds until the worker ended", seconds(broken), 5.0);
+        takes("seconds until the worker ended", seconds(broken), 5.0);
         wait(&futures).await.unwrap();
-        costs("seconds until all results were there", seconds(broken), 15.0);
+        takes("seconds until all results were there", seconds(broken), 15.0);
         cut.end(&cut.client, &futures, TASKS as u64).await;
     })
     .await;
@@ -219,7 +219,7 @@ async fn workers_cut_off_from_each_other_silently_go_on_when_healed() {
         let (sum, ()) = tokio::join!(ask, cut.silence("two", &cut.places[0]));
         let healed = Instant::now();
         assert_eq!(sum.result().await.unwrap(), large_total());
-        costs("seconds behind the cut", seconds(healed), 5.0);
+        takes("seconds behind the cut", seconds(healed), 5.0);
         costs("links", cut.network.links(), 4);
         goes_on(&cut.client).await;
     })
@@ -238,7 +238,7 @@ async fn workers_that_cannot_reach_each_other_any_more_compute_for_themselves() 
         cut.break_off("two", &cut.places[0]);
         let sum = on("two").submit(total, &held);
         assert_eq!(sum.result().await.unwrap(), large_total());
-        costs("seconds until the result was there", seconds(broken), 15.0);
+        takes("seconds until the result was there", seconds(broken), 15.0);
         workers(&cut.client, 2).await;
         goes_on(&cut.client).await;
     })
@@ -262,7 +262,7 @@ async fn a_client_cut_off_from_a_worker_silently_gets_its_result_when_healed() {
         };
         let ((length, read), healed) = tokio::join!(reading, cutting);
         assert_eq!(length, LARGE);
-        costs("seconds behind the cut", read.duration_since(healed).as_secs_f64(), 5.0);
+        takes("seconds behind the cut", read.duration_since(healed).as_secs_f64(), 5.0);
         goes_on(&away).await;
     })
     .await;

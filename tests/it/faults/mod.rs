@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use dask_client::{Client, SchedulerInfo};
 use support::cluster::eventually;
+use support::tally::costs;
 
 /// What the scheduler knows, once it is like this.
 async fn until(
@@ -40,4 +41,11 @@ async fn workers(client: &Client, count: usize) {
 
 fn seconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64()
+}
+
+/// States how many seconds something took, which must not be many more than this: a machine that
+/// does much else needs up to four times as long.
+#[track_caller]
+fn takes(what: &str, seconds: f64, most: f64) {
+    costs(what, seconds, 4.0 * most);
 }

@@ -8,7 +8,7 @@ use support::cluster::eventually;
 use support::memory_tasks::{count, fill};
 use support::tally::costs;
 
-use super::{seconds, workers};
+use super::{seconds, takes, workers};
 use crate::child::{Program, bounded, connect, goes_on};
 
 const LIMIT: u64 = 128 << 20;
@@ -50,7 +50,7 @@ async fn a_worker_with_a_full_disk_keeps_its_results_and_computes() {
             .map(|(byte, block)| client.submit(count, (block, byte)))
             .collect();
         assert_eq!(client.gather(&counts).await.unwrap(), [BLOCK; 10]);
-        costs("seconds", seconds(started), 20.0);
+        takes("seconds", seconds(started), 20.0);
         let spilled = client.scheduler_info().await.unwrap().workers[0].metrics.spilled;
         costs("bytes on the disk", spilled, 0);
         // Enough for a file, at last: it had not given up.

@@ -5,9 +5,8 @@ use std::time::Instant;
 use dask_client::{Error, Future, wait};
 use support::fault_tasks::gated;
 use support::gate::Gate;
-use support::tally::costs;
 
-use super::seconds;
+use super::{seconds, takes};
 use crate::child::{Program, bounded, connect, says};
 
 #[tokio::test]
@@ -38,14 +37,14 @@ async fn a_killed_scheduler_ends_every_client_and_worker_within_seconds() {
             gone(gathered);
             gone(waited);
         }
-        costs("seconds until every client knew", seconds(killed), 5.0);
+        takes("seconds until every client knew", seconds(killed), 5.0);
         // Each in the middle of a task that does not end.
         for worker in &mut workers {
             let (status, errors) = worker.ended().await;
             assert_eq!(status.code(), Some(1), "{errors}");
             assert!(errors.contains("lost its scheduler") && errors.contains(&address), "{errors}");
         }
-        costs("seconds until every worker had ended", seconds(killed), 10.0);
+        takes("seconds until every worker had ended", seconds(killed), 10.0);
         for task in &mut running {
             task.gone().await;
         }

@@ -79,8 +79,8 @@ impl Client {
     ///
     /// # Errors
     /// When the name is too long, the message cannot be serialized or is too large (64 KiB), there
-    /// are 1024 topics already that somebody subscribed to, or the scheduler is gone. Of more topics
-    /// the scheduler forgets those without subscribers whose latest events are the oldest.
+    /// are 1024 topics already that somebody subscribed to, or the scheduler is gone. Of more
+    /// topics the scheduler forgets those without subscribers whose latest events are the oldest.
     pub async fn log_event<T: Serialize + ?Sized>(
         &self,
         topic: impl AsRef<str>,

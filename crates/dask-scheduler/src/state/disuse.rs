@@ -40,12 +40,12 @@ impl SchedulerState {
         used.extend(self.clients.values().flat_map(|entry| entry.functions.values()));
         used.extend(self.tasks.iter().filter_map(|(_, task)| task.function()));
         used.extend(self.workers.iter().flat_map(|(_, entry)| entry.work.functions()));
-        let forgotten = self.functions.forget_unused(&used);
+        let forgotten: BTreeSet<FunctionRow> = self.functions.forget_unused(&used);
         // Their ids are going to stand for others.
         let workers: Vec<_> = self.workers.iter().map(|(worker, _)| worker).collect();
         for worker in workers {
             if let Some(entry) = self.workers.get_mut(worker) {
-                forgotten.iter().for_each(|row| drop(entry.functions.remove(row)));
+                entry.functions.retain(|row| !forgotten.contains(row));
             }
         }
     }

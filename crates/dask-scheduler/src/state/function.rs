@@ -119,8 +119,8 @@ impl FunctionTable {
     }
 
     /// Forgets the functions that no worker offers and that are none of these.
-    pub(super) fn forget_unused(&mut self, used: &BTreeSet<FunctionRow>) -> Vec<FunctionRow> {
-        let mut forgotten = Vec::new();
+    pub(super) fn forget_unused(&mut self, used: &BTreeSet<FunctionRow>) -> BTreeSet<FunctionRow> {
+        let mut forgotten = BTreeSet::new();
         for row in self.rows() {
             let entry = &mut self.entries[row.0 as usize];
             if !entry.groups.is_empty() || !entry.queue.is_empty() || used.contains(&row) {
@@ -131,7 +131,7 @@ impl FunctionTable {
                 std::mem::replace(entry, FunctionEntry::new(unnamed, None));
             // A row that is free already has no name.
             if self.by_function.remove(&(program, function)).is_some() {
-                forgotten.push(row);
+                forgotten.insert(row);
             }
         }
         // The first are given to others first.
