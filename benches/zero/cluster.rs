@@ -62,7 +62,7 @@ where
     Out: Serialize + Send + 'static,
     In: DeserializeOwned,
 {
-    let hello = Hello { role, program: Program::default(), token: None };
+    let hello = Hello { role, program: Program::default() };
     let joined = connect(&Transports::default(), scheduler, &hello, TIMEOUT).await;
     let (connection, _) = joined.map_err(io::Error::other)?;
     Ok(channel(connection))

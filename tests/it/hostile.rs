@@ -65,7 +65,7 @@ fn client_hello() -> Hello {
 }
 
 fn hello(role: Role) -> Hello {
-    Hello { role, program: About::default(), token: None }
+    Hello { role, program: About::default() }
 }
 
 #[tokio::test]

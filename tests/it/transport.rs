@@ -41,11 +41,7 @@ async fn inproc_keeps_the_contract() {
 }
 
 fn hello() -> Hello {
-    Hello {
-        role: Role::Client { name: "Client-1".to_owned() },
-        program: Program::default(),
-        token: None,
-    }
+    Hello { role: Role::Client { name: "Client-1".to_owned() }, program: Program::default() }
 }
 
 fn address(text: impl std::fmt::Display) -> Address {

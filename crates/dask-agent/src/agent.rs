@@ -3,6 +3,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dask_program::Tokens;
 use dask_proto::Address;
 use dask_proto::limits::{MAX_AGENT_PROGRAMS, MAX_NWORKERS};
 use dask_proto::message::{
@@ -117,6 +118,7 @@ impl Agent {
             resources: config.resources.clone(),
             programs: Vec::new(),
             pid: std::process::id(),
+            tokens: config.tokens.as_ref().map(Tokens::ids),
         };
         let program = Program::named("dask");
         let ports = Ports::new(config.worker_ports.clone());
@@ -230,8 +232,9 @@ async fn listen_to(
         };
         for message in messages {
             match message {
-                SchedulerToAgent::Run { program, from } => {
-                    programs.start(Order { program, from, outbox: outbox.clone() });
+                SchedulerToAgent::Run { program, from, voucher } => {
+                    let outbox = outbox.clone();
+                    programs.start(Order { program, from, voucher, outbox });
                 }
                 SchedulerToAgent::Stop { program } => programs.stop(program),
                 SchedulerToAgent::Close { reason } => return Gone::Closed(reason),
@@ -324,7 +327,7 @@ async fn reach(host: &Host, join: &AgentJoin, since: Since) -> Result<Connection
     loop {
         let programs = config.cache.programs().into_iter().take(MAX_AGENT_PROGRAMS).collect();
         let role = Role::Agent(Box::new(AgentJoin { programs, ..join.clone() }));
-        let hello = Hello { role, program: host.program.clone(), token: None };
+        let hello = Hello { role, program: host.program.clone() };
         let attempt = connect(&host.transports, &config.scheduler, &hello, ATTEMPT).await;
         let error = match attempt {
             Ok((connection, Welcome::Agent { .. })) => return Ok(connection),

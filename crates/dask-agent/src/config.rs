@@ -3,6 +3,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dask_program::Tokens;
 use dask_proto::Address;
 use dask_proto::message::CodePolicy;
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub local_directory: Option<PathBuf>,
     /// Whether it runs programs that clients bring.
     pub code: CodePolicy,
+    /// Whose clients' programs it runs: those that know one of these tokens; `None` for all.
+    pub tokens: Option<Tokens>,
     /// Where programs are kept.
     pub cache: Cache,
     /// Whether workers are watched.
@@ -88,6 +91,7 @@ impl Config {
             resources: BTreeMap::new(),
             local_directory: None,
             code: CodePolicy::FromClients,
+            tokens: None,
             cache,
             nanny: Nanny::On,
             death_timeout: None,

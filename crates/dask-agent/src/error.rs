@@ -93,6 +93,9 @@ pub enum CacheError {
         /// That of the cache.
         limit: u64,
     },
+    /// It is not allowed.
+    #[error("none of the tokens that this host allows vouches for it (--allow-token-file)")]
+    Token,
     /// Whoever has it was not reached.
     #[error("whoever has it was not reached")]
     Connect(#[from] ConnectError),

@@ -49,7 +49,7 @@ async fn fetch(
     let cache = &host.config.cache;
     let (partial, file) = cache.start(program)?;
     let link = ProgramLink::Download { program: program.id, ticket };
-    let hello = Hello { role: Role::Program(link), program: host.program.clone(), token: None };
+    let hello = Hello { role: Role::Program(link), program: host.program.clone() };
     let connected = connect_once(&host.transports, address, &hello, CONNECT_TIMEOUT).await;
     let (mut connection, _) = connected?;
     let mut reported = started;

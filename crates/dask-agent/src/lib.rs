@@ -27,6 +27,8 @@ mod program;
 mod serve;
 mod slot;
 
+pub use dask_program::{Tokens, TokensError};
+
 pub use agent::{Agent, Ended};
 pub use cache::Cache;
 pub use config::{Config, Lifetime, Nanny};

@@ -117,7 +117,9 @@ fn command(host: &Host, setup: &Setup<'_>) -> Command {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true);
+        .kill_on_drop(true)
+        // What it may run is the agent's to know.
+        .env_remove(role::TOKEN);
     match &config.local_directory {
         Some(directory) => command.env(role::LOCAL_DIRECTORY, directory),
         None => command.env_remove(role::LOCAL_DIRECTORY),

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use dask_proto::message::{AgentToScheduler, ProgramSource};
-use dask_proto::program::Executable;
+use dask_proto::program::{Executable, Voucher};
 use dask_transport::Outbox;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -10,12 +10,13 @@ use tokio::time::sleep;
 use crate::agent::{Host, until};
 use crate::error::describe;
 use crate::slot::Slot;
-use crate::{back_off, fetch};
+use crate::{CacheError, back_off, fetch};
 
 /// A program that is to run here.
 pub(crate) struct Order {
     pub(crate) program: Executable,
     pub(crate) from: Option<ProgramSource>,
+    pub(crate) voucher: Option<Voucher>,
     pub(crate) outbox: Outbox<AgentToScheduler>,
 }
 
@@ -50,11 +51,16 @@ pub(crate) async fn run(
         Some(before) => before.await.map_or(0, Had::failures),
         None => 0,
     };
-    let Order { program, from, outbox } = order;
+    let Order { program, from, voucher, outbox } = order;
     let id = program.id;
     let _in_use = host.config.cache.pin(id);
     let fetching = async {
         sleep(back_off::pause(failures)).await;
+        // Whatever the scheduler believes.
+        let tokens = host.config.tokens.as_ref();
+        if tokens.is_some_and(|tokens| !tokens.allow(voucher.as_ref(), id)) {
+            return Err(CacheError::Token);
+        }
         fetch::have(&host, &program, from.as_ref()).await
     };
     let fetched = tokio::select! {

@@ -27,6 +27,8 @@ pub(crate) enum Error {
     Agent(#[source] Box<dask_agent::Error>),
     #[error("the programs of this host cannot be kept")]
     Cache(#[source] Box<dask_agent::CacheError>),
+    #[error("--allow-token-file")]
+    Tokens(#[from] dask_agent::TokensError),
     #[error("say where the scheduler is: `dask worker ADDRESS`, or DASK_SCHEDULER_ADDRESS")]
     NoScheduler,
     #[error("--resources")]

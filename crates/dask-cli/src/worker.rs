@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dask_agent::{Agent, Cache, Config as AgentConfig, Ended, Lifetime, Nanny};
+use dask_agent::{Agent, Cache, Config as AgentConfig, Ended, Lifetime, Nanny, Tokens};
 use dask_proto::Address;
 use dask_proto::message::CodePolicy;
 use dask_proto::role;
@@ -28,7 +28,7 @@ const CACHE_BYTES: u64 = 8 << 30;
 /// started as workers. These are watched, started again when they die, killed at 95 % of their
 /// memory limit, and stopped when nobody needs them any more.
 ///
-/// Whoever can connect to the scheduler can run code here: see --no-code.
+/// Whoever can connect to the scheduler can run code here: see --allow-token-file and --no-code.
 ///
 /// Dask's --preload is left out: there is no interpreter into which a script could be loaded. What
 /// has to run before the tasks belongs into the program.
@@ -89,6 +89,12 @@ pub(crate) struct Args {
     /// Take no programs from clients: only those of --program, and those in the cache, run here.
     #[arg(long)]
     no_code: bool,
+    /// Run programs only of clients that know one of the tokens in this file, one a line; it is
+    /// read once. A client has its token from DASK_TOKEN or from its program, and does not send it:
+    /// it shows that it knows it. Use long random ones, as of `openssl rand -hex 32`. Without this,
+    /// the code of any client runs here.
+    #[arg(long, value_name = "FILE")]
+    allow_token_file: Option<PathBuf>,
     /// A program that is on this host already, so that it need not be fetched.
     #[arg(long, value_name = "FILE")]
     program: Vec<PathBuf>,
@@ -184,6 +190,9 @@ impl Args {
         let configured = config.get("distributed.worker.resources", resources)?;
         let path = |text: &str| Ok::<_, std::convert::Infallible>(PathBuf::from(text));
         let local = config.get("temporary-directory", path)?;
+        let allowed = config.get("distributed.worker.allow-token-file", path)?;
+        let allowed = self.allow_token_file.clone().or(allowed);
+        let tokens = allowed.as_deref().map(Tokens::read).transpose()?;
         let terminate = config.get("distributed.worker.memory.terminate", share)?;
         let defaults = AgentConfig::new(scheduler, cache);
         Ok(AgentConfig {
@@ -198,6 +207,7 @@ impl Args {
             resources: named.or(configured).unwrap_or_default(),
             local_directory: self.local_directory.clone().or(local),
             code: if self.no_code { CodePolicy::Installed } else { CodePolicy::FromClients },
+            tokens,
             nanny: if self.no_nanny { Nanny::Off } else { Nanny::On },
             death_timeout: self.death_timeout,
             lifetime: self.lifetime(config)?,
@@ -312,6 +322,15 @@ mod tests {
         assert_eq!(config.lifetime, Some(Lifetime { duration, stagger, restart: true }));
         assert_eq!(config.worker_ports, Some(4000..=4003));
         assert_eq!(config.host.as_deref(), Some("127.0.0.1"));
+    }
+
+    #[test]
+    fn tokens_are_read_from_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "one\ntwo\n").unwrap();
+        let tokens = config(&format!("--allow-token-file {}", file.path().display())).tokens;
+        assert_eq!(tokens.unwrap().ids().len(), 2);
+        assert_eq!(config("").tokens, None);
     }
 
     #[test]

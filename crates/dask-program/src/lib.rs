@@ -5,15 +5,19 @@
 //! and hashing happen on a thread beside the runtime, and no more than a few pieces are in memory.
 //! What arrives counts only once it has the hash that was asked for.
 //!
+//! Where agents ask for a [`Token`], a client shows that it knows one by a keyed hash of its program.
+//!
 //! Debug sections travel too: without them the backtraces of tasks would have no lines.
 
 mod identify;
 mod receive;
 mod send;
+mod token;
 
 pub use identify::{identify, this_program};
 pub use receive::{ReceiveError, receive};
 pub use send::{SendError, send};
+pub use token::{Token, Tokens, TokensError};
 
 /// Pieces that wait between the connection and the thread that reads or writes the file.
 const PIECES_AHEAD: usize = 2;

@@ -141,3 +141,7 @@ pub const MAX_NWORKERS: u32 = 1024;
 
 /// Programs that an agent says it has: a cache has some dozens.
 pub const MAX_AGENT_PROGRAMS: usize = 4096;
+
+/// Tokens that an agent allows: people have a few, and the scheduler looks for a client's among
+/// them.
+pub const MAX_AGENT_TOKENS: usize = 1024;

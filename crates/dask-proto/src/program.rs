@@ -70,6 +70,32 @@ pub struct Executable {
     pub target: String,
 }
 
+/// Which token: what it is called in public. It does not tell the token.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TokenId(pub [u8; 8]);
+
+impl fmt::Debug for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Somebody who knows a token wants one program to run. It is good for that program and no other,
+/// so it is of little use to whoever reads it on the way.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voucher {
+    /// Which token.
+    pub token: TokenId,
+    /// HMAC-SHA256 of the program's id, keyed with the token.
+    pub tag: [u8; 32],
+}
+
+impl fmt::Debug for Voucher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a voucher of token {:?}", self.token)
+    }
+}
+
 /// The target of this build: `x86_64-linux-gnu`.
 #[must_use]
 pub fn target() -> String {

@@ -8,6 +8,9 @@ pub const ROLE: &str = "DASK_ROLE";
 /// The scheduler that the worker joins.
 pub const SCHEDULER_ADDRESS: &str = "DASK_SCHEDULER_ADDRESS";
 
+/// The token of a client, which agents may ask for. Those that start workers do not pass it on.
+pub const TOKEN: &str = "DASK_TOKEN";
+
 /// How many tasks it runs at once; the number of cores unless set.
 pub const NTHREADS: &str = "DASK_WORKER_NTHREADS";
 

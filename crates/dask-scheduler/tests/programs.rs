@@ -12,7 +12,7 @@ use dask_proto::message::{
     AgentJoin, AgentToScheduler, ClientToScheduler, Code, CodePolicy, Request, ScatterItem, Submit,
     WorkerJoin,
 };
-use dask_proto::program::{Executable, ProgramId};
+use dask_proto::program::{Executable, ProgramId, TokenId, Voucher};
 use dask_scheduler::Config;
 use dask_scheduler::state::{Event, Instructions, SchedulerState};
 
@@ -41,6 +41,13 @@ impl Dice {
         let target = ["x86_64-linux-gnu", "aarch64-linux-gnu"][self.below(10) as usize / 9];
         let id = self.program();
         Executable { id, bytes: 1000, name: "app".to_owned(), target: target.to_owned() }
+    }
+
+    fn offered(&mut self) -> Code {
+        let executable = self.executable();
+        let token = TokenId([self.below(3) as u8; 8]);
+        let voucher = (self.below(2) == 0).then(|| Voucher { token, tag: [1; 32] });
+        Code::Offered { executable, voucher }
     }
 }
 
@@ -119,6 +126,7 @@ impl World {
             resources: BTreeMap::new(),
             programs: has,
             pid: 1,
+            tokens: (self.dice.below(4) == 0).then(|| vec![TokenId([1; 8])]),
         };
         Some(Event::AgentJoined { agent, join: Box::new(join) })
     }
@@ -133,7 +141,7 @@ impl World {
             0 => Code::Withheld,
             1 => Code::NoRole,
             2 => Code::Unidentified,
-            _ => Code::Offered(self.dice.executable()),
+            _ => self.dice.offered(),
         };
         Some(Event::ClientJoined { client, name: format!("client-{who}"), code })
     }
@@ -164,7 +172,7 @@ impl World {
         let future = FutureId(number.into());
         let key = format!("inc-{}", self.dice.below(20)).try_into().expect("a key");
         let message = match self.dice.below(8) {
-            7 => ClientToScheduler::Identify { code: Code::Offered(self.dice.executable()) },
+            7 => ClientToScheduler::Identify { code: self.dice.offered() },
             0 | 1 => {
                 let item = ScatterItem { future, key, nbytes: 8 };
                 let request =

@@ -81,6 +81,7 @@ scripts! {
     program_refused,
     program_sources,
     program_stopped,
+    program_tokens,
     program_trouble,
     protocol_errors,
     questions,

@@ -224,7 +224,7 @@ impl Shared {
     }
 
     async fn connect(&self, address: &Address) -> Result<Arc<Link>, PeerError> {
-        let hello = Hello { role: Role::Peer, program: self.program.clone(), token: None };
+        let hello = Hello { role: Role::Peer, program: self.program.clone() };
         let connected = connect_once(&self.transports, address, &hello, self.timeout).await;
         let (connection, welcome) =
             connected.map_err(|error| PeerError::Connect(Arc::new(error)))?;

@@ -90,7 +90,6 @@ impl Worker {
                 program: config.program_id,
             })),
             program: config.program.clone(),
-            token: None,
         };
         let timeout = config.connect_timeout;
         let joined = connect(&transports, &config.scheduler, &hello, timeout).await;

@@ -3,6 +3,7 @@
 
 mod fault;
 mod raw;
+mod token;
 mod travel;
 
 use std::path::{Path, PathBuf};

@@ -21,7 +21,7 @@ use crate::child::{FIXTURE, Program, SECONDS, bounded};
 use support::cluster::eventually;
 
 /// A client that a test plays.
-struct Raw {
+pub(super) struct Raw {
     address: Address,
     outbox: Outbox<ClientToScheduler>,
     inbox: Inbox<SchedulerToClient>,
@@ -33,21 +33,30 @@ async fn hello(
     code: Code,
 ) -> Result<(Connection, Welcome), ConnectError> {
     let program = ProgramName { code, ..ProgramName::named("raw") };
-    let hello = Hello { role, program, token: None };
+    let hello = Hello { role, program };
     connect(&Transports::default(), address, &hello, SECONDS).await
+}
+
+fn offered(executable: Executable) -> Code {
+    Code::Offered { executable, voucher: None }
 }
 
 impl Raw {
     async fn connect(address: &str, executable: Executable) -> Result<Self, ConnectError> {
+        Self::connect_with(address, offered(executable)).await
+    }
+
+    /// A client that says this of its program.
+    pub(super) async fn connect_with(address: &str, code: Code) -> Result<Self, ConnectError> {
         let address: Address = address.parse().unwrap();
         let role = Role::Client { name: "raw".to_owned() };
-        let (connection, _) = hello(&address, role, Code::Offered(executable)).await?;
+        let (connection, _) = hello(&address, role, code).await?;
         let (outbox, inbox) = channel(connection);
         Ok(Self { address, outbox, inbox })
     }
 
     /// The next message.
-    async fn hears(&mut self) -> Vec<SchedulerToClient> {
+    pub(super) async fn hears(&mut self) -> Vec<SchedulerToClient> {
         self.inbox.receive().await.unwrap().expect("the scheduler is there")
     }
 
@@ -84,7 +93,7 @@ impl Raw {
     }
 }
 
-fn executable(path: &Path) -> Executable {
+pub(super) fn executable(path: &Path) -> Executable {
     let (id, bytes) = dask_program::identify(path).unwrap();
     Executable { id, bytes, name: "raw".to_owned(), target: target() }
 }
@@ -206,7 +215,7 @@ async fn a_client_reads_its_executable_only_where_there_are_agents() {
         assert_eq!(codes[0], Code::Unidentified);
         let (id, bytes) = dask_program::identify(Path::new(FIXTURE)).unwrap();
         let expected = Executable { id, bytes, name: "fixture".to_owned(), target: target() };
-        assert_eq!(codes[1], Code::Offered(expected));
+        assert_eq!(codes[1], offered(expected));
         assert!(client.says("refused: ").await.contains("shutting down"));
     })
     .await;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use dask_proto::Address;
 use dask_proto::message::{Code, Hello, Rejection, Role, Welcome};
 use dask_proto::program::ProgramId;
-use dask_proto::role::SCHEDULER_ADDRESS;
+use dask_proto::role::{SCHEDULER_ADDRESS, TOKEN};
 use dask_tokenize::unique_key_name;
 use dask_transport::{ConnectError, Peers, Transport, Transports};
 use tokio::task::JoinSet;
@@ -27,6 +27,7 @@ pub struct ClientBuilder {
     forward_output: bool,
     send_program: bool,
     program_in_keys: bool,
+    token: Option<String>,
     transports: Transports,
 }
 
@@ -40,6 +41,7 @@ impl Default for ClientBuilder {
             forward_output: true,
             send_program: true,
             program_in_keys: false,
+            token: None,
             transports: Transports::default(),
         }
     }
@@ -98,6 +100,25 @@ impl ClientBuilder {
         self
     }
 
+    /// The token that this client shows to hosts which run programs only for those that know one
+    /// (`dask worker --allow-token-file`). Unless set it is that of the variable `DASK_TOKEN`.
+    ///
+    /// The token itself stays in this process: what travels is a hash of this program that is keyed
+    /// with it, which is good for no other program.
+    ///
+    /// ```no_run
+    /// # use dask_client::{Client, Result};
+    /// # async fn connect() -> Result<()> {
+    /// let token = std::fs::read_to_string("token.txt")?;
+    /// let client = Client::builder().address("10.0.0.1:8786").token(token).connect().await?;
+    /// # client.close().await
+    /// # }
+    /// ```
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
     /// Adds a transport for the addresses of its scheme, in place of one that is there.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transports = self.transports.with(transport);
@@ -129,16 +150,17 @@ impl ClientBuilder {
         let named = self.address.or_else(|| std::env::var(SCHEDULER_ADDRESS).ok());
         let address: Address = named.as_deref().unwrap_or(DEFAULT_ADDRESS).parse()?;
         let name = self.name.unwrap_or_else(|| unique_key_name("Client"));
+        let token = self.token.or_else(|| std::env::var(TOKEN).ok());
         let salt = if self.program_in_keys { Some(build().await?) } else { None };
         // Inside this process there are no agents.
         let travels = self.send_program && address.scheme() != "inproc";
-        let sent = if travels { travelling() } else { program() };
+        let sent = if travels { travelling(token.as_deref()) } else { program() };
         let role = Role::Client { name: name.clone() };
-        let mut hello = Hello { role, program: sent, token: None };
+        let mut hello = Hello { role, program: sent };
         let mut connected =
             dask_transport::connect(&self.transports, &address, &hello, self.timeout).await;
         if let Err(ConnectError::Rejected { rejection: Rejection::Identify, .. }) = connected {
-            hello.program = identified().await;
+            hello.program = identified(token.as_deref()).await;
             connected =
                 dask_transport::connect(&self.transports, &address, &hello, self.timeout).await;
         }
@@ -146,7 +168,7 @@ impl ClientBuilder {
         let Welcome::Client { services, .. } = welcome else {
             return Err(Error::from(Kind::Answer));
         };
-        let courier = Courier::new(self.transports.clone(), address.clone(), self.timeout);
+        let courier = Courier::new(self.transports.clone(), address.clone(), (token, self.timeout));
         let peers = Peers::new(self.transports, program(), self.timeout);
         let identity = Identity { name, salt, services };
         let link = Link::start(address, connection, identity, (peers, courier));
@@ -162,8 +184,8 @@ impl ClientBuilder {
 
 /// Which build of this program it is.
 async fn build() -> Result<ProgramId> {
-    match identified().await.code {
-        Code::Offered(executable) => Ok(executable.id),
+    match identified(None).await.code {
+        Code::Offered { executable, .. } => Ok(executable.id),
         _ => Err(Error::from(Kind::NoBuild)),
     }
 }

@@ -12,18 +12,19 @@ pub(crate) fn program() -> Program {
 
 /// This program, which agents may run for this client if it can be started as a worker, as far as
 /// it costs nothing to say. Clusters without agents do not ask for more.
-pub(crate) fn travelling() -> Program {
-    Program { code: known(), ..program() }
+pub(crate) fn travelling(token: Option<&str>) -> Program {
+    Program { code: known(token), ..program() }
 }
 
 /// This program, with what it takes to read it: its file is read once, on a thread beside the
-/// runtime.
-pub(crate) async fn identified() -> Program {
-    Program { code: code().await, ..program() }
+/// runtime. The token vouches for it.
+pub(crate) async fn identified(token: Option<&str>) -> Program {
+    Program { code: code(token).await, ..program() }
 }
 
 #[cfg(feature = "worker")]
 mod identity {
+    use dask_program::Token;
     use dask_proto::message::Code;
     use dask_proto::program::{Executable, ProgramId};
     use tokio::sync::OnceCell;
@@ -33,14 +34,14 @@ mod identity {
     static THIS: OnceCell<Option<(ProgramId, u64)>> = OnceCell::const_new();
 
     /// Whether it travels, if that is known already.
-    pub(super) fn known() -> Code {
+    pub(super) fn known(token: Option<&str>) -> Code {
         if !crate::role::has_roles() {
             return Code::NoRole;
         }
-        THIS.get().map_or(Code::Unidentified, |this| offered(*this))
+        THIS.get().map_or(Code::Unidentified, |this| offered(*this, token))
     }
 
-    pub(super) async fn code() -> Code {
+    pub(super) async fn code(token: Option<&str>) -> Code {
         if !crate::role::has_roles() {
             return Code::NoRole;
         }
@@ -55,15 +56,17 @@ mod identity {
                 }
             }
         };
-        offered(*THIS.get_or_init(read).await)
+        offered(*THIS.get_or_init(read).await, token)
     }
 
-    fn offered(this: Option<(ProgramId, u64)>) -> Code {
+    fn offered(this: Option<(ProgramId, u64)>, token: Option<&str>) -> Code {
         let Some((id, bytes)) = this else {
             return Code::Withheld;
         };
         let program = program();
-        Code::Offered(Executable { id, bytes, name: program.name, target: program.target })
+        let executable = Executable { id, bytes, name: program.name, target: program.target };
+        let voucher = token.and_then(Token::new).map(|token| token.vouch(id));
+        Code::Offered { executable, voucher }
     }
 }
 
@@ -72,12 +75,12 @@ use identity::{code, known};
 
 /// It has no worker role.
 #[cfg(not(feature = "worker"))]
-fn known() -> Code {
+fn known(_token: Option<&str>) -> Code {
     Code::NoRole
 }
 
 /// It has no worker role.
 #[cfg(not(feature = "worker"))]
-async fn code() -> Code {
+async fn code(_token: Option<&str>) -> Code {
     Code::NoRole
 }

@@ -22,12 +22,18 @@ pub(crate) struct Courier {
 struct Inner {
     transports: Transports,
     scheduler: Address,
+    /// What vouches for the program.
+    token: Option<String>,
     timeout: Duration,
 }
 
 impl Courier {
-    pub(crate) fn new(transports: Transports, scheduler: Address, timeout: Duration) -> Self {
-        Self { inner: Arc::new(Inner { transports, scheduler, timeout }) }
+    pub(crate) fn new(
+        transports: Transports,
+        scheduler: Address,
+        (token, timeout): (Option<String>, Duration),
+    ) -> Self {
+        Self { inner: Arc::new(Inner { transports, scheduler, token, timeout }) }
     }
 
     /// Does what the news asks for, without waiting for it; what there is to answer goes to the
@@ -42,7 +48,7 @@ impl Courier {
                 tracing::warn!(agent, "the agent {reason}");
             }
             ProgramNews::Identify => {
-                tokio::spawn(identify(queue.clone()));
+                tokio::spawn(identify(self.inner.clone(), queue.clone()));
             }
             // Of a later version, or for a program with another set of features.
             _ => {}
@@ -51,8 +57,8 @@ impl Courier {
 }
 
 /// Tells the scheduler which program this is.
-async fn identify(queue: Arc<Queue>) {
-    let code = identified().await.code;
+async fn identify(courier: Arc<Inner>, queue: Arc<Queue>) {
+    let code = identified(courier.token.as_deref()).await.code;
     // Without a driver nobody waits for it.
     let _ = queue.push(Command::Event(Event::Told(ClientToScheduler::Identify { code })));
 }
@@ -71,13 +77,13 @@ mod upload {
 
     /// Sends the program. The agent says what went wrong, if something did.
     pub(super) async fn upload(courier: Arc<Inner>, ticket: u64) {
-        let program = identified().await;
-        let Code::Offered(executable) = &program.code else {
+        let program = identified(None).await;
+        let Code::Offered { executable, .. } = &program.code else {
             return;
         };
         let (name, bytes, started) = (&executable.name, executable.bytes, Instant::now());
         let role = Role::Program(ProgramLink::Upload { ticket });
-        let hello = Hello { role, program: program.clone(), token: None };
+        let hello = Hello { role, program: program.clone() };
         match send(&courier, &hello, (name, bytes)).await {
             Ok(()) => {
                 let seconds = started.elapsed().as_secs_f64();
@@ -93,7 +99,7 @@ mod upload {
         (name, bytes): (&str, u64),
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let file = File::open(dask_program::this_program()?)?;
-        let Inner { transports, scheduler, timeout } = courier;
+        let Inner { transports, scheduler, timeout, .. } = courier;
         let (mut connection, _) =
             dask_transport::connect_once(transports, scheduler, hello, *timeout).await?;
         let bar = bar(name, bytes);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Address;
-use crate::program::{Executable, ProgramId};
+use crate::program::{Executable, ProgramId, TokenId, Voucher};
 
 /// What an agent offers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct AgentJoin {
     pub programs: Vec<ProgramId>,
     /// Its process id.
     pub pid: u32,
+    /// Whose clients' programs it runs: those that know one of these tokens; `None` for all.
+    pub tokens: Option<Vec<TokenId>>,
 }
 
 /// Whether an agent runs programs that clients bring.
@@ -54,6 +56,8 @@ pub enum SchedulerToAgent {
         program: Executable,
         /// Where to fetch it first; `None` if the agent has it.
         from: Option<ProgramSource>,
+        /// Of a client that the agent allows to have it run.
+        voucher: Option<Voucher>,
     },
     /// Nobody needs this program any more: its workers are to end.
     Stop {

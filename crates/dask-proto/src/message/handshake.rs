@@ -7,7 +7,7 @@ use crate::codec::{self, DecodeError, EncodeError};
 use crate::graph::Function;
 use crate::id::{AgentId, ClientId, WorkerId};
 use crate::limits::MAX_HANDSHAKE_BYTES;
-use crate::program::{Executable, ProgramId, target};
+use crate::program::{Executable, ProgramId, Voucher, target};
 use crate::{Address, Frames};
 
 use super::agent::{AgentJoin, ProgramLink};
@@ -52,8 +52,6 @@ pub struct Hello {
     pub role: Role,
     /// The program that the peer runs.
     pub program: Program,
-    /// A secret that admits the peer, where the cluster asks for one.
-    pub token: Option<Bytes>,
 }
 
 /// What a peer wants to be on a connection.
@@ -131,7 +129,12 @@ pub enum Code {
     /// It cannot, for it has no worker role.
     NoRole,
     /// It does.
-    Offered(Executable),
+    Offered {
+        /// The program.
+        executable: Executable,
+        /// Shows agents that the client knows a token, if it has one.
+        voucher: Option<Voucher>,
+    },
     /// It does, and the client has not read its executable yet: it says which it is once there are
     /// agents.
     Unidentified,

@@ -14,7 +14,7 @@ use dask_proto::message::{
     SchedulerInfo, SchedulerToAgent, SchedulerToClient, SchedulerToWorker, StoredValue, Submit,
     ValueAt, VersionRange, Welcome, WorkerInfo, WorkerJoin, WorkerStatus, WorkerToScheduler,
 };
-use dask_proto::program::{Executable, ProgramId};
+use dask_proto::program::{Executable, ProgramId, TokenId, Voucher};
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
 
 #[path = "sample/coordination.rs"]
@@ -108,6 +108,14 @@ fn executable() -> Executable {
     }
 }
 
+fn voucher() -> Voucher {
+    Voucher { token: TokenId([7; 8]), tag: [8; 32] }
+}
+
+fn offered() -> Code {
+    Code::Offered { executable: executable(), voucher: Some(voucher()) }
+}
+
 fn agent() -> AgentJoin {
     AgentJoin {
         name: "alice".to_owned(),
@@ -120,6 +128,7 @@ fn agent() -> AgentJoin {
         resources: resources(),
         programs: vec![program()],
         pid: 4712,
+        tokens: Some(vec![TokenId([7; 8])]),
     }
 }
 
@@ -129,7 +138,8 @@ pub(crate) fn scheduler_to_agent() -> Vec<SchedulerToAgent> {
         Some(ProgramSource::Scheduler { ticket: 7 }),
         Some(ProgramSource::Agent { address: address(4002) }),
     ];
-    let run = from.map(|from| SchedulerToAgent::Run { program: executable(), from });
+    let voucher = Some(voucher());
+    let run = from.map(|from| SchedulerToAgent::Run { program: executable(), from, voucher });
     let mut messages = Vec::from(run);
     messages.extend([
         SchedulerToAgent::Stop { program: program() },
@@ -155,9 +165,8 @@ pub(crate) fn hello(role: Role) -> Hello {
             name: "session".to_owned(),
             version: "0.1.0".to_owned(),
             target: "x86_64-linux-gnu".to_owned(),
-            code: Code::Offered(executable()),
+            code: Code::Offered { executable: executable(), voucher: None },
         },
-        token: Some(Bytes::from_static(b"secret")),
     }
 }
 
@@ -206,7 +215,7 @@ pub(crate) fn client_to_scheduler() -> Vec<ClientToScheduler> {
         ClientToScheduler::Accept { id: RequestId(3) },
         ClientToScheduler::Serve { worker: address(4001) },
         ClientToScheduler::Carry { future: FutureId(9), carried: vec![FutureId(8), FutureId(300)] },
-        ClientToScheduler::Identify { code: Code::Offered(executable()) },
+        ClientToScheduler::Identify { code: offered() },
     ]);
     messages
 }

@@ -125,7 +125,7 @@ impl Cluster {
     }
 
     async fn hello(&self, role: Role) -> Result<Connection, ConnectError> {
-        let hello = Hello { role, program: Program::default(), token: None };
+        let hello = Hello { role, program: Program::default() };
         let connected = connect(&self.transports, &self.address, &hello, PATIENCE).await;
         connected.map(|(connection, _)| connection)
     }

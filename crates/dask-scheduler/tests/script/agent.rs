@@ -2,7 +2,7 @@
 
 use dask_proto::message::{AgentJoin, AgentToScheduler, Code, CodePolicy, SchedulerToAgent};
 use dask_proto::message::{ProgramNews, ProgramSource};
-use dask_proto::program::{Executable, ProgramId};
+use dask_proto::program::{Executable, ProgramId, TokenId, Voucher};
 
 use super::parse::{address_of, number, setting};
 
@@ -10,6 +10,10 @@ const TARGET: &str = "x86_64-linux-gnu";
 
 pub(super) fn program(text: &str) -> ProgramId {
     ProgramId([number(text) as u8; 32])
+}
+
+fn token(text: &str) -> TokenId {
+    TokenId([number(text) as u8; 8])
 }
 
 pub(super) fn code(settings: &[&str]) -> Code {
@@ -25,7 +29,8 @@ pub(super) fn code(settings: &[&str]) -> Code {
         name: "app".to_owned(),
         target: setting(settings, "target").unwrap_or(TARGET).to_owned(),
     });
-    offered.map_or(Code::Withheld, Code::Offered)
+    let voucher = setting(settings, "token").map(|id| Voucher { token: token(id), tag: [1; 32] });
+    offered.map_or(Code::Withheld, |executable| Code::Offered { executable, voucher })
 }
 
 pub(super) fn join(agent: &str, settings: &[&str]) -> AgentJoin {
@@ -45,6 +50,8 @@ pub(super) fn join(agent: &str, settings: &[&str]) -> AgentJoin {
         resources: Default::default(),
         programs: has.map(program).collect(),
         pid: 1,
+        tokens: get("tokens")
+            .map(|list| list.split(',').filter(|id| *id != "none").map(token).collect()),
     }
 }
 
@@ -68,13 +75,14 @@ pub(super) fn message(words: &[&str]) -> AgentToScheduler {
 
 pub(super) fn told(message: &SchedulerToAgent) -> String {
     match message {
-        SchedulerToAgent::Run { program, from } => {
+        SchedulerToAgent::Run { program, from, voucher } => {
             let from = match from {
                 Some(ProgramSource::Scheduler { ticket }) => format!("fetch {ticket} here"),
                 Some(ProgramSource::Agent { address }) => format!("fetch it from {address}"),
                 _ => "it is there".to_owned(),
             };
-            format!("run program {}: {from}", program.id.0[0])
+            let token = voucher.map_or(String::new(), |v| format!(", for token {}", v.token.0[0]));
+            format!("run program {}: {from}{token}", program.id.0[0])
         }
         SchedulerToAgent::Stop { program } => format!("stop program {}", program.0[0]),
         other => format!("{other:?}"),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! > config allowed_failures=0 saturation=inf ttl=10 ...   (before anything else)
-//! > client c1 | client c1 program=9 | client c1 no-role | client c1 unidentified
+//! > client c1 | client c1 program=9 token=5 | client c1 no-role | client c1 unidentified
 //! > worker w1 name=alice threads=2 address=tcp://10.0.0.1:1 functions=inc,add resources=GPU:1
 //! > c1 submit f1 a=inc() retries=1 priority=5 workers=alice others resources=GPU:1 ; f2 b=add(f1)
 //! > c1 define 7 inc:other      (the first clients' functions are defined on first use)
@@ -22,7 +22,7 @@
 //! > c1 r1 manage reset | manage await alice | manage equip weights:30 | manage unequip weights
 //! > c1 r1 inspect stream [from] | inspect tasks
 //! > w1 replies r0 versions | did 5 6
-//! > agent a1 name=alice has=9 code=installed target=arm
+//! > agent a1 name=alice has=9 code=installed target=arm tokens=5,6
 //! > a1 fetched 9 | not-fetched 9 | crashed 9 | retire alice
 //! > lose w1 | lose c1 | lose a1 | at 60 (seconds; fires the timeout) | shutdown
 //! ```

@@ -67,7 +67,7 @@ async fn a_worker_that_sends_as_much_as_it_may_says_that_it_is_busy() {
     within(peers.put(&address, vec![stored])).await.expect("it holds it");
     assert!(matches!(worker.hear().await, WorkerToScheduler::Added { .. }));
 
-    let hello = Hello { role: Role::Peer, program: Program::default(), token: None };
+    let hello = Hello { role: Role::Peer, program: Program::default() };
     let connected = connect(&worker.transports, &address, &hello, TIMEOUT).await;
     let (mut idler, _) = connected.expect("it is let in");
     let question = PeerRequest::Get { id: RequestId(0), tasks: vec![TaskId(1)] };

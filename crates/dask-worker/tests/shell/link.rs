@@ -19,7 +19,6 @@ async fn only_peers_may_connect_to_a_worker() {
         let hello = Hello {
             role: Role::Client { name: "Client-1".to_owned() },
             program: Program::default(),
-            token: None,
         };
         let timeout = Duration::from_secs(60);
         let outcome = connect(&worker.transports, &worker.address, &hello, timeout).await;

@@ -1,5 +1,5 @@
 use dask_proto::id::AgentId;
-use dask_proto::limits::{MAX_AGENT_PROGRAMS, MAX_TROUBLE_BYTES};
+use dask_proto::limits::{MAX_AGENT_PROGRAMS, MAX_AGENT_TOKENS, MAX_TROUBLE_BYTES};
 use dask_proto::message::{
     AgentJoin, AgentToScheduler, ProgramNews, Rejection, SchedulerToAgent, SchedulerToClient,
     Welcome,
@@ -24,6 +24,9 @@ impl SchedulerState {
             return self.out.welcome(peer, Welcome::Rejected(rejection));
         }
         self.out.welcome(peer, Welcome::Agent { id: agent });
+        if let Some(tokens) = &mut join.tokens {
+            tokens.truncate(MAX_AGENT_TOKENS);
+        }
         let claimed = std::mem::take(&mut join.programs).into_iter();
         let has = claimed.take(MAX_AGENT_PROGRAMS).collect();
         self.programs.names.insert(join.name.clone());
@@ -153,7 +156,7 @@ impl SchedulerState {
         };
         let text = tail(text);
         entry.trouble = format!("agent {name} {text}");
-        for client in &entry.clients {
+        for client in entry.clients.keys() {
             let news = ProgramNews::Trouble { agent: name.clone(), reason: text.clone() };
             self.out.tell_client(*client, SchedulerToClient::Program(news));
         }
@@ -196,15 +199,16 @@ impl SchedulerState {
     /// Has an agent run a program that it says it has, or puts it in line to fetch it.
     pub(super) fn add_copy(&mut self, agent: AgentId, program: ProgramId) {
         let agents = &self.programs.agents;
-        let is_claimed = agents.get(&agent).is_some_and(|entry| entry.has.contains(&program));
+        let claims = agents.get(&agent).filter(|entry| entry.has.contains(&program));
         let Some(entry) = self.programs.programs.get_mut(&program) else {
             return;
         };
         let mut copy = Copy::default();
-        if is_claimed {
+        if let Some(claims) = claims {
             copy.state = CopyState::Claimed;
-            let program = entry.executable.clone();
-            self.out.tell_agent(agent, SchedulerToAgent::Run { program, from: None });
+            let (program, voucher) = (entry.executable.clone(), entry.voucher_for(claims));
+            let voucher = voucher.flatten();
+            self.out.tell_agent(agent, SchedulerToAgent::Run { program, from: None, voucher });
         } else {
             entry.waiting.insert(agent);
         }

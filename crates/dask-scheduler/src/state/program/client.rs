@@ -28,7 +28,7 @@ impl SchedulerState {
     /// Why no agent runs the program of a client; `None` if one does, or need not.
     fn runs_nowhere(&self, code: &Code) -> Option<String> {
         let agents = &self.programs.agents;
-        let executable = match code {
+        let (executable, voucher) = match code {
             Code::Withheld | Code::Unidentified => return None,
             Code::NoRole => {
                 return Some(
@@ -37,17 +37,18 @@ impl SchedulerState {
                         .to_owned(),
                 );
             }
-            Code::Offered(executable) => executable,
+            Code::Offered { executable, voucher } => (executable, voucher.as_ref()),
         };
         let mut reasons = Vec::new();
         for agent in agents.values() {
-            reasons.push(agent.refuses(executable)?);
+            reasons.push(agent.refuses(executable, voucher)?);
             if reasons.len() > QUOTED {
                 break;
             }
         }
         // One that is further behind may run it.
-        if reasons.len() > QUOTED && agents.values().any(|a| a.refuses(executable).is_none()) {
+        let runs = |agent: &super::AgentEntry| agent.refuses(executable, voucher).is_none();
+        if reasons.len() > QUOTED && agents.values().any(runs) {
             return None;
         }
         reasons.truncate(QUOTED);
@@ -59,12 +60,13 @@ impl SchedulerState {
         let Some(entry) = self.clients.get_mut(&client) else {
             return;
         };
-        let Code::Offered(executable) = &entry.code else {
+        let Code::Offered { executable, voucher } = &entry.code else {
             return;
         };
-        let id = executable.id;
+        let (id, voucher) = (executable.id, *voucher);
         if entry.program.is_none() {
-            if self.programs.agents.values().all(|agent| agent.refuses(executable).is_some()) {
+            let refuses = |a: &super::AgentEntry| a.refuses(executable, voucher.as_ref()).is_some();
+            if self.programs.agents.values().all(refuses) {
                 return;
             }
             entry.program = Some(id);
@@ -76,7 +78,7 @@ impl SchedulerState {
                 let workers = own.map(|(worker, _)| worker).collect();
                 ProgramEntry { workers, ..ProgramEntry::new(executable.clone()) }
             });
-            program.clients.insert(client);
+            program.clients.insert(client, voucher);
             program.try_again();
             self.bind_functions(client, Some(id));
         }
@@ -90,7 +92,9 @@ impl SchedulerState {
         };
         let agents = self.programs.agents.iter();
         let lacking = agents.filter(|(id, agent)| {
-            !entry.copies.contains_key(id) && agent.refuses(&entry.executable).is_none()
+            !entry.copies.contains_key(id)
+                && agent.refuses_program(&entry.executable).is_none()
+                && entry.voucher_for(agent).is_some()
         });
         for agent in lacking.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.add_copy(agent, program);
@@ -104,7 +108,7 @@ impl SchedulerState {
         let Some(entry) = self.programs.programs.get_mut(&id) else {
             return;
         };
-        if entry.clients.remove(&client) && entry.clients.is_empty() {
+        if entry.clients.remove(&client).is_some() && entry.clients.is_empty() {
             let at = self.now + self.config.program_grace;
             self.programs.looks.insert((at, id));
         }

@@ -11,7 +11,7 @@ impl SchedulerState {
         let names = table.agents.values().map(|agent| agent.join.name.as_str());
         let clients_agree = self.clients.iter().all(|(id, client)| {
             let program = client.program.map(|program| table.programs.get(&program));
-            program.is_none_or(|entry| entry.is_some_and(|entry| entry.clients.contains(id)))
+            program.is_none_or(|entry| entry.is_some_and(|entry| entry.clients.contains_key(id)))
         });
         let workers_agree = self.workers.iter().all(|(id, worker)| {
             let program = worker.join.program.and_then(|program| table.programs.get(&program));
@@ -51,7 +51,7 @@ impl SchedulerState {
             && entry.from_client.is_some() == (count(&CopyState::FromClient) == 1)
             && count(&CopyState::FromClient) <= 1
             && (is_looked_at || !entry.clients.is_empty())
-            && entry.clients.iter().all(|c| self.clients.contains_key(c))
+            && entry.clients.keys().all(|c| self.clients.contains_key(c))
             && entry.workers.iter().all(|worker| self.workers.get(*worker).is_some())
             && serving
     }

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dask_proto::Moment;
 use dask_proto::id::{AgentId, ClientId, WorkerId};
 use dask_proto::message::{AgentJoin, CodePolicy, ScatterItem};
-use dask_proto::program::{Executable, ProgramId, runs_on};
+use dask_proto::program::{Executable, ProgramId, Voucher, runs_on};
 
 use super::request::Asked;
 
@@ -57,7 +57,8 @@ struct AgentEntry {
 #[derive(Debug)]
 struct ProgramEntry {
     executable: Executable,
-    clients: BTreeSet<ClientId>,
+    /// Those that brought it, each with what shows that it knows a token.
+    clients: BTreeMap<ClientId, Option<Voucher>>,
     workers: BTreeSet<WorkerId>,
     /// The agents that run it or are to.
     copies: BTreeMap<AgentId, Copy>,
@@ -69,6 +70,8 @@ struct ProgramEntry {
     free: BTreeSet<AgentId>,
     /// The agent that fetches it from a client.
     from_client: Option<AgentId>,
+    /// The client that was asked for it last.
+    asked: Option<ClientId>,
     /// How many agents will not have it.
     given_up: usize,
     /// On how many agents it crashed at start too often.
@@ -118,8 +121,30 @@ impl AgentEntry {
         self.join.nworkers.max(1).saturating_mul(ATTEMPTS)
     }
 
-    /// Why it does not run a program; `None` if it does.
-    fn refuses(&self, program: &Executable) -> Option<String> {
+    /// Why it does not run a program for a client; `None` if it does.
+    fn refuses(&self, program: &Executable, voucher: Option<&Voucher>) -> Option<String> {
+        self.refuses_token(voucher).or_else(|| self.refuses_program(program))
+    }
+
+    /// Why it runs no program for a client. That the voucher is no forgery the agent sees itself.
+    fn refuses_token(&self, voucher: Option<&Voucher>) -> Option<String> {
+        let tokens = self.join.tokens.as_ref()?;
+        let name = &self.join.name;
+        match voucher {
+            Some(voucher) if tokens.contains(&voucher.token) => None,
+            Some(_) => Some(format!(
+                "agent {name} does not allow the token of this client (--allow-token-file): use \
+                 another, or have it allowed there"
+            )),
+            None => Some(format!(
+                "agent {name} wants to see a token (--allow-token-file): set DASK_TOKEN, or use \
+                 Client::builder().token(…)"
+            )),
+        }
+    }
+
+    /// Why it does not run a program, whoever's it is.
+    fn refuses_program(&self, program: &Executable) -> Option<String> {
         let AgentJoin { name, target, code, .. } = &self.join;
         if self.has.contains(&program.id) {
             return None;
@@ -141,16 +166,29 @@ impl AgentEntry {
 }
 
 impl ProgramEntry {
+    /// The voucher with which an agent runs it, if that needs one: that of the latest of its
+    /// clients, so that nobody else's stands in the way of who knows the token. `None` if the agent
+    /// runs it for none of them.
+    fn voucher_for(&self, agent: &AgentEntry) -> Option<Option<Voucher>> {
+        if agent.join.tokens.is_none() {
+            return Some(None);
+        }
+        let vouchers = self.clients.values().rev().flatten();
+        let allowed = vouchers.filter(|voucher| agent.refuses_token(Some(voucher)).is_none());
+        allowed.copied().next().map(Some)
+    }
+
     fn new(executable: Executable) -> Self {
         Self {
             executable,
-            clients: BTreeSet::new(),
+            clients: BTreeMap::new(),
             workers: BTreeSet::new(),
             copies: BTreeMap::new(),
             waiting: BTreeSet::new(),
             serving: BTreeMap::new(),
             free: BTreeSet::new(),
             from_client: None,
+            asked: None,
             given_up: 0,
             broken: 0,
             trouble: String::new(),

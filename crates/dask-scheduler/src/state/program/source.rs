@@ -1,4 +1,4 @@
-use dask_proto::id::AgentId;
+use dask_proto::id::{AgentId, ClientId};
 use dask_proto::message::{ProgramNews, ProgramSource, SchedulerToAgent, SchedulerToClient};
 use dask_proto::program::ProgramId;
 
@@ -27,6 +27,14 @@ impl ProgramEntry {
         }
     }
 
+    /// The client that is asked for the program next: the latest first, and then the one before,
+    /// so that a client that does not send it stands in nobody's way.
+    fn next_client(&self) -> Option<ClientId> {
+        let mut clients = self.clients.keys().rev().copied();
+        let before = clients.find(|client| self.asked.is_none_or(|asked| *client < asked));
+        before.or_else(|| self.clients.keys().next_back().copied())
+    }
+
     /// Who can send the program to the next in line: a client as long as no agent has it. Who
     /// failed to get it from another agent gets it from a client as well, which has it for certain.
     fn next_sender(&self, agent: AgentId) -> Option<Sender> {
@@ -50,9 +58,10 @@ impl SchedulerState {
             entry.waiting.remove(&agent);
             let (state, from) = match sender {
                 Sender::Client => {
-                    let Some(client) = entry.clients.first().copied() else {
+                    let Some(client) = entry.next_client() else {
                         return;
                     };
+                    entry.asked = Some(client);
                     table.last_ticket += 1;
                     let ticket = table.last_ticket;
                     entry.from_client = Some(agent);
@@ -76,8 +85,10 @@ impl SchedulerState {
             if let Some(copy) = entry.copies.get_mut(&agent) {
                 copy.state = state;
             }
-            let program = entry.executable.clone();
-            self.out.tell_agent(agent, SchedulerToAgent::Run { program, from: Some(from) });
+            let taker = table.agents.get(&agent);
+            let voucher = taker.and_then(|taker| entry.voucher_for(taker)).flatten();
+            let (program, from) = (entry.executable.clone(), Some(from));
+            self.out.tell_agent(agent, SchedulerToAgent::Run { program, from, voucher });
         }
     }
 
