@@ -11,13 +11,15 @@ use dask_proto::message::{
 };
 use dask_proto::program::{ProgramId, target};
 use dask_transport::{
-    ConnectError, Connection, Inbox, Listener, Outbox, Transports, channel, connect, local_address,
+    ConnectError, Connection, Inbox, Listener, Outbox, Transports, channel, connect,
+    contact_address, local_address,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use crate::error::describe;
+use crate::memory::Ledger;
 use crate::ports::Ports;
 use crate::program::{self, Had, Order};
 use crate::{Config, Error, Lifetime, back_off, serve};
@@ -65,6 +67,7 @@ pub(crate) struct Host {
     /// What it calls itself when it connects.
     pub(crate) program: Program,
     pub(crate) ports: Ports,
+    pub(crate) ledger: Ledger,
     /// The interface that workers listen on.
     pub(crate) interface: String,
     name: String,
@@ -104,9 +107,13 @@ impl Agent {
     /// When it cannot listen, when the scheduler does not want it, or is not there in time.
     pub async fn connect(config: Config, transports: Transports) -> Result<Self, Error> {
         let listener = listen(&config, &transports).await?;
-        let address = listener.address().clone();
+        let mut address = contact_address(listener.address(), Some(&config.scheduler)).await;
+        if let Some(host) = &config.contact_host {
+            let failed = |source| Error::Host { host: host.clone(), source };
+            address = address.with_host(host).map_err(failed)?;
+        }
         let name = config.name.clone().unwrap_or_else(|| address.to_string());
-        let interface = host_of(&address);
+        let interface = listener.address().host().to_owned();
         let join = AgentJoin {
             name: name.clone(),
             address,
@@ -122,7 +129,9 @@ impl Agent {
         };
         let program = Program::named("dask");
         let ports = Ports::new(config.worker_ports.clone());
-        let host = Arc::new(Host { config, transports, program, ports, interface, name });
+        let ledger = Ledger::new(config.most_memory_of_all());
+        let host = Host { config, transports, program, ports, ledger, interface, name };
+        let host = Arc::new(host);
         let connection = reach(&host, &join, Since::Start).await?;
         Ok(Self { host, join, connection, listener })
     }
@@ -363,8 +372,9 @@ fn is_final(error: &ConnectError, since: Since) -> bool {
 async fn listen(config: &Config, transports: &Transports) -> Result<Box<dyn Listener>, Error> {
     let local = match &config.host {
         Some(host) => {
-            let text = format!("{}://{}:0", config.scheduler.scheme(), bracketed(host));
-            text.parse().map_err(|source| Error::Host { host: host.clone(), source })?
+            let any = format!("{}://0:0", config.scheduler.scheme()).parse::<Address>();
+            let local = any.and_then(|any| any.with_host(host));
+            local.map_err(|source| Error::Host { host: host.clone(), source })?
         }
         None => local_address(&config.scheduler).await.map_err(|source| {
             let scheduler = config.scheduler.clone();
@@ -373,31 +383,4 @@ async fn listen(config: &Config, transports: &Transports) -> Result<Box<dyn List
     };
     let listening = transports.listen(&local).await;
     listening.map_err(|source| Error::Listen { address: local.to_string(), source })
-}
-
-/// An address of the sixth version as it stands before a port.
-fn bracketed(host: &str) -> String {
-    let is_bare = host.contains(':') && !host.starts_with('[');
-    if is_bare { format!("[{host}]") } else { host.to_owned() }
-}
-
-/// The interface of an address, as it stands before a port.
-fn host_of(address: &Address) -> String {
-    let rest = address.rest();
-    rest.rsplit_once(':').map_or(rest, |(host, _)| host).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_stand_before_ports() {
-        assert_eq!(bracketed("::1"), "[::1]");
-        assert_eq!(bracketed("[::1]"), "[::1]");
-        assert_eq!(bracketed("10.0.0.1"), "10.0.0.1");
-        let host = |text: &str| host_of(&text.parse().expect("an address"));
-        assert_eq!(host("tcp://10.0.0.1:4000"), "10.0.0.1");
-        assert_eq!(host("tcp://[::1]:4000"), "[::1]");
-    }
 }

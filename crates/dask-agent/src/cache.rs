@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,12 @@ use dask_proto::program::{Executable, ProgramId};
 
 use crate::CacheError;
 
-/// What the name of a program that is being fetched ends with: `<program>.<pid>-<number>.partial`.
+/// What the name of a program that is being fetched ends with:
+/// `<program>.<pid>-<number>.<bytes>.partial`, where the bytes are those that it will have.
 const PARTIAL: &str = "partial";
 
-/// Programs on disk, each under its SHA-256. Several agents of a host can share a directory.
+/// Programs on disk, each under its SHA-256. Several agents can share a directory: what one of them
+/// writes or uses is locked, and the others neither remove it nor take its place.
 ///
 /// A program is written to a temporary file, and gets its name once it is whole, so whatever has a
 /// name is whole, also after a crash. The least recently used are removed when they take more than
@@ -25,7 +27,7 @@ pub struct Cache {
     directory: PathBuf,
     limit: u64,
     /// Programs that are elsewhere on the host, and stay.
-    installed: BTreeMap<ProgramId, PathBuf>,
+    installed: BTreeMap<ProgramId, Installed>,
     state: Mutex<State>,
     next_partial: AtomicU64,
 }
@@ -38,10 +40,34 @@ struct State {
     checked: BTreeSet<ProgramId>,
 }
 
+/// A program that is elsewhere on the host.
+#[derive(Debug)]
+struct Installed {
+    path: PathBuf,
+    /// The file as it was when it was read: it may be another by now.
+    read: Mutex<Option<Stamp>>,
+}
+
+/// What changes with a file: its device and number, its size, and when it was changed last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp([i64; 3], u64);
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = fs::metadata(path)?;
+        let place = [metadata.dev(), metadata.ino()].map(u64::cast_signed);
+        let changed = metadata.ctime().wrapping_mul(1_000_000_000) + metadata.ctime_nsec();
+        Ok(Self([place[0], place[1], changed], metadata.len()))
+    }
+}
+
 /// A program that is being fetched: removed when dropped, unless it is kept.
 #[derive(Debug)]
 pub(crate) struct Partial {
     path: PathBuf,
+    /// Tells other agents that somebody writes it.
+    _lock: File,
 }
 
 /// A program in use: it stays in the cache.
@@ -49,6 +75,24 @@ pub(crate) struct Partial {
 pub(crate) struct Pin<'a> {
     cache: &'a Cache,
     program: ProgramId,
+}
+
+impl Installed {
+    /// Where it is, if it is still that program.
+    fn find(&self, program: ProgramId) -> Result<PathBuf, CacheError> {
+        let path = self.path.clone();
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |source| CacheError::Installed { path: path.clone(), source };
+        let now = Stamp::of(&path).map_err(failed)?;
+        if *read != Some(now) {
+            *read = None;
+            if identify(&path).map_err(failed)?.0 != program {
+                return Err(CacheError::Replaced { path, wanted: program });
+            }
+            *read = Some(now);
+        }
+        Ok(path)
+    }
 }
 
 impl Drop for Pin<'_> {
@@ -99,9 +143,10 @@ impl Cache {
     /// # Errors
     /// When it cannot be read.
     pub fn install(&mut self, path: PathBuf) -> Result<ProgramId, CacheError> {
-        let read = || identify(&path).map_err(|source| (path.clone(), source));
-        let (id, _) = read().map_err(|(path, source)| CacheError::Installed { path, source })?;
-        self.installed.insert(id, path);
+        let failed = |source| CacheError::Installed { path: path.clone(), source };
+        let read = Stamp::of(&path).map_err(failed)?;
+        let (id, _) = identify(&path).map_err(failed)?;
+        self.installed.insert(id, Installed { path, read: Mutex::new(Some(read)) });
         Ok(id)
     }
 
@@ -117,14 +162,17 @@ impl Cache {
         kept.chain(self.installed.keys().copied()).collect()
     }
 
-    /// Where a program is, if it is there. Reads all of it if that was not done yet.
+    /// Where a program is, if it is there. Reads all of it if that was not done yet, and one that
+    /// is installed also when its file has changed.
     pub(crate) fn find(&self, program: ProgramId) -> Result<PathBuf, CacheError> {
-        if let Some(path) = self.installed.get(&program) {
-            return Ok(path.clone());
+        let installed = self.installed.get(&program).map(|installed| installed.find(program));
+        if let Some(Ok(path)) = installed {
+            return Ok(path);
         }
         let path = self.path(program);
         if !path.exists() {
-            return Err(CacheError::Missing { directory: self.directory.clone() });
+            let missing = || Err(CacheError::Missing { directory: self.directory.clone() });
+            return installed.unwrap_or_else(missing);
         }
         if !self.lock().checked.contains(&program) {
             if !identify(&path).is_ok_and(|(id, _)| id == program) {
@@ -151,13 +199,26 @@ impl Cache {
         if *bytes > self.limit {
             return Err(CacheError::TooLarge { bytes: *bytes, limit: self.limit });
         }
+        let failed = |source| self.failed(source);
+        // No two agents make room for the same bytes; on a disk that knows no locks they may.
+        let directory = File::open(&self.directory).map_err(failed)?;
+        let _ = directory.lock();
         self.make_room(*bytes);
         let number = self.next_partial.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{id}.{}-{number}.{PARTIAL}", std::process::id());
+        let name = format!("{id}.{}-{number}.{bytes}.{PARTIAL}", std::process::id());
         let path = self.directory.join(name);
-        let file = File::options().write(true).create_new(true).open(&path);
-        let file = file.map_err(|source| self.failed(source))?;
-        Ok((Partial { path }, file))
+        let file = File::options().write(true).create_new(true).open(&path).map_err(failed)?;
+        let partial = Partial { path, _lock: file.try_clone().map_err(failed)? };
+        let _ = file.lock();
+        Ok((partial, file))
+    }
+
+    /// Keeps other agents from removing a program for as long as the file is open.
+    pub(crate) fn hold(&self, program: ProgramId) -> Option<File> {
+        let file = File::open(self.path(program)).ok()?;
+        // On a disk that knows no locks nobody else has it locked either.
+        let _ = file.lock_shared();
+        Some(file)
     }
 
     /// Gives a program that is whole its name.
@@ -183,13 +244,16 @@ impl Cache {
         let mut entries = self.entries();
         entries.sort_unstable();
         let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
+        // Others are about to take more.
+        total = total.saturating_add(self.on_their_way());
         let state = self.lock();
         for (_, size, id) in entries {
             if total.saturating_add(bytes) <= self.limit {
                 return;
             }
             // A process goes on with a file that was removed.
-            if !state.pins.contains_key(&id) && fs::remove_file(self.path(id)).is_ok() {
+            let is_free = !state.pins.contains_key(&id) && !is_used(&self.path(id));
+            if is_free && fs::remove_file(self.path(id)).is_ok() {
                 total -= size;
                 tracing::info!(program = id.short(), "removed from the cache");
             }
@@ -205,6 +269,17 @@ impl Cache {
             Some((metadata.modified().ok()?, metadata.len(), id))
         });
         program.collect()
+    }
+
+    /// The bytes of programs that agents are fetching.
+    fn on_their_way(&self) -> u64 {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let partial = entries.filter_map(|entry| {
+            let name = entry.file_name();
+            let stem = name.to_str()?.strip_suffix(PARTIAL)?.strip_suffix('.')?;
+            stem.rsplit_once('.')?.1.parse::<u64>().ok()
+        });
+        partial.fold(0, u64::saturating_add)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -229,16 +304,16 @@ fn make_executable(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
-/// Whether a file is what a process began to write that is not there any more.
+/// Whether a file is what somebody began to write who is not there any more, on whatever host.
 fn is_abandoned(path: &Path) -> bool {
-    if path.extension().is_none_or(|extension| extension != PARTIAL) {
-        return false;
-    }
-    let stem = path.file_stem().and_then(|stem| stem.to_str());
-    let pid = stem.and_then(|stem| stem.rsplit_once('.')?.1.split_once('-'));
-    let pid = pid.and_then(|(pid, _)| pid.parse::<libc::pid_t>().ok()).filter(|pid| *pid > 0);
-    // SAFETY: signal 0 is none: it only asks whether there is such a process.
-    pid.is_none_or(|pid| unsafe { libc::kill(pid, 0) } != 0)
+    let is_partial = path.extension().is_some_and(|extension| extension == PARTIAL);
+    let open = || File::options().write(true).open(path);
+    is_partial && open().is_ok_and(|file| file.try_lock().is_ok())
+}
+
+/// Whether an agent uses a program.
+fn is_used(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 #[cfg(test)]

@@ -19,13 +19,17 @@ pub struct Config {
     /// The interface that it and its workers listen on; `None` takes the one from which the
     /// scheduler is reached.
     pub host: Option<String>,
+    /// The host at which others reach it and its workers, where that is another than they listen on
+    /// (Dask's `contact_address`); `None` unless it is.
+    pub contact_host: Option<String>,
     /// The ports that workers listen on; `None` takes free ones.
     pub worker_ports: Option<RangeInclusive<u16>>,
     /// How many worker processes each program has.
     pub nworkers: u32,
     /// How many tasks each of them runs at once.
     pub nthreads: u32,
-    /// Bytes of memory that each of them may use; `None` without a limit.
+    /// Bytes of memory that each of them may use; `None` without a limit. The workers of all
+    /// programs together may use what those of one may.
     pub memory_limit: Option<u64>,
     /// The share of the limit at which a worker is killed (Dask's `worker.memory.terminate`);
     /// `None` for never.
@@ -82,6 +86,7 @@ impl Config {
             scheduler,
             name: None,
             host: None,
+            contact_host: None,
             worker_ports: None,
             nworkers: 1,
             nthreads: u32::try_from(cores).unwrap_or(u32::MAX),
@@ -97,6 +102,12 @@ impl Config {
             death_timeout: None,
             lifetime: None,
         }
+    }
+
+    /// The bytes of all workers together, of whatever programs, at which the largest is killed: one
+    /// program may have as much.
+    pub(crate) fn most_memory_of_all(&self) -> Option<u64> {
+        Some(self.most_memory()?.saturating_mul(self.nworkers.max(1).into()))
     }
 
     /// The bytes at which a worker is killed.

@@ -85,6 +85,18 @@ pub enum CacheError {
         /// What it was.
         wanted: ProgramId,
     },
+    /// A program that was installed is another now.
+    #[error(
+        "{} is not {wanted} any more, which it was when the agent started (--program): start the \
+         agent anew",
+        path.display()
+    )]
+    Replaced {
+        /// Its file.
+        path: PathBuf,
+        /// What it was.
+        wanted: ProgramId,
+    },
     /// It is larger than the cache.
     #[error("its {bytes} bytes are more than the cache may hold, {limit} (--program-cache-size)")]
     TooLarge {

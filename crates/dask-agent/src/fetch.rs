@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dask_program::receive;
-use dask_proto::message::{Hello, ProgramLink, ProgramSource, Role};
+use dask_proto::message::{AgentToScheduler, CodePolicy, Hello, ProgramLink, ProgramSource, Role};
 use dask_proto::program::Executable;
-use dask_transport::connect_once;
+use dask_transport::{Outbox, connect_once};
 
 use crate::CacheError;
 use crate::agent::Host;
@@ -16,12 +16,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the log says how far a program is.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
+/// How often the scheduler hears that a program gets on: it gives up an agent that does not after
+/// many times as long.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
 /// Where a program is, once it is there, fetched from where it is said to be unless it is in the
 /// cache.
 pub(crate) async fn have(
     host: &Arc<Host>,
-    program: &Executable,
-    from: Option<&ProgramSource>,
+    (program, from): (&Executable, Option<&ProgramSource>),
+    outbox: &Outbox<AgentToScheduler>,
 ) -> Result<PathBuf, CacheError> {
     // Reading all of a large program would keep the thread that drives everything.
     let (looking, id) = (host.clone(), program.id);
@@ -29,15 +33,17 @@ pub(crate) async fn have(
     match (found, from) {
         (Ok(Ok(path)), _) => Ok(path),
         (Ok(Err(error)), None) => Err(error),
+        // Whatever the scheduler believes.
+        (Ok(Err(error)), _) if host.config.code == CodePolicy::Installed => Err(error),
         (Err(error), None) => std::panic::resume_unwind(error.into_panic()),
-        (_, Some(source)) => fetch(host, program, source).await,
+        (_, Some(source)) => fetch(host, (program, source), outbox).await,
     }
 }
 
 async fn fetch(
     host: &Arc<Host>,
-    program: &Executable,
-    source: &ProgramSource,
+    (program, source): (&Executable, &ProgramSource),
+    outbox: &Outbox<AgentToScheduler>,
 ) -> Result<PathBuf, CacheError> {
     let (address, ticket) = match source {
         ProgramSource::Agent { address } => (address, 0),
@@ -52,8 +58,13 @@ async fn fetch(
     let hello = Hello { role: Role::Program(link), program: host.program.clone() };
     let connected = connect_once(&host.transports, address, &hello, CONNECT_TIMEOUT).await;
     let (mut connection, _) = connected?;
-    let mut reported = started;
+    let (mut reported, mut told) = (started, started);
     let progress = |got: u64| {
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            // Without a scheduler nobody waits for it.
+            let _ = outbox.send([AgentToScheduler::Fetching { program: program.id }]);
+        }
         if reported.elapsed() >= REPORT_EVERY {
             reported = Instant::now();
             let percent = 100.0 * got as f64 / bytes.max(1) as f64;

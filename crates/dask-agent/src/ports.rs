@@ -1,12 +1,19 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The ports that workers listen on.
 #[derive(Debug)]
 pub(crate) struct Ports {
     range: Option<RangeInclusive<u16>>,
-    used: Mutex<BTreeSet<u16>>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    ports: BTreeSet<u16>,
+    /// The last one.
+    last: Option<u16>,
 }
 
 /// A port for a worker, given back when dropped.
@@ -18,25 +25,33 @@ pub(crate) struct Port<'a> {
 
 impl Drop for Port<'_> {
     fn drop(&mut self) {
-        let mut used = self.ports.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.remove(&self.number);
+        self.ports.lock().ports.remove(&self.number);
     }
 }
 
 impl Ports {
     pub(crate) fn new(range: Option<RangeInclusive<u16>>) -> Self {
-        Self { range, used: Mutex::default() }
+        Self { range, taken: Mutex::default() }
     }
 
     /// A port of the range that no worker has; 0, any that is free, without a range. `None` when
-    /// all are taken.
+    /// all are taken. The next after the last one, so that a port which somebody else has does not
+    /// keep a worker from starting for ever.
     pub(crate) fn take(&self) -> Option<Port<'_>> {
         let Some(range) = &self.range else {
             return Some(Port { ports: self, number: 0 });
         };
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = range.clone().find(|port| used.insert(*port))?;
+        let mut taken = self.lock();
+        let start = taken.last.filter(|last| last < range.end()).map_or(*range.start(), |l| l + 1);
+        let mut from_there = (start..=*range.end()).chain(*range.start()..start);
+        let number = from_there.find(|port| !taken.ports.contains(port))?;
+        taken.ports.insert(number);
+        taken.last = Some(number);
         Some(Port { ports: self, number })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,6 +67,12 @@ mod tests {
         assert!(ports.take().is_none());
         drop(one);
         assert_eq!(ports.take().map(|port| port.number), Some(4000));
+        // The port of one that died is tried again last.
+        let ports = Ports::new(Some(4000..=4002));
+        let tried = [0; 4].map(|_| ports.take().map(|port| port.number));
+        assert_eq!(tried, [4000, 4001, 4002, 4000].map(Some));
+        let highest = Ports::new(Some(u16::MAX..=u16::MAX));
+        assert_eq!([0; 2].map(|_| highest.take().map(|port| port.number)), [Some(u16::MAX); 2]);
         assert_eq!(Ports::new(None).take().map(|port| port.number), Some(0));
     }
 }

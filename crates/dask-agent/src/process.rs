@@ -120,6 +120,10 @@ fn command(host: &Host, setup: &Setup<'_>) -> Command {
         .kill_on_drop(true)
         // What it may run is the agent's to know.
         .env_remove(role::TOKEN);
+    match &config.contact_host {
+        Some(host) => command.env(role::CONTACT_HOST, host),
+        None => command.env_remove(role::CONTACT_HOST),
+    };
     match &config.local_directory {
         Some(directory) => command.env(role::LOCAL_DIRECTORY, directory),
         None => command.env_remove(role::LOCAL_DIRECTORY),

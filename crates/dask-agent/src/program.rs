@@ -61,14 +61,14 @@ pub(crate) async fn run(
         if tokens.is_some_and(|tokens| !tokens.allow(voucher.as_ref(), id)) {
             return Err(CacheError::Token);
         }
-        fetch::have(&host, &program, from.as_ref()).await
+        fetch::have(&host, (&program, from.as_ref()), &outbox).await
     };
     let fetched = tokio::select! {
         fetched = fetching => fetched,
         () = until(&mut stopped) => return Had::Yes,
     };
-    let path = match fetched {
-        Ok(path) => path,
+    let _kept = match fetched {
+        Ok(_) => host.config.cache.hold(id),
         Err(error) => {
             let reason = describe(&error);
             tracing::warn!(name = program.name, program = id.short(), reason, "not fetched");
@@ -80,17 +80,14 @@ pub(crate) async fn run(
     let _ = outbox.send([AgentToScheduler::Fetched { program: id }]);
     let mut slots = JoinSet::new();
     for name in host.worker_names() {
-        let slot = Slot {
-            host: host.clone(),
-            program: id,
-            path: path.clone(),
-            name,
-            outbox: outbox.clone(),
-        };
+        let slot = Slot { host: host.clone(), program: id, name, outbox: outbox.clone() };
         slots.spawn(slot.run(stopped.clone()));
     }
     tracing::info!(name = program.name, program = id.short(), "its workers are started");
     while slots.join_next().await.is_some() {}
     tracing::info!(name = program.name, program = id.short(), "its workers have ended");
+    if !*stopped.borrow() {
+        let _ = outbox.send([AgentToScheduler::Ended { program: id }]);
+    }
     Had::Yes
 }

@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::Nanny;
 use crate::agent::{ASK_AGAIN, Host, until};
 use crate::back_off;
+use crate::error::describe as describe_error;
 use crate::memory::resident;
 use crate::output::Stage;
 use crate::process::{Process, Setup};
@@ -27,7 +27,6 @@ const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 pub(crate) struct Slot {
     pub(crate) host: Arc<Host>,
     pub(crate) program: ProgramId,
-    pub(crate) path: PathBuf,
     /// Of the worker.
     pub(crate) name: String,
     pub(crate) outbox: Outbox<AgentToScheduler>,
@@ -89,12 +88,19 @@ impl Slot {
     /// The life of one process.
     async fn worker(&self, stopped: &mut watch::Receiver<bool>) -> End {
         let died = |how: String| End::Died { how, stage: Stage::Starting };
+        // The file may be another by now, or gone.
+        let (looking, program) = (self.host.clone(), self.program);
+        let found = tokio::task::spawn_blocking(move || looking.config.cache.find(program)).await;
+        let path = match found {
+            Ok(Ok(path)) => path,
+            Ok(Err(error)) => return died(describe_error(&error)),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
         let Some(port) = self.host.ports.take() else {
             return died("no port is free for another worker: see --worker-port".to_owned());
         };
-        let (program, path, name, port_number) =
-            (self.program, &self.path, &self.name, port.number);
-        let setup = Setup { program, path, name, port: port_number };
+        let (path, name) = (&path, &self.name);
+        let setup = Setup { program, path, name, port: port.number };
         let mut process = match Process::start(&self.host, &setup).await {
             Ok(process) => process,
             Err(error) => {
@@ -112,9 +118,9 @@ impl Slot {
         let (status, killed) = loop {
             tokio::select! {
                 ended = process.ended() => break (ended, None),
-                used = self.exhausted(pid) => {
+                excess = self.exhausted(pid) => {
                     process.kill().await;
-                    break (process.ended().await, Some(used));
+                    break (process.ended().await, Some(excess));
                 }
                 () = until(stopped) => {
                     process.stop().await;
@@ -151,29 +157,56 @@ impl Slot {
         }
     }
 
-    /// Resolves when a process takes too much memory: how much it takes.
-    async fn exhausted(&self, pid: Option<u32>) -> u64 {
+    /// Resolves when a process takes too much memory, or all do and it takes most.
+    async fn exhausted(&self, pid: Option<u32>) -> Excess {
         let (Some(most), Some(pid)) = (self.host.config.most_memory(), pid) else {
             return std::future::pending().await;
         };
+        let account = self.host.ledger.open(pid);
         let mut ticks = interval(MONITOR_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Some(used) = resident(pid).filter(|used| *used > most) {
-                return used;
+            let Some(used) = resident(pid) else { continue };
+            if used > most {
+                return Excess { used, of_all: None };
+            }
+            if let Some(total) = account.note(used) {
+                return Excess { used, of_all: Some(total) };
             }
         }
     }
 }
 
+/// Too much memory, in bytes.
+struct Excess {
+    /// That of the worker.
+    used: u64,
+    /// That of all workers of the host, if that is what is too much.
+    of_all: Option<u64>,
+}
+
+impl Excess {
+    fn describe(&self) -> String {
+        let Self { used, of_all } = self;
+        match of_all {
+            None => format!(
+                "a worker had {used} bytes of memory in use and was killed: that is over the share \
+                 of its memory limit that it may have (worker.memory.terminate)"
+            ),
+            Some(total) => format!(
+                "a worker had {used} bytes of memory in use and was killed: that is more than any \
+                 other had, and the workers of all programs had {total} bytes together, over the \
+                 share of the memory limit that the host may have (worker.memory.terminate)"
+            ),
+        }
+    }
+}
+
 /// How a process died, with what it said last if it never got to work.
-fn describe(status: ExitStatus, stage: Stage, killed: Option<u64>, last: &str) -> String {
-    if let Some(used) = killed {
-        return format!(
-            "a worker had {used} bytes of memory in use and was killed: that is over the share of \
-             its memory limit that it may have (worker.memory.terminate)"
-        );
+fn describe(status: ExitStatus, stage: Stage, killed: Option<Excess>, last: &str) -> String {
+    if let Some(excess) = killed {
+        return excess.describe();
     }
     if stage == Stage::Joined {
         return format!("a worker died: {status}");

@@ -136,8 +136,11 @@ impl Args {
         let bandwidth = configuration.get("distributed.scheduler.bandwidth", bytes)?;
         let ttl = time(self.worker_ttl, "distributed.scheduler.worker-ttl")?;
         let unknown = time(None, "distributed.scheduler.unknown-task-duration")?;
+        let contact =
+            configuration.get("distributed.scheduler.contact-address", str::parse::<Address>)?;
         Ok(Config {
             id: unique_key_name("Scheduler"),
+            contact_address: contact,
             idle_timeout: time(self.idle_timeout, "distributed.scheduler.idle-timeout")?,
             no_workers_timeout: time(
                 self.no_workers_timeout,
@@ -163,14 +166,8 @@ impl Args {
     }
 
     fn address(&self) -> Result<Address, Error> {
-        let Args { host, port, .. } = self;
-        let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
-        let text = if is_bare_ipv6 {
-            format!("tcp://[{host}]:{port}")
-        } else {
-            format!("tcp://{host}:{port}")
-        };
-        Ok(text.parse()?)
+        let any: Address = format!("tcp://0:{}", self.port).parse()?;
+        Ok(any.with_host(&self.host)?)
     }
 
     fn detail(&self) -> Detail {

@@ -26,7 +26,8 @@ const CACHE_BYTES: u64 = 8 << 30;
 /// It knows no user code: when a client connects whose program the cluster does not have, it is
 /// fetched from the client, or from another host that has it, kept on disk under its SHA-256, and
 /// started as workers. These are watched, started again when they die, killed at 95 % of their
-/// memory limit, and stopped when nobody needs them any more.
+/// memory limit, and stopped when nobody needs them any more. When several programs run, their
+/// workers together get no more memory than those of one: the largest is killed then.
 ///
 /// Whoever can connect to the scheduler can run code here: see --allow-token-file and --no-code.
 ///
@@ -44,6 +45,10 @@ pub(crate) struct Args {
     /// The interface to listen on; that from which the scheduler is reached unless given.
     #[arg(long)]
     host: Option<String>,
+    /// The host at which others reach this one, where that is another than it listens on, as behind
+    /// a translation of addresses.
+    #[arg(long, value_name = "HOST")]
+    contact_address: Option<String>,
     /// The port that the workers of programs listen on, or the first and the last of several, as
     /// in `4000:4010`; any free ones unless given.
     #[arg(long, value_name = "PORT[:PORT]", value_parser = ports)]
@@ -198,6 +203,7 @@ impl Args {
         Ok(AgentConfig {
             name: self.name.clone(),
             host: self.host.clone(),
+            contact_host: self.contact_address.clone(),
             worker_ports: self.worker_port.clone(),
             nworkers,
             nthreads,

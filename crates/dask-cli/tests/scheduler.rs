@@ -195,3 +195,34 @@ async fn a_task_that_no_worker_may_run_is_explained_logged_and_failed() {
     assert!(warning.1.contains(&format!("task {} is in state", future.key())), "{logged}");
     assert!(excluded(warning.1), "{logged}");
 }
+
+#[tokio::test]
+async fn what_listens_on_all_interfaces_is_announced_where_it_is_reached() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("scheduler.json");
+    let options = ["--host", "0.0.0.0", "--scheduler-file", file.to_str().unwrap()];
+    let scheduler = Scheduler::start(&options);
+    assert!(!scheduler.address.starts_with("0.0.0.0"), "{}", scheduler.address);
+    assert!(std::fs::read_to_string(&file).unwrap().contains(&scheduler.address));
+    let client = Client::connect(&scheduler.address).await.unwrap();
+    let cache = directory.path().join("cache");
+    let mut worker = dask(&["worker", &scheduler.address, "--host", "0.0.0.0"]);
+    worker.arg("--program-cache").arg(&cache).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut worker = worker.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(worker.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let agent = line.strip_prefix("Agent at: tcp://").expect(&line);
+    let agent = agent.split(' ').next().unwrap();
+    assert!(!agent.starts_with("0.0.0.0"), "{line}");
+    TcpStream::connect(agent).unwrap();
+    client.close().await.unwrap();
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+}
+
+#[test]
+fn a_contact_address_is_announced() {
+    let mut command = dask(&["scheduler", "--port", "0"]);
+    let command = command.env("DASK_DISTRIBUTED__SCHEDULER__CONTACT_ADDRESS", "tcp://gate:8786");
+    assert_eq!(Scheduler::spawn(command).address, "gate:8786");
+}

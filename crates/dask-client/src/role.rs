@@ -17,6 +17,7 @@
 //! | `DASK_WORKER_LOCAL_DIRECTORY` | where results go that do not fit; a temporary one unless set |
 //! | `DASK_BUSY_POLL` | for how many microseconds it looks for messages before it sleeps; 100 |
 //! | `DASK_WORKER_LISTEN` | the address it listens on; a free port unless set |
+//! | `DASK_WORKER_CONTACT_HOST` | the host at which others reach it, if that is another |
 //! | `DASK_WORKER_PROGRAM` | the SHA-256 of its executable, for an agent that knows it |
 //! | `DASK_EXIT_ON_STDIN_CLOSE` | `1`: end when standard input ends, that is with the parent |
 //! | `DASK_WORKER_RESTARTS` | `1`: whoever started it starts it again when it exits with 3 |
@@ -90,9 +91,9 @@ mod worker {
     use crate::running::companion::Companion;
     use dask_proto::role::exit;
     use dask_proto::role::{
-        BUSY_POLL, EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT, MEMORY_PAUSE,
-        MEMORY_SPILL, MEMORY_TARGET, NAME, NTHREADS, PROGRAM, RESOURCES, RESTARTS, ROLE,
-        SCHEDULER_ADDRESS, WORKER_READY,
+        BUSY_POLL, CONTACT_HOST, EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT,
+        MEMORY_PAUSE, MEMORY_SPILL, MEMORY_TARGET, NAME, NTHREADS, PROGRAM, RESOURCES, RESTARTS,
+        ROLE, SCHEDULER_ADDRESS, WORKER_READY,
     };
 
     pub(super) fn main() -> i32 {
@@ -108,6 +109,7 @@ mod worker {
     fn run() -> Result<i32, String> {
         let mut config = Config::new(required::<Address>(SCHEDULER_ADDRESS)?);
         config.listen = optional(LISTEN)?;
+        config.contact_host = optional(CONTACT_HOST)?;
         config.name = optional(NAME)?;
         if let Some(text) = take(RESOURCES) {
             config.resources = crate::resource::parse(&text)

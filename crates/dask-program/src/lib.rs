@@ -5,7 +5,8 @@
 //! and hashing happen on a thread beside the runtime, and no more than a few pieces are in memory.
 //! What arrives counts only once it has the hash that was asked for.
 //!
-//! Where agents ask for a [`Token`], a client shows that it knows one by a keyed hash of its program.
+//! Where agents ask for a [`Token`], a client shows that it knows one by a hash of its program with
+//! that key.
 //!
 //! Debug sections travel too: without them the backtraces of tasks would have no lines.
 

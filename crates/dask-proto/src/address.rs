@@ -64,6 +64,18 @@ impl Address {
     pub fn host(&self) -> &str {
         self.rest().rsplit_once(':').map_or(self.rest(), |(host, _)| host)
     }
+
+    /// The same port of another host, for transports that have them; one of IPv6 needs no brackets.
+    ///
+    /// # Errors
+    /// When the host makes no address.
+    pub fn with_host(&self, host: &str) -> Result<Self, ParseAddressError> {
+        let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
+        let host = if is_bare_ipv6 { format!("[{host}]") } else { host.to_owned() };
+        let port = self.rest().rsplit_once(':').map(|(_, port)| port);
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        format!("{}://{host}{port}", self.scheme()).parse()
+    }
 }
 
 impl FromStr for Address {
@@ -124,6 +136,18 @@ impl<'de> Deserialize<'de> for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_replaced_and_the_port_stays() {
+        let with = |text: &str, host: &str| {
+            let address: Address = text.parse().unwrap();
+            address.with_host(host).map(|address| address.to_string())
+        };
+        assert_eq!(with("0.0.0.0:80", "10.0.0.1").unwrap(), "tcp://10.0.0.1:80");
+        assert_eq!(with("[::]:80", "fe80::1").unwrap(), "tcp://[fe80::1]:80");
+        assert_eq!(with("[::]:80", "[fe80::1]").unwrap(), "tcp://[fe80::1]:80");
+        assert!(with("0.0.0.0:80", &"x".repeat(MAX_ADDRESS_BYTES)).is_err());
+    }
 
     #[test]
     fn a_bare_address_is_tcp() {

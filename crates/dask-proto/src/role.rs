@@ -44,6 +44,9 @@ pub const LISTEN: &str = "DASK_WORKER_LISTEN";
 /// quick succession; 0 for never. `dask scheduler` reads it too.
 pub const BUSY_POLL: &str = "DASK_BUSY_POLL";
 
+/// The host at which its peers reach it, where it listens on another; that one unless set.
+pub const CONTACT_HOST: &str = "DASK_WORKER_CONTACT_HOST";
+
 /// The SHA-256 of the executable, for an agent knows it; none unless set.
 pub const PROGRAM: &str = "DASK_WORKER_PROGRAM";
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dask_proto::Address;
 use serde::{Deserialize, Serialize};
 
 /// How a scheduler behaves. The defaults and names are Dask's where it has them.
@@ -10,6 +11,9 @@ pub struct Config {
     pub id: String,
     /// What else this process serves, with its ports: clients hear it when they connect.
     pub services: BTreeMap<String, u16>,
+    /// The address at which others reach it, where that is another than it listens at
+    /// (`contact-address`); `None` unless it is.
+    pub contact_address: Option<Address>,
     /// How many workers may die under a task before it errs (`allowed-failures`).
     pub allowed_failures: u32,
     /// How many root tasks a worker is given per thread before the rest waits on the scheduler
@@ -47,6 +51,9 @@ pub struct Config {
     /// How long the workers of a program that agents run outlive its last client, unless results
     /// of theirs are wanted.
     pub program_grace: Duration,
+    /// How long an agent that fetches a program may get nothing more of it until another may fetch
+    /// it in its place. Longer than it takes any side that still lives to give up.
+    pub fetch_patience: Duration,
     /// How many transitions are remembered (`transition-log-length`).
     pub story_len: usize,
     /// How many lines of each worker's log are remembered (`log-length`).
@@ -78,6 +85,7 @@ impl Default for Config {
         Self {
             id: "Scheduler".to_owned(),
             services: BTreeMap::new(),
+            contact_address: None,
             allowed_failures: 3,
             worker_saturation: 1.1,
             heartbeat: Duration::from_secs(1),
@@ -93,6 +101,7 @@ impl Default for Config {
             active_memory_manager: true,
             active_memory_manager_interval: Duration::from_secs(2),
             program_grace: Duration::from_secs(30),
+            fetch_patience: Duration::from_secs(90),
             story_len: 100_000,
             log_length: 10_000,
             task_stream_length: 100_000,

@@ -13,7 +13,7 @@ use dask_proto::message::{
 };
 use dask_proto::{Address, Moment};
 use dask_task::plugin::SchedulerPlugin;
-use dask_transport::{BusyPoll, Listener, Transports};
+use dask_transport::{BusyPoll, Listener, Transports, contact_address};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -61,7 +61,10 @@ impl Scheduler {
         let listener = transports.listen(address).await;
         let listener =
             listener.map_err(|source| Error::Listen { address: address.clone(), source })?;
-        let address = listener.address().clone();
+        let address = match &config.contact_address {
+            Some(address) => address.clone(),
+            None => contact_address(listener.address(), None).await,
+        };
         let plugins = Plugins::new(address.clone());
         let busy_poll = Duration::ZERO;
         Ok(Self { config, listener, address, recorder: None, plugins, busy_poll })
@@ -110,7 +113,7 @@ impl Scheduler {
         Ok(self)
     }
 
-    /// Where it listens, with the real port.
+    /// Where others reach it, with the real port.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address

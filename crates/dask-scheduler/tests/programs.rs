@@ -46,7 +46,7 @@ impl Dice {
     fn offered(&mut self) -> Code {
         let executable = self.executable();
         let token = TokenId([self.below(3) as u8; 8]);
-        let voucher = (self.below(2) == 0).then(|| Voucher { token, tag: [1; 32] });
+        let voucher = (self.below(2) == 0).then_some(Voucher { token, tag: [1; 32] });
         Code::Offered { executable, voucher }
     }
 }
@@ -203,7 +203,9 @@ impl World {
         let agent = *self.agents.get(&who)?;
         let program = self.dice.program();
         let reason = "it broke".to_owned();
-        let message = match self.dice.below(7) {
+        let message = match self.dice.below(9) {
+            7 => AgentToScheduler::Fetching { program },
+            8 => AgentToScheduler::Ended { program },
             0..3 => AgentToScheduler::Fetched { program },
             3 | 4 => AgentToScheduler::NotFetched { program, reason },
             5 => AgentToScheduler::Crashed { program, reason },

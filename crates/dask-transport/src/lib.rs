@@ -53,7 +53,7 @@ pub use contract::{Connection, FrameReceiver, FrameSender, Listener, Transport};
 pub use error::TransportError;
 pub use handshake::{ConnectError, connect, connect_once, receive_hello, send_welcome};
 pub use inproc::Inproc;
-pub use local_address::local_address;
+pub use local_address::{contact_address, local_address};
 pub use peer::{PeerError, Peers};
 pub use reactor::Reactor;
 pub use tcp::Tcp;

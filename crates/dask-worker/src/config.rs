@@ -18,6 +18,9 @@ pub struct Config {
     /// Where to listen for peers. `None` chooses: the same scheme as the scheduler, and for TCP
     /// the local address from which the scheduler is reached, with a free port.
     pub listen: Option<Address>,
+    /// The host at which its peers reach it, where that is another than it listens on (Dask's
+    /// `contact_address`); `None` unless it is.
+    pub contact_host: Option<String>,
     /// Its name, unique on the cluster; `None` takes its address.
     pub name: Option<String>,
     /// How many tasks it runs at once; at least 1.
@@ -81,6 +84,7 @@ impl Config {
         Self {
             scheduler,
             listen: None,
+            contact_host: None,
             name: None,
             nthreads: u32::try_from(cores).unwrap_or(u32::MAX),
             memory_limit: None,

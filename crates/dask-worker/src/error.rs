@@ -28,6 +28,9 @@ pub enum Error {
     /// The address to listen at is none.
     #[error("the worker has no address to listen at")]
     Address(#[from] ParseAddressError),
+    /// The host at which others are to reach it makes no address.
+    #[error("the contact host makes no address")]
+    ContactHost(#[source] ParseAddressError),
     /// The worker cannot listen.
     #[error("the worker cannot listen at {address}")]
     Listen {

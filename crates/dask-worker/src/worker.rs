@@ -5,7 +5,9 @@ use dask_proto::Address;
 use dask_proto::message::{Hello, Role, SchedulerToWorker, Welcome, WorkerJoin, WorkerToScheduler};
 use dask_task::context::CurrentWorker;
 use dask_task::registry;
-use dask_transport::{Inbox, Listener, Outbox, Peers, Transports, channel, connect, local_address};
+use dask_transport::{
+    Inbox, Listener, Outbox, Peers, Transports, channel, connect, contact_address, local_address,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -75,7 +77,10 @@ impl Worker {
         };
         let listener = transports.listen(&wanted).await;
         let listener = listener.map_err(|source| Error::Listen { address: wanted, source })?;
-        let address = listener.address().clone();
+        let mut address = contact_address(listener.address(), Some(&config.scheduler)).await;
+        if let Some(host) = &config.contact_host {
+            address = address.with_host(host).map_err(Error::ContactHost)?;
+        }
         let name = config.name.clone();
         let name = name.unwrap_or_else(|| address.to_string());
         let hello = Hello {

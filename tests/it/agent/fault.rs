@@ -6,6 +6,7 @@ use dask_client::Error;
 
 use super::{LONG, Place, observe, scheduler, short, traveller};
 use crate::child::{FIXTURE, Program, bounded};
+use support::cluster::eventually;
 
 /// The program that cannot be started as a worker.
 const CRASHING: &str = env!("CARGO_BIN_EXE_crashing");
@@ -86,6 +87,70 @@ async fn a_worker_that_takes_too_much_memory_is_killed_and_replaced() {
         alice.orphan();
         let (_, log) = alice.ended().await;
         assert!(log.contains("memory limit"), "{log}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_programs_together_have_no_more_memory_than_one() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let mut alice = place.agent(&address, "alice", &["memory=200000000"]).await;
+        let mut one = traveller(&place.build(1), &address).await;
+        let mut two = traveller(&place.build(2), &address).await;
+        let pids = [one.asked("pids 1", "pids: ").await, two.asked("pids 1", "pids: ").await];
+        // Each is far below the limit, also the one below which it writes to disk, and both are
+        // beyond it together; not before the second is the larger, although it grows by and by.
+        one.asked("keep 65000000", "kept").await;
+        // It may be killed before it has answered.
+        two.tell("keep 112000000").await;
+        eventually("the larger to be replaced", async || {
+            (two.asked("pids 1", "pids: ").await != pids[1]).then_some(())
+        })
+        .await;
+        assert_eq!(one.asked("pids 1", "pids: ").await, pids[0]);
+        alice.orphan();
+        let (_, log) = alice.ended().await;
+        assert!(log.contains("the workers of all programs had"), "{log}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_workers_were_retired_starts_others_for_the_next_client() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let _alice = place.agent(&address, "alice", &[]).await;
+        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let before = client.asked("pids 1", "pids: ").await;
+        client.asked("retire alice", "retired").await;
+        let mut next = traveller(Path::new(FIXTURE), &address).await;
+        assert_ne!(next.asked("pids 1", "pids: ").await, before);
+        assert_eq!(client.asked("inc 1", "result: ").await, "2");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_installed_program_that_changes_is_not_started() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let installed = place.build(1);
+        let has = format!("has={}", installed.display());
+        let _alice = place.agent(&address, "alice", &["no-code", &has]).await;
+        let same = place.0.path().join("same");
+        std::fs::copy(&installed, &same).unwrap();
+        std::fs::rename(place.build(2), &installed).unwrap();
+        let mut client = traveller(&same, &address).await;
+        let error = client.asked("inc 1", "failed: ").await;
+        for word in ["alice", "--program", "start the agent anew"] {
+            assert!(error.contains(word), "{word} is not in {error}");
+        }
+        // Nor is it fetched, where only installed programs run.
+        assert_eq!(place.cached("alice"), Vec::<String>::new());
     })
     .await;
 }

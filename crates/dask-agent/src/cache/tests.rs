@@ -79,17 +79,53 @@ fn the_least_recently_used_go_first_and_those_in_use_stay() {
 fn what_was_broken_off_leaves_nothing() {
     let (place, cache) = place();
     let app = program(place.path(), "app");
-    let (partial, _) = cache.start(&app.0).unwrap();
+    let (partial, file) = cache.start(&app.0).unwrap();
     assert_eq!(cache.programs(), []);
-    // This process lives, so nobody removes what it writes.
+    // It is being written, so nobody removes it.
     Cache::open(place.path().join("cache"), LIMIT).unwrap();
     assert!(partial.path.exists());
-    drop(partial);
-    let of_a_dead_process =
-        cache.directory().join(format!("{}.{}-0.partial", app.0.id, 0x7fff_fff0));
+    drop((partial, file));
+    // Whoever wrote this, on whatever host, has gone.
+    let of_a_dead_process = cache.directory().join(format!("{}.1-0.3.partial", app.0.id));
     fs::write(&of_a_dead_process, "ap").unwrap();
     Cache::open(place.path().join("cache"), LIMIT).unwrap();
     assert_eq!(fs::read_dir(cache.directory()).unwrap().count(), 0);
+}
+
+#[test]
+fn agents_that_share_a_directory_leave_each_other_what_they_write_and_use() {
+    let (place, one) = place();
+    let two = Cache::open(place.path().join("cache"), LIMIT).unwrap();
+    let text = |letter: &str| letter.repeat(40);
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|letter| program(place.path(), &text(letter)));
+    age(&put(&one, &a), 30);
+    age(&put(&one, &b), 20);
+    let used = one.hold(a.0.id).unwrap();
+    // The other takes the place of what is not used, although it is younger.
+    let (partial, _file) = two.start(&c.0).unwrap();
+    assert_eq!(one.programs(), [a.0.id]);
+    drop(used);
+    // What is on its way counts: there is room for one more, and not for two.
+    put(&one, &d);
+    assert_eq!(two.programs(), [d.0.id]);
+    assert!(partial.path.exists());
+}
+
+#[test]
+fn what_is_installed_and_changes_is_not_used() {
+    let (place, mut cache) = place();
+    let path = place.path().join("installed");
+    fs::write(&path, "installed").unwrap();
+    let id = cache.install(path.clone()).unwrap();
+    // Written anew, and the same.
+    fs::write(&path, "installed").unwrap();
+    assert_eq!(cache.find(id).unwrap(), path);
+    fs::write(&path, "different").unwrap();
+    assert!(matches!(cache.find(id), Err(CacheError::Replaced { .. })));
+    fs::write(&path, "installed").unwrap();
+    assert_eq!(cache.find(id).unwrap(), path);
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(cache.find(id), Err(CacheError::Installed { .. })));
 }
 
 #[test]

@@ -118,6 +118,16 @@ pub enum AgentToScheduler {
         /// Their names.
         workers: Vec<String>,
     },
+    /// It is fetching this program, and more of it has come.
+    Fetching {
+        /// The program.
+        program: ProgramId,
+    },
+    /// All workers of this program have ended here, and are not started again: they were retired.
+    Ended {
+        /// The program.
+        program: ProgramId,
+    },
 }
 
 /// What the scheduler says to a client about its program.

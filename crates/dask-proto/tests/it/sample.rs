@@ -1,5 +1,6 @@
 //! At least one of every message, with every field set to something that can be recognised.
 
+mod agent;
 mod ask;
 
 use std::collections::BTreeMap;
@@ -8,17 +9,20 @@ use bytes::Bytes;
 use dask_proto::graph::{Function, Priority, TaskOptions, TaskSpec};
 use dask_proto::id::{AgentId, ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
 use dask_proto::message::{
-    AgentJoin, AgentToScheduler, Answer, ClientToScheduler, Code, CodePolicy, Compute, Dependency,
-    Hello, KeyCount, Located, LogLevel, LogRecord, Metrics, PeerReply, PeerRequest, Program,
-    ProgramLink, ProgramNews, ProgramSource, Refusal, Rejection, Request, Role, ScatterItem,
-    SchedulerInfo, SchedulerToAgent, SchedulerToClient, SchedulerToWorker, StoredValue, Submit,
-    ValueAt, VersionRange, Welcome, WorkerInfo, WorkerJoin, WorkerStatus, WorkerToScheduler,
+    Answer, ClientToScheduler, Code, Compute, Dependency, Hello, KeyCount, Located, LogLevel,
+    LogRecord, Metrics, PeerReply, PeerRequest, Program, ProgramLink, ProgramNews, Refusal,
+    Rejection, Request, Role, ScatterItem, SchedulerInfo, SchedulerToClient, SchedulerToWorker,
+    StoredValue, Submit, ValueAt, VersionRange, Welcome, WorkerInfo, WorkerJoin, WorkerStatus,
+    WorkerToScheduler,
 };
-use dask_proto::program::{Executable, ProgramId, TokenId, Voucher};
+use dask_proto::program::ProgramId;
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
 
 #[path = "sample/coordination.rs"]
 pub(crate) mod coordination;
+
+use agent::{agent, executable, offered, program};
+pub(crate) use agent::{agent_to_scheduler, scheduler_to_agent};
 
 pub(crate) fn key(name: &str) -> Key {
     name.try_into().unwrap()
@@ -92,69 +96,6 @@ pub(crate) fn roles() -> Vec<Role> {
         Role::Agent(Box::new(agent())),
         Role::Program(ProgramLink::Upload { ticket: 7 }),
         Role::Program(ProgramLink::Download { program: program(), ticket: 7 }),
-    ]
-}
-
-fn program() -> ProgramId {
-    ProgramId(std::array::from_fn(|i| i as u8))
-}
-
-fn executable() -> Executable {
-    Executable {
-        id: program(),
-        bytes: 12 << 20,
-        name: "session".to_owned(),
-        target: "x86_64-linux-gnu".to_owned(),
-    }
-}
-
-fn voucher() -> Voucher {
-    Voucher { token: TokenId([7; 8]), tag: [8; 32] }
-}
-
-fn offered() -> Code {
-    Code::Offered { executable: executable(), voucher: Some(voucher()) }
-}
-
-fn agent() -> AgentJoin {
-    AgentJoin {
-        name: "alice".to_owned(),
-        address: address(4002),
-        target: "x86_64-linux-gnu".to_owned(),
-        code: CodePolicy::FromClients,
-        nworkers: 2,
-        nthreads: 4,
-        memory_limit: Some(8 << 30),
-        resources: resources(),
-        programs: vec![program()],
-        pid: 4712,
-        tokens: Some(vec![TokenId([7; 8])]),
-    }
-}
-
-pub(crate) fn scheduler_to_agent() -> Vec<SchedulerToAgent> {
-    let from = [
-        None,
-        Some(ProgramSource::Scheduler { ticket: 7 }),
-        Some(ProgramSource::Agent { address: address(4002) }),
-    ];
-    let voucher = Some(voucher());
-    let run = from.map(|from| SchedulerToAgent::Run { program: executable(), from, voucher });
-    let mut messages = Vec::from(run);
-    messages.extend([
-        SchedulerToAgent::Stop { program: program() },
-        SchedulerToAgent::Close { reason: "the scheduler is closing".to_owned() },
-    ]);
-    messages
-}
-
-pub(crate) fn agent_to_scheduler() -> Vec<AgentToScheduler> {
-    let (program, reason) = (program(), "no space left on device".to_owned());
-    vec![
-        AgentToScheduler::Fetched { program },
-        AgentToScheduler::NotFetched { program, reason: reason.clone() },
-        AgentToScheduler::Crashed { program, reason },
-        AgentToScheduler::Retire { program: None, workers: vec!["alice".to_owned()] },
     ]
 }
 

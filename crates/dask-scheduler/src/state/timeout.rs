@@ -56,6 +56,7 @@ impl SchedulerState {
         self.fail_unrunnable();
         self.watch();
         self.stop_unneeded_programs();
+        self.end_stuck_fetches();
         if self.idle_deadline().is_some_and(|at| at <= self.now) {
             let timeout = self.config.idle_timeout.unwrap_or_default();
             self.shut_down(&format!("the scheduler was idle for {timeout:?}"));

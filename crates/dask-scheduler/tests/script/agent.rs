@@ -59,6 +59,8 @@ pub(super) fn message(words: &[&str]) -> AgentToScheduler {
     let reason = |words: &[&str]| words.join(" ");
     match words {
         ["fetched", id] => AgentToScheduler::Fetched { program: program(id) },
+        ["fetching", id] => AgentToScheduler::Fetching { program: program(id) },
+        ["ended", id] => AgentToScheduler::Ended { program: program(id) },
         ["not-fetched", id, why @ ..] => {
             AgentToScheduler::NotFetched { program: program(id), reason: reason(why) }
         }

@@ -23,7 +23,7 @@
 //! > c1 r1 inspect stream [from] | inspect tasks
 //! > w1 replies r0 versions | did 5 6
 //! > agent a1 name=alice has=9 code=installed target=arm tokens=5,6
-//! > a1 fetched 9 | not-fetched 9 | crashed 9 | retire alice
+//! > a1 fetched 9 | fetching 9 | ended 9 | not-fetched 9 | crashed 9 | retire alice
 //! > lose w1 | lose c1 | lose a1 | at 60 (seconds; fires the timeout) | shutdown
 //! ```
 

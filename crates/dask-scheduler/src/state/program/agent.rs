@@ -8,7 +8,7 @@ use dask_proto::program::ProgramId;
 
 use super::super::SchedulerState;
 use super::super::instruction::Peer;
-use super::{ATTEMPTS, AgentEntry, Copy, CopyState};
+use super::{ATTEMPTS, AgentEntry, Copy, CopyState, SERVED_AT_ONCE};
 
 impl SchedulerState {
     pub(in super::super) fn agent_joined(&mut self, agent: AgentId, mut join: AgentJoin) {
@@ -55,6 +55,8 @@ impl SchedulerState {
                 AgentToScheduler::Crashed { program, reason } => {
                     self.crashed(agent, program, &reason);
                 }
+                AgentToScheduler::Fetching { program } => self.fetching(agent, program),
+                AgentToScheduler::Ended { program } => self.workers_ended(agent, program),
                 AgentToScheduler::Retire { program, workers } => {
                     let named = workers.iter().flat_map(|name| self.workers.by_name(name));
                     let of_program = named.filter(|worker| {
@@ -98,10 +100,83 @@ impl SchedulerState {
             return;
         }
         if let Some(entry) = self.programs.programs.get_mut(&program) {
-            entry.serving.insert(agent, 0);
-            entry.free.insert(agent);
+            let had_it = entry.copies.get(&agent).is_some_and(|copy| copy.had_it);
+            let others =
+                || entry.copies.values().filter(|c| c.state == CopyState::FromAgent(agent));
+            // What it sent when it had it before may still be on its way.
+            let served =
+                if had_it { u32::try_from(others().count()).unwrap_or(u32::MAX) } else { 0 };
+            entry.serving.insert(agent, served);
+            if served < SERVED_AT_ONCE {
+                entry.free.insert(agent);
+            }
         }
         self.supply(program);
+    }
+
+    fn fetching(&mut self, agent: AgentId, program: ProgramId) {
+        let entry = self.programs.programs.get_mut(&program);
+        if let Some(copy) = entry.and_then(|entry| entry.copies.get_mut(&agent)) {
+            copy.heard = self.now;
+        }
+    }
+
+    /// The workers of an agent were retired. It starts others for the next client, which may have
+    /// come already, when they were about to end.
+    fn workers_ended(&mut self, agent: AgentId, program: ProgramId) {
+        let Some(entry) = self.programs.programs.get_mut(&program) else {
+            return;
+        };
+        let copy = entry.copies.get_mut(&agent);
+        if let Some(copy) = copy.filter(|copy| copy.state == CopyState::Ready) {
+            copy.state = CopyState::Retired;
+            if entry.is_awaited && copy.crashes == 0 {
+                self.run_retired(program);
+            }
+        }
+    }
+
+    /// A client came: agents whose workers were retired start others.
+    pub(super) fn run_retired(&mut self, program: ProgramId) {
+        let Some(entry) = self.programs.programs.get_mut(&program) else {
+            return;
+        };
+        let retired = entry.copies.iter().filter(|(_, copy)| copy.state == CopyState::Retired);
+        for agent in retired.map(|(agent, _)| *agent).collect::<Vec<_>>() {
+            let Some(voucher) =
+                self.programs.agents.get(&agent).and_then(|agent| entry.voucher_for(agent))
+            else {
+                continue;
+            };
+            if let Some(copy) = entry.copies.get_mut(&agent) {
+                copy.state = CopyState::Ready;
+            }
+            let program = entry.executable.clone();
+            self.out.tell_agent(agent, SchedulerToAgent::Run { program, from: None, voucher });
+        }
+    }
+
+    /// Takes the source from agents that have not got on for too long: others may need it.
+    pub(in super::super) fn end_stuck_fetches(&mut self) {
+        let patience = self.config.fetch_patience;
+        while let Some((at, program, agent)) = self.programs.fetches.first().copied() {
+            if at > self.now {
+                return;
+            }
+            self.programs.fetches.remove(&(at, program, agent));
+            let entry = self.programs.programs.get(&program);
+            let copy = entry.and_then(|entry| entry.copies.get(&agent));
+            let Some(copy) = copy.filter(|copy| copy.state.has_source()) else {
+                continue;
+            };
+            let until = copy.heard + patience;
+            if until > self.now {
+                self.programs.fetches.insert((until, program, agent));
+            } else {
+                let reason = format!("nothing of it has come for {patience:?}");
+                self.fetch_failed(agent, program, &reason);
+            }
+        }
     }
 
     fn fetch_failed(&mut self, agent: AgentId, program: ProgramId, reason: &str) {
@@ -173,7 +248,18 @@ impl SchedulerState {
         let copy = entry.copies.get_mut(&agent)?;
         match copy.state {
             CopyState::Claimed | CopyState::FromClient | CopyState::FromAgent(_) => {}
-            CopyState::Waiting | CopyState::Ready | CopyState::GivenUp => return None,
+            // It was slow, and got it after all.
+            CopyState::Waiting if next == CopyState::Ready => {
+                entry.waiting.remove(&agent);
+            }
+            CopyState::GivenUp if next == CopyState::Ready => entry.given_up -= 1,
+            // It was to start it again, and does not have it any more.
+            CopyState::Ready if next != CopyState::Ready => {
+                copy.had_it = true;
+                entry.serving.remove(&agent);
+                entry.free.remove(&agent);
+            }
+            _ => return None,
         }
         let was = std::mem::replace(&mut copy.state, next);
         entry.let_go_of_source(&was);

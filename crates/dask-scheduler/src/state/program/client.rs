@@ -79,7 +79,9 @@ impl SchedulerState {
                 ProgramEntry { workers, ..ProgramEntry::new(executable.clone()) }
             });
             program.clients.insert(client, voucher);
+            program.is_awaited = program.workers.is_empty();
             program.try_again();
+            self.run_retired(id);
             self.bind_functions(client, Some(id));
         }
         self.spread_program(id);
@@ -188,6 +190,7 @@ impl SchedulerState {
         let Some(id) = program else { return };
         if let Some(entry) = self.programs.programs.get_mut(&id) {
             entry.workers.insert(worker);
+            entry.is_awaited = false;
             entry.forget_crashes();
             self.unpark_program(id);
         }

@@ -34,9 +34,13 @@ impl SchedulerState {
         let is_looked_at = self.programs.looks.iter().any(|(_, looked_at)| *looked_at == program);
         let serving = entry.serving.iter().all(|(holder, served)| {
             let others = count(&CopyState::FromAgent(*holder));
-            is(holder, &CopyState::Ready)
+            entry.copies.get(holder).is_some_and(|copy| copy.state.is_there())
                 && others == *served as usize
                 && entry.free.contains(holder) == (*served < SERVED_AT_ONCE)
+        });
+        let fetches = entry.copies.iter().all(|(agent, copy)| {
+            let mut looks = self.programs.fetches.iter();
+            !copy.state.has_source() || looks.any(|look| (look.1, look.2) == (program, *agent))
         });
         let broken = entry.copies.iter().filter(|(agent, copy)| {
             agents.get(*agent).is_some_and(|agent| copy.crashes >= agent.most_crashes())
@@ -44,7 +48,8 @@ impl SchedulerState {
         entry.copies.keys().all(|agent| agents.contains_key(agent))
             && entry.waiting.iter().all(|agent| is(agent, &CopyState::Waiting))
             && entry.waiting.len() == count(&CopyState::Waiting)
-            && entry.serving.len() == count(&CopyState::Ready)
+            && entry.serving.len() == count(&CopyState::Ready) + count(&CopyState::Retired)
+            && fetches
             && entry.free.iter().all(|agent| entry.serving.contains_key(agent))
             && entry.given_up == count(&CopyState::GivenUp)
             && entry.broken == broken.count()

@@ -42,6 +42,8 @@ pub(super) struct ProgramTable {
     last_ticket: u64,
     /// When to look whether programs without a client are needed.
     looks: BTreeSet<(Moment, ProgramId)>,
+    /// When to look whether agents that fetch a program got on.
+    fetches: BTreeSet<(Moment, ProgramId, AgentId)>,
     parked: BTreeMap<ClientId, Vec<Parked>>,
 }
 
@@ -70,6 +72,8 @@ struct ProgramEntry {
     free: BTreeSet<AgentId>,
     /// The agent that fetches it from a client.
     from_client: Option<AgentId>,
+    /// Whether a client came when it had no workers, and it has had none since.
+    is_awaited: bool,
     /// The client that was asked for it last.
     asked: Option<ClientId>,
     /// How many agents will not have it.
@@ -88,6 +92,10 @@ struct Copy {
     failures: u32,
     /// How often it crashed at start since a worker of the program joined.
     crashes: u32,
+    /// When it was given a source, or got more of the program, last.
+    heard: Moment,
+    /// Whether it had the program and lost it.
+    had_it: bool,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -105,6 +113,20 @@ enum CopyState {
     Ready,
     /// It could not be fetched too often.
     GivenUp,
+    /// It is there, and its workers were retired.
+    Retired,
+}
+
+impl CopyState {
+    /// Whether it is being fetched.
+    fn has_source(&self) -> bool {
+        matches!(self, Self::FromClient | Self::FromAgent(_))
+    }
+
+    /// Whether others can fetch it from there.
+    fn is_there(&self) -> bool {
+        matches!(self, Self::Ready | Self::Retired)
+    }
 }
 
 /// A scatter request that waits for the workers of its client's program.
@@ -188,6 +210,7 @@ impl ProgramEntry {
             serving: BTreeMap::new(),
             free: BTreeSet::new(),
             from_client: None,
+            is_awaited: false,
             asked: None,
             given_up: 0,
             broken: 0,
@@ -201,9 +224,11 @@ impl ProgramTable {
         self.agents.keys().copied()
     }
 
-    /// When to look next whether programs are needed.
+    /// When to look next whether programs are needed, and get to where they are.
     pub(super) fn next_look(&self) -> Option<Moment> {
-        self.looks.first().map(|(at, _)| *at)
+        let needed = self.looks.first().map(|(at, _)| *at);
+        let fetched = self.fetches.first().map(|(at, ..)| *at);
+        needed.into_iter().chain(fetched).min()
     }
 
     /// What a client asked for while there were no workers of its program is not wanted any more.

@@ -73,6 +73,7 @@ impl SchedulerState {
                 CopyState::FromClient => "fetches it from a client",
                 CopyState::FromAgent(_) => "fetches it from another agent",
                 CopyState::Ready => "has it and starts it",
+                CopyState::Retired => "has it, and its workers were retired",
                 CopyState::GivenUp => "could not fetch it and does not try again",
             };
             lines.push(format!("  {agent} {state}"));

@@ -84,7 +84,9 @@ impl SchedulerState {
             };
             if let Some(copy) = entry.copies.get_mut(&agent) {
                 copy.state = state;
+                copy.heard = self.now;
             }
+            table.fetches.insert((self.now + self.config.fetch_patience, program, agent));
             let taker = table.agents.get(&agent);
             let voucher = taker.and_then(|taker| entry.voucher_for(taker)).flatten();
             let (program, from) = (entry.executable.clone(), Some(from));
@@ -94,7 +96,10 @@ impl SchedulerState {
 
     fn next_delivery(&self, program: ProgramId) -> Option<(AgentId, Sender)> {
         let entry = self.programs.programs.get(&program)?;
-        let agent = *entry.waiting.first()?;
-        Some((agent, entry.next_sender(agent)?))
+        let failures = |agent: &AgentId| entry.copies.get(agent).map_or(0, |copy| copy.failures);
+        // One that fails, or does not get on, is not in the way of the others.
+        let first = entry.waiting.first().filter(|agent| failures(agent) == 0);
+        let agent = first.or_else(|| entry.waiting.iter().min_by_key(|agent| failures(agent)))?;
+        Some((*agent, entry.next_sender(*agent)?))
     }
 }
