@@ -1,7 +1,6 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 /// Waits for what comes next by looking again and again for a moment, before it goes to sleep.
