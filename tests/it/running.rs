@@ -6,7 +6,7 @@ use dask_client::{
 };
 use support::cluster::{Cluster, ONE_THREAD, Over, connect, eventually, run, within};
 use support::running_tasks::{
-    count_aloud, fibonacci, fibonacci_async, step_aside, total, unwrap, whereabouts,
+    count_aloud, fibonacci, fibonacci_async, of_two, step_aside, total, unwrap, whereabouts,
 };
 use support::stage::{Stage, perform};
 use support::tasks::inc;
@@ -16,6 +16,7 @@ on_every_transport! {
     a_task_that_secedes_makes_room_and_rejoins,
     what_tasks_say_is_found_with_their_keys,
     tasks_that_wait_for_their_own_tasks_make_room_for_them,
+    a_task_that_waits_for_several_makes_room_until_the_last_is_there,
     get_client_and_get_worker_name_the_cluster_of_the_task,
     a_future_in_an_argument_is_awaited_in_the_task,
 }
@@ -80,6 +81,18 @@ async fn tasks_that_wait_for_their_own_tasks_make_room_for_them(cluster: &Cluste
         assert_eq!(within(way, sum.result()).await.unwrap(), 6, "{way}");
     }
     // All are back, and the only thread is free.
+    assert_eq!(client.submit(inc, 1).await.unwrap(), 2);
+}
+
+async fn a_task_that_waits_for_several_makes_room_until_the_last_is_there(cluster: &Cluster) {
+    let client = &cluster.client;
+    let stage = Stage::new().await;
+    let sum = client.submit(of_two, stage.address());
+    // Each needs the only thread.
+    for x in [3, 4] {
+        stage.entrance().await.give(x).await;
+    }
+    assert_eq!(within("the sum", sum.result()).await.unwrap(), 7);
     assert_eq!(client.submit(inc, 1).await.unwrap(), 2);
 }
 

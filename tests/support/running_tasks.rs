@@ -7,6 +7,9 @@ use dask_client::{
     secede, task, wait, warn,
 };
 
+use tokio::runtime::Handle;
+use tokio::task::{JoinSet, LocalSet};
+
 use crate::stage::perform;
 
 /// Does what the stage says, outside of its worker's pool of threads, and comes back.
@@ -83,6 +86,26 @@ pub fn total(way: &str, of: Vec<i64>) -> dask_client::Result<i64> {
         }
         other => panic!("no way {other}"),
     }
+}
+
+/// The sum of what two tasks of its own do on the stage, for which it waits at once; each wait is
+/// looked at only when it is woken.
+#[task]
+pub fn of_two(stage: &str) -> dask_client::Result<i64> {
+    let client = get_client()?;
+    let (local, mut parts) = (LocalSet::new(), JoinSet::new());
+    for name in ["first", "second"] {
+        let part = client.submit(perform, (stage, name));
+        parts.spawn_local_on(async move { part.result().await }, &local);
+    }
+    let sum = async {
+        let mut sum = 0;
+        while let Some(part) = parts.join_next().await {
+            sum += part.map_err(Error::other)??;
+        }
+        Ok(sum)
+    };
+    Handle::current().block_on(local.run_until(sum))
 }
 
 /// Its argument.
