@@ -54,6 +54,7 @@ async fn running_tasks_are_shown_with_their_functions(cluster: &Cluster) {
         let [task] = &stack[&workers[1]][..] else { panic!("{stack:?}") };
         assert_eq!((&task.key, task.seceded), (future.key(), false));
         assert_eq!(task.function, "support::stage::perform");
+        assert_eq!(task.frames[0].function, "support::stage::perform");
         assert!(task.elapsed_ns > 0);
     }
     let other = client.options().resources([("GPU", 1.0)]).submit(inc, 99);

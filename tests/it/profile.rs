@@ -3,10 +3,10 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use dask_client::{MemoryMeasure, MemorySampler, wait};
+use dask_client::{CallStack, Client, Future, MemoryMeasure, MemorySampler, wait};
 use support::cluster::{Cluster, TWO_WORKERS, eventually, within};
 use support::fault_tasks::blob;
-use support::run_tasks::spin;
+use support::run_tasks::{nested, nested_aside, nested_async, spin};
 use support::stage::{Stage, perform};
 use support::tasks::inc;
 
@@ -15,6 +15,7 @@ use crate::child::says;
 on_every_transport! {
     TWO_WORKERS:
     a_profile_tells_functions_that_wait_from_those_that_compute,
+    the_functions_that_a_task_calls_are_in_the_profile_in_their_order,
     memory_is_sampled_while_something_runs,
     the_hardware_is_measured_in_pieces_of_every_size,
 }
@@ -33,22 +34,25 @@ async fn a_profile_tells_functions_that_wait_from_those_that_compute(cluster: &C
     let path = stop.to_str().unwrap().to_owned();
     let spinning = client.options().workers(["1"]).submit(spin, path);
     // Until both have been seen: a thread takes its time to start, or the machine is busy.
-    let (waits, computes) = (
-        vec!["support::stage::perform".to_owned(), "waiting".to_owned()],
-        vec!["support::run_tasks::spin".to_owned(), "computing".to_owned()],
-    );
     let seen = async {
         loop {
             let profile = client.profile().duration(short).interval(short / 10).await.unwrap();
-            let of = |index: usize| &profile.samples[&workers[index]];
-            if of(0).contains_key(&waits) && of(1).contains_key(&computes) {
+            let is_in = |index: usize, function: &str, activity: &str| {
+                let is_it = |stack: &Vec<String>| {
+                    stack[0] == function && stack.last().is_some_and(|last| last == activity)
+                };
+                profile.samples[&workers[index]].keys().any(is_it)
+            };
+            if is_in(0, "support::stage::perform", "waiting")
+                && is_in(1, "support::run_tasks::spin", "computing")
+            {
                 return profile;
             }
         }
     };
     let profile = within("both to be seen", seen).await;
     let folded = profile.to_string();
-    let line = format!("{};support::run_tasks::spin;computing ", workers[1]);
+    let line = format!("{};support::run_tasks::spin;", workers[1]);
     assert!(folded.lines().any(|text| text.starts_with(&line)), "{folded}");
     let one = client.profile().workers(["0"]).duration(short).await.unwrap();
     assert_eq!(one.samples.keys().collect::<Vec<_>>(), [&workers[0]]);
@@ -59,6 +63,56 @@ async fn a_profile_tells_functions_that_wait_from_those_that_compute(cluster: &C
     wait(&spinning).await.unwrap();
     waiting.wait().await;
     std::fs::remove_file(&stop).unwrap();
+}
+
+/// Looks until a task was found, in the profile and by its stack, in the functions that it calls,
+/// in their order.
+async fn see_nested(client: &Client, future: &Future<u64>, function: &str) {
+    let chain = ["::first_step", "::second_step", "::spin"];
+    let calls = |stack: &[&str]| {
+        let mut inside = stack.iter().skip(1);
+        stack[0] == format!("support::run_tasks::{function}")
+            && chain.iter().all(|wanted| inside.any(|frame| frame.ends_with(wanted)))
+    };
+    eventually("the functions to be in the profile", async || {
+        let profile = client.profile().duration(Duration::from_millis(30)).await.unwrap();
+        let is_it = |stack: &Vec<String>| {
+            let stack: Vec<&str> = stack.iter().map(String::as_str).collect();
+            calls(&stack)
+        };
+        profile.merged().keys().any(is_it).then_some(())
+    })
+    .await;
+    let found = eventually("the functions to be on the stack", async || {
+        let stacks = client.call_stack(future).await.unwrap().into_values().flatten();
+        let is_it = |stack: &CallStack| {
+            let frames: Vec<&str> = stack.frames.iter().map(|f| f.function.as_str()).collect();
+            calls(&frames)
+        };
+        stacks.into_iter().find(is_it)
+    })
+    .await;
+    let step = found.frames.iter().find(|frame| frame.function.ends_with("::first_step"));
+    assert!(step.unwrap().file.as_ref().unwrap().ends_with("run_tasks.rs"), "{found}");
+    assert!(found.to_string().contains("run_tasks.rs:"), "{found}");
+}
+
+async fn the_functions_that_a_task_calls_are_in_the_profile_in_their_order(cluster: &Cluster) {
+    let client = &cluster.client;
+    for function in ["nested", "nested_async", "nested_aside"] {
+        let name = format!("{function}-{}-{}", std::process::id(), client.name());
+        let stop = std::env::temp_dir().join(name);
+        let path = stop.to_str().unwrap();
+        let future = match function {
+            "nested" => client.submit(nested, path),
+            "nested_async" => client.submit(nested_async, path),
+            _ => client.submit(nested_aside, path),
+        };
+        see_nested(client, &future, function).await;
+        std::fs::write(&stop, "").unwrap();
+        future.wait().await;
+        std::fs::remove_file(&stop).unwrap();
+    }
 }
 
 async fn memory_is_sampled_while_something_runs(cluster: &Cluster) {

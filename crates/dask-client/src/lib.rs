@@ -128,8 +128,8 @@ pub use coordination::semaphore::Semaphore;
 pub use coordination::variable::Variable;
 pub use dask_macros::{actor, main, task};
 pub use dask_proto::message::{
-    Activity, ActivityKind, Code, LogLevel, LogRecord, Program, Recorded, RunningTask,
-    SchedulerInfo, Versions, WorkerInfo,
+    Activity, ActivityKind, CallStack, Code, LogLevel, LogRecord, Program, Recorded, SchedulerInfo,
+    StackFrame, Versions, WorkerInfo,
 };
 pub use dask_proto::program::{Executable, ProgramId};
 pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};

@@ -77,6 +77,22 @@ pub const MAX_EQUIPMENT_NAME_BYTES: usize = 255;
 /// Calls apart from all tasks that go on at the same time in one process, each on a thread of its
 /// own.
 pub const MAX_CALLS: usize = 64;
+
+/// Frames of a stack that are told of; of a deeper one the outermost and the innermost. Deeper
+/// stacks are recursions, whose middle says nothing new.
+pub const MAX_STACK_FRAMES: usize = 256;
+
+/// Bytes of the name of a function on a stack, and of its file: names of generic functions can fill
+/// pages.
+pub const MAX_FRAME_TEXT_BYTES: usize = 512;
+
+/// Different stacks that one profile keeps; of more than these only the task's function. Each takes
+/// a worker a few kilobytes until the profile is done.
+pub const MAX_STACKS: usize = 10_000;
+
+/// Bytes of the stacks in one reply, far below what a message may have.
+pub const MAX_STACKS_BYTES: usize = 4 << 20;
+
 /// Bytes of one value that the scheduler keeps, in a queue, a variable or a dataset, with the keys
 /// of the futures in it. Larger data belong on workers.
 pub const MAX_KEPT_VALUE_BYTES: u64 = 8 << 20;

@@ -58,6 +58,7 @@ impl Desk {
             Question::Versions => Reply::Versions(Box::new(Versions::of(program()))),
             Question::Logs { n } => Reply::Logs(self.log.latest(n)),
             Question::Running { .. } => Reply::Running(Vec::new()),
+            Question::CallStack { .. } => Reply::CallStack(Vec::new()),
             _ => Reply::Refused("this scheduler does not know the question".to_owned()),
         };
         say(client, id, reply);

@@ -6,8 +6,7 @@
 //! threads tell the scheduler and abort the process. Every other fault goes to the handler that was
 //! there before.
 //!
-//! This is the only module with unsafe code, and Linux only: elsewhere a stack overflow ends the
-//! process without a word.
+//! Linux only: elsewhere a stack overflow ends the process without a word.
 
 use std::io;
 
@@ -166,6 +165,9 @@ mod system {
             let mut action = empty_action();
             action.sa_sigaction = handle as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            // The stack for signals has room for one.
+            // SAFETY: the mask is initialized in place.
+            unsafe { libc::sigfillset(&mut action.sa_mask) };
             for signal in SIGNALS {
                 // SAFETY: `handle` has the signature that SA_SIGINFO asks for and does only what a
                 // signal handler may do.

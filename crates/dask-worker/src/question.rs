@@ -36,6 +36,8 @@ pub(crate) struct Desk {
     /// Whether something starts the worker again when it ends.
     pub(crate) restarts: bool,
     calls: Arc<Semaphore>,
+    /// Apart from the calls: which of them are stuck is what one looks for.
+    looks: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -56,6 +58,7 @@ impl Desk {
             // Without a name of its own nobody would know its successor.
             restarts: config.restarts && config.name.is_some(),
             calls: Arc::new(Semaphore::new(MAX_CALLS)),
+            looks: Arc::new(Semaphore::new(MAX_CALLS)),
         }
     }
 
@@ -89,11 +92,17 @@ impl Desk {
                     (Duration::from_nanos(*duration_ns), Duration::from_nanos(*interval_ns));
                 let sampler = executor.sampler();
                 let take = move || Reply::Samples(sample::profile(&sampler, duration, interval));
-                self.aside(id, take);
+                self.aside(id, &self.looks, take);
                 return Consequence::None;
             }
             Question::Benchmark { benchmark, duration_ns } => {
                 self.measure(id, benchmark.clone(), Duration::from_nanos(*duration_ns));
+                return Consequence::None;
+            }
+            Question::CallStack { keys } => {
+                let (sampler, keys) = (executor.sampler(), keys.clone());
+                let look = move || Reply::CallStack(sample::call_stacks(&sampler, &keys));
+                self.aside(id, &self.looks, look);
                 return Consequence::None;
             }
             Question::Versions => Reply::Versions(Box::new(Versions::of(self.program.clone()))),
@@ -134,8 +143,13 @@ impl Desk {
     }
 
     /// Does what takes its time on a thread of its own.
-    fn aside(&self, id: RequestId, work: impl FnOnce() -> Reply + Send + 'static) {
-        let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
+    fn aside(
+        &self,
+        id: RequestId,
+        bound: &Arc<Semaphore>,
+        work: impl FnOnce() -> Reply + Send + 'static,
+    ) {
+        let Ok(permit) = Arc::clone(bound).try_acquire_owned() else {
             let text = format!("{MAX_CALLS} functions and measurements run there already");
             return say(&self.scheduler, id, Reply::Refused(text));
         };
@@ -155,11 +169,11 @@ impl Desk {
     fn measure(&self, id: RequestId, benchmark: Benchmark, duration: Duration) {
         match benchmark {
             Benchmark::Memory { nbytes } => {
-                self.aside(id, move || benchmark::memory(nbytes, duration));
+                self.aside(id, &self.calls, move || benchmark::memory(nbytes, duration));
             }
             Benchmark::Disk { nbytes } => {
                 let locker = Arc::clone(&self.locker);
-                self.aside(id, move || benchmark::disk(nbytes, duration, &locker));
+                self.aside(id, &self.calls, move || benchmark::disk(nbytes, duration, &locker));
             }
             Benchmark::Fetch { peer, task } => {
                 let (peers, scheduler) = (self.peers.clone(), self.scheduler.clone());

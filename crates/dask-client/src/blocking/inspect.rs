@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use dask_proto::message::{LogRecord, RunningTask};
+use dask_proto::message::{CallStack, LogRecord};
 use dask_proto::{Address, Key};
 use dask_task::TaskFn;
 
@@ -78,7 +78,7 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub fn call_stack(&self, futures: impl Futures) -> Result<HashMap<Address, Vec<RunningTask>>> {
+    pub fn call_stack(&self, futures: impl Futures) -> Result<HashMap<Address, Vec<CallStack>>> {
         block_on(self.0.call_stack(futures))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dask_proto::message::{Inspect, Inspected, LogRecord, Question, Reply, RunningTask, Whom};
+use dask_proto::message::{CallStack, Inspect, Inspected, LogRecord, Question, Reply, Whom};
 use dask_proto::{Address, Key};
 
 use super::control::KEYS_AT_ONCE;
@@ -63,25 +63,40 @@ impl Client {
         Ok(sizes)
     }
 
-    /// The tasks that run at this moment, by worker, those first that have run for longest: Dask's
-    /// `Client.call_stack`. Without futures, an empty list, all of them.
+    /// Where the tasks are that run at this moment, by worker, those first that have run for
+    /// longest: Dask's `Client.call_stack`. Without futures, an empty list, all of them.
     ///
-    /// A task is shown with its function and for how long it has been running. The frames inside
-    /// of it are not: what another thread's native stack holds can be read safely only from
-    /// outside of the process, by a debugger, whom [`WorkerInfo::pid`](crate::WorkerInfo) tells
-    /// where.
+    /// Each has its whole stack, outermost first: the task's function, and the functions that it
+    /// called, with the lines that they are in, as far as the program says so (release builds do
+    /// with `debug = "line-tables-only"`). For what it takes to read a stack, and where it cannot
+    /// be read, see [`Client::profile`]; what is written in brackets is no function then, but why.
     ///
     /// ```
     /// # use dask_client::{Client, Result, task};
+    /// # use std::time::{Duration, Instant};
+    /// #[task]
+    /// fn spin(millis: u64) -> u64 {
+    ///     let end = Instant::now() + Duration::from_millis(millis);
+    ///     let mut rounds = 0;
+    ///     while Instant::now() < end {
+    ///         rounds += 1;
+    ///     }
+    ///     rounds
+    /// }
+    ///
     /// # #[dask_client::main]
     /// # async fn main() -> Result<()> {
     /// # let client = Client::local().await?;
-    /// let none: Vec<dask_client::Future<i64>> = Vec::new();
-    /// for (worker, tasks) in client.call_stack(&none).await? {
-    ///     for task in tasks {
-    ///         println!("{worker}: {} for {} ns", task.function, task.elapsed_ns);
+    /// let future = client.submit(spin, 200);
+    /// for (worker, stacks) in client.call_stack(&future).await? {
+    ///     for stack in stacks {
+    ///         // spin-5e1c…: computing for 1.2ms
+    ///         //   session::spin at src/main.rs:6
+    ///         //   std::time::Instant::now at /rustc/…/std/src/time.rs:287
+    ///         print!("on {worker}, {stack}");
     ///     }
     /// }
+    /// # future.await?;
     /// # client.close().await
     /// # }
     /// ```
@@ -91,19 +106,19 @@ impl Client {
     pub async fn call_stack(
         &self,
         futures: impl Futures,
-    ) -> Result<HashMap<Address, Vec<RunningTask>>> {
+    ) -> Result<HashMap<Address, Vec<CallStack>>> {
         let keys: Vec<Key> = holds(futures).iter().map(|hold| hold.key.clone()).collect();
         // More keys than fit a message are looked for here.
         let asked = if keys.len() > KEYS_AT_ONCE { Vec::new() } else { keys.clone() };
         let workers = addresses(self.link(), Vec::new()).await?;
-        let question = Question::Running { keys: asked };
-        let replies = ask_all(self.link(), workers, &question, running).await?.into_iter();
-        let is_asked = |task: &RunningTask| keys.is_empty() || keys.contains(&task.key);
-        let running = replies.map(|(worker, mut tasks)| {
-            tasks.retain(is_asked);
-            (worker, tasks)
+        let question = Question::CallStack { keys: asked };
+        let replies = ask_all(self.link(), workers, &question, stacks).await?.into_iter();
+        let is_asked = |stack: &CallStack| keys.is_empty() || keys.contains(&stack.key);
+        let running = replies.map(|(worker, mut stacks)| {
+            stacks.retain(is_asked);
+            (worker, stacks)
         });
-        Ok(running.filter(|(_, tasks)| !tasks.is_empty()).collect())
+        Ok(running.filter(|(_, stacks)| !stacks.is_empty()).collect())
     }
 
     /// What the scheduler had to say, oldest first: Dask's `Client.get_scheduler_logs`. That is
@@ -146,6 +161,6 @@ fn key(hold: &std::sync::Arc<crate::future::hold::Hold>) -> Key {
     hold.key.clone()
 }
 
-fn running(reply: Reply) -> Option<Vec<RunningTask>> {
-    if let Reply::Running(tasks) = reply { Some(tasks) } else { None }
+fn stacks(reply: Reply) -> Option<Vec<CallStack>> {
+    if let Reply::CallStack(stacks) = reply { Some(stacks) } else { None }
 }

@@ -23,11 +23,11 @@ pub struct TakeProfile {
 }
 
 /// How often the threads that run tasks were found where. Displayed as folded stacks, one line
-/// each, as flame graphs are made of.
+/// each, as flame graphs are made of: `inferno-flamegraph`, speedscope.app and the like read them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
     /// By worker, then what its threads were in, outermost first: the path of the task's function,
-    /// and whether the thread was computing or waiting.
+    /// those that it called, and whether the thread was computing or waiting.
     pub samples: BTreeMap<Address, BTreeMap<Vec<String>, u64>>,
 }
 
@@ -35,11 +35,19 @@ impl Client {
     /// Looks for a while at what the threads of all workers do: Dask's `Client.profile`. One
     /// second unless [`TakeProfile::duration`] says otherwise, every ten milliseconds.
     ///
-    /// Each sample is the function of the task that a thread runs, and whether the system has the
-    /// thread compute or wait (for a lock, a socket, a disk). The threads are looked at from
-    /// outside, so it costs them nothing, and nothing at all while no profile is taken. The frames
-    /// inside of a function are not in it: unlike Python's, native stacks are safely read only from
-    /// outside of the process, say by `perf record -p` of [`WorkerInfo::pid`](crate::WorkerInfo).
+    /// Each sample is the whole stack of a task that a thread runs: the path of the task's
+    /// function, the functions that it called, inlined ones as well, and last whether the system
+    /// has the thread compute or wait (for a lock, a socket, a disk).
+    ///
+    /// For a sample each thread that runs a task is interrupted for some microseconds, by a signal,
+    /// SIGURG, in whose handler it copies the top of its stack (256 KiB at most); the names are
+    /// found afterwards, from the program's symbols and line tables. While no profile is taken it
+    /// costs nothing, and no handler is installed before the first. System calls go on after it,
+    /// but for those that no handler lets go on, such as `poll` and `nanosleep`, which return
+    /// `EINTR`; std and tokio begin these again. Where frames cannot be had there is a word in
+    /// brackets in their place that says why: a program that was stripped of its symbols, or uses
+    /// SIGURG itself; a thread that blocks it, or did not answer in time; systems other than Linux
+    /// on x86_64 and aarch64.
     ///
     /// ```
     /// # use dask_client::{Client, Result, task};
@@ -59,7 +67,7 @@ impl Client {
     /// # let client = Client::local().await?;
     /// let future = client.submit(spin, 300);
     /// let profile = client.profile().duration(Duration::from_millis(100)).await?;
-    /// print!("{profile}");     // inproc://7;session::spin;computing 10
+    /// print!("{profile}");     // inproc://7;session::spin;std::time::Instant::now;…;computing 10
     /// # future.await?;
     /// # client.close().await
     /// # }
@@ -148,6 +156,8 @@ impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (worker, samples) in &self.samples {
             for (stack, count) in samples {
+                // Names of types have semicolons, which part the frames of a line.
+                let stack: Vec<String> = stack.iter().map(|name| name.replace(';', ",")).collect();
                 writeln!(f, "{worker};{} {count}", stack.join(";"))?;
             }
         }

@@ -1,5 +1,7 @@
 //! What a client asks of one process of the cluster, apart from all tasks.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::dump::WorkerTaskDump;
@@ -84,6 +86,12 @@ pub enum Question {
         /// Its name.
         name: String,
     },
+    /// Where the tasks are that run now, all of them or those with these keys.
+    /// [`Reply::CallStack`].
+    CallStack {
+        /// The keys; every task when empty.
+        keys: Vec<Key>,
+    },
 }
 
 /// A call apart from all tasks.
@@ -130,6 +138,8 @@ pub enum Reply {
         /// How long it took, in nanoseconds.
         took_ns: u64,
     },
+    /// The stacks of the tasks that run now.
+    CallStack(Vec<CallStack>),
 }
 
 /// The versions of one process.
@@ -178,7 +188,8 @@ pub enum Benchmark {
 /// Where threads that run tasks were found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// What they were in, outermost first.
+    /// What they were in, outermost first: the path of the task's function, the functions that it
+    /// called, and what the system had the thread do. In brackets what is no function.
     pub stack: Vec<String>,
     /// How often.
     pub count: u64,
@@ -195,4 +206,53 @@ pub struct RunningTask {
     pub elapsed_ns: u64,
     /// Whether it left the pool of threads (Dask's `long-running`).
     pub seceded: bool,
+}
+
+/// The stack of a task that runs now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallStack {
+    /// Its key.
+    pub key: Key,
+    /// The path of its function, such as `session::inc`.
+    pub function: String,
+    /// For how long it has been running, in nanoseconds.
+    pub elapsed_ns: u64,
+    /// Whether it left the pool of threads (Dask's `long-running`).
+    pub seceded: bool,
+    /// What the system has its thread do: `computing`, `waiting`, `waiting for the disk`, or
+    /// `running` where it does not say.
+    pub activity: String,
+    /// Where it is, outermost first: its function, and the functions that this called.
+    pub frames: Vec<StackFrame>,
+}
+
+/// One function on a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackFrame {
+    /// Its path, or in brackets why there are no more.
+    pub function: String,
+    /// The file of its source, where the program says so.
+    pub file: Option<String>,
+    /// The line that it is in.
+    pub line: Option<u32>,
+}
+
+/// One frame a line, outermost first, as Dask writes it, behind a line that says which task it is.
+impl fmt::Display for CallStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let elapsed = std::time::Duration::from_nanos(self.elapsed_ns);
+        writeln!(f, "{}: {} for {elapsed:.1?}", self.key, self.activity)?;
+        self.frames.iter().try_for_each(|frame| writeln!(f, "  {frame}"))
+    }
+}
+
+impl fmt::Display for StackFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.function)?;
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => write!(f, " at {file}:{line}"),
+            (Some(file), None) => write!(f, " at {file}"),
+            _ => Ok(()),
+        }
+    }
 }

@@ -24,7 +24,10 @@ pub use agent::{
     AgentJoin, AgentToScheduler, CodePolicy, ProgramLink, ProgramNews, ProgramSource,
     SchedulerToAgent,
 };
-pub use ask::{Ask, Benchmark, Question, Reply, RunFunction, RunningTask, Sample, Versions, Whom};
+pub use ask::{
+    Ask, Benchmark, CallStack, Question, Reply, RunFunction, RunningTask, Sample, StackFrame,
+    Versions, Whom,
+};
 pub use client::{
     Answer, ClientToScheduler, KeyCount, Located, Refusal, Request, ScatterItem, SchedulerInfo,
     SchedulerToClient, Submit, WorkerInfo,

@@ -6,7 +6,9 @@ use std::ops::Bound;
 
 use dask_proto::id::{ClientId, RequestId, WorkerId};
 use dask_proto::limits::MAX_OPEN_QUESTIONS;
-use dask_proto::message::{Answer, Ask, Question, Refusal, Reply, SchedulerToWorker, Whom};
+use dask_proto::message::{
+    Answer, Ask, CallStack, Question, Refusal, Reply, Sample, SchedulerToWorker, StackFrame, Whom,
+};
 use dask_proto::{Address, Key};
 
 use super::SchedulerState;
@@ -151,7 +153,20 @@ pub(super) fn reply_bytes(reply: &Reply) -> usize {
             let key = |k: Option<&Key>| k.map_or(0, |k| k.as_str().len());
             records.iter().map(|r| 32 + key(r.key.as_ref()) + r.message.len()).sum()
         }
+        Reply::Samples(samples) => samples.iter().map(sample_bytes).sum(),
+        Reply::CallStack(stacks) => stacks.iter().map(stack_bytes).sum(),
         Reply::Refused(text) => text.len(),
         _ => 0,
     }
+}
+
+fn sample_bytes(sample: &Sample) -> usize {
+    16 + sample.stack.iter().map(|name| 8 + name.len()).sum::<usize>()
+}
+
+fn stack_bytes(stack: &CallStack) -> usize {
+    let CallStack { key, function, activity, frames, .. } = stack;
+    let file = |frame: &StackFrame| frame.file.as_ref().map_or(0, String::len);
+    let frames = frames.iter().map(|frame| 24 + frame.function.len() + file(frame));
+    64 + key.as_str().len() + function.len() + activity.len() + frames.sum::<usize>()
 }

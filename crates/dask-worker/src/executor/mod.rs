@@ -6,6 +6,7 @@
 //! A lone short task is run by the *volunteer* where there is one: the thread that drives the
 //! connections, so that none has to be woken.
 
+mod look;
 mod run;
 mod seat;
 #[cfg(test)]
@@ -15,7 +16,7 @@ mod volunteer;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dask_proto::Key;
@@ -34,6 +35,7 @@ use crate::plugins::Plugins;
 use crate::state::{Event, RunEnded};
 use crate::store::{Store, discard};
 
+pub(crate) use look::{Sampler, Seen};
 use run::{Ended, Thread};
 pub(crate) use run::{Job, activity};
 use seat::Seat;
@@ -163,11 +165,6 @@ impl Executor {
         &self.shared.records
     }
 
-    /// What looks at the threads from outside.
-    pub(crate) fn sampler(&self) -> Sampler {
-        Sampler { shared: Arc::downgrade(&self.shared) }
-    }
-
     /// Where the tasks say something.
     pub(crate) fn log(&self) -> &Log {
         &self.shared.setup.log
@@ -176,25 +173,6 @@ impl Executor {
     /// Resolves when there are reports. Cancel safe.
     pub(crate) async fn news(&self) {
         self.shared.news.notified().await;
-    }
-}
-
-/// Looks at the threads from outside, for as long as they are there.
-pub(crate) struct Sampler {
-    shared: Weak<Shared>,
-}
-
-impl Sampler {
-    /// The functions that threads call now, each with its thread; `None` once the worker ended.
-    pub(crate) fn look(&self) -> Option<Vec<(&'static str, Option<u32>)>> {
-        let shared = self.shared.upgrade()?;
-        let queue = shared.queue();
-        if queue.is_closed {
-            return None;
-        }
-        let seats: Vec<_> = queue.running.values().cloned().collect();
-        drop(queue);
-        Some(seats.iter().filter_map(|seat| seat.looked_at()).collect())
     }
 }
 

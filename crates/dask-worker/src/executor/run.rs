@@ -18,7 +18,7 @@ use super::Shared;
 use super::seat::{Now, Seat};
 use crate::encoder::Encoder;
 use crate::overflow;
-use crate::sample::this_thread;
+use crate::sample::{this_thread, watch_thread};
 use crate::state::{Outcome, RunEnded};
 use crate::store::{Found, OnDisk, discard};
 
@@ -108,9 +108,11 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
+    /// The thread that calls this.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let seat = Arc::new(Seat::new(Arc::clone(&shared)));
         let number = shared.threads.fetch_add(1, Ordering::Relaxed);
+        watch_thread();
         Self { shared, seat, number, thread: this_thread(), encoder: Encoder::default() }
     }
 
@@ -127,7 +129,8 @@ impl Thread {
         } else {
             overflow::enter_task(task, run);
             let (key, thread) = (compute.key.clone(), self.thread);
-            self.seat.calls(Now { key, def: name, since: started, thread });
+            let top = std::ptr::from_ref(&started).addr();
+            self.seat.calls(Now { key, def: name, since: started, thread, top });
             self.shared.setup.plugins.transition(&compute.key, "ready", "executing");
             // The call itself catches panics. What is around it also runs code of the user: the
             // value's `Serialize`, and the `Drop` of its arguments.

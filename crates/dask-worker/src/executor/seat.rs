@@ -13,6 +13,7 @@ use dask_task::TaskDef;
 use dask_task::context::{Host, PoolError};
 
 use super::Shared;
+use super::look::Seen;
 
 /// A thread that runs tasks.
 pub(super) struct Seat {
@@ -33,6 +34,8 @@ pub(super) struct Now {
     pub(super) since: Instant,
     /// The number by which the system knows the thread.
     pub(super) thread: Option<u32>,
+    /// Where on the stack the call is made.
+    pub(super) top: usize,
 }
 
 /// The run that has the thread now, or had it last.
@@ -78,11 +81,19 @@ impl Seat {
         Some(RunningTask { key, function, elapsed_ns, seceded: !is_inside })
     }
 
-    /// The function that the thread calls now, and the thread.
-    pub(super) fn looked_at(&self) -> Option<(&'static str, Option<u32>)> {
+    /// The task that runs on the thread, for those who look at the thread itself.
+    pub(super) fn seen(self: Arc<Self>) -> Option<Seen> {
         let now = self.now();
-        let Now { def, thread, .. } = now.as_ref()?;
-        Some((def.map_or("a function that is not here", |def| def.path), *thread))
+        let Now { def, since, thread, top, .. } = *now.as_ref()?;
+        drop(now);
+        Some(Seen { seat: self, def, thread, top, since })
+    }
+
+    /// Does this while what began then cannot come to its end; nothing if it came to it.
+    pub(super) fn during<T>(&self, since: Instant, work: impl FnOnce() -> T) -> Option<T> {
+        let now = self.now();
+        let runs = now.as_ref().is_some_and(|now| now.since == since);
+        runs.then(work)
     }
 
     fn now(&self) -> MutexGuard<'_, Option<Now>> {

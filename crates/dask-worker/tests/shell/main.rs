@@ -6,6 +6,7 @@ mod link;
 mod log;
 mod overflow;
 mod pool;
+mod stack;
 mod task;
 
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use dask_proto::id::{RunId, TaskId};
-use dask_proto::message::WorkerToScheduler;
+use dask_proto::id::{RequestId, RunId, TaskId};
+use dask_proto::message::{Question, SchedulerToWorker, WorkerToScheduler};
 use dask_transport::Transports;
 use dask_worker::{Config, Worker};
 
@@ -28,7 +28,10 @@ async fn a_task_that_overflows_its_stack_is_named_before_the_process_dies() {
     let message = worker.hear().await;
     assert!(matches!(message, WorkerToScheduler::Finished { .. }), "{message:?}");
 
-    worker.compute(2, "shell::deep", call(&[1_000_000_000]), &[]);
+    // The task is interrupted all the while, to see its stack.
+    let question = Question::Sample { duration_ns: 60_000_000_000, interval_ns: 1_000_000 };
+    worker.say(SchedulerToWorker::Ask { id: RequestId(1), question: Box::new(question) });
+    worker.compute(2, "shell::sink", call(&[0]), &[]);
     let message = worker.hear().await;
     let WorkerToScheduler::Dying { task, run, reason } = message else {
         panic!("expected a last word, got {message:?}");

@@ -29,7 +29,8 @@ macro_rules! tasks {
 }
 
 tasks!(
-    inc, add, zeros, boom, fail, nap, spin, spin_once, forever, stubborn, explosive, moody, deep
+    inc, add, zeros, boom, fail, nap, spin, spin_once, forever, stubborn, explosive, moody, deep,
+    sink
 );
 
 fn inc(inputs: &mut Inputs) -> Outcome {
@@ -108,6 +109,19 @@ fn deep(inputs: &mut Inputs) -> Outcome {
         dive(levels - 1) + std::hint::black_box(ballast)[7]
     }
     Ok(live(dive(inputs.owned::<i64>(0)?)))
+}
+
+/// Fills its stack so slowly that it is interrupted on the way.
+fn sink(inputs: &mut Inputs) -> Outcome {
+    fn sink(levels: i64) -> i64 {
+        let ballast = std::hint::black_box([levels; 32]);
+        let steps: i64 = (0..10_000).map(std::hint::black_box).sum();
+        if steps < levels {
+            return 0;
+        }
+        sink(levels + 1) + std::hint::black_box(ballast)[7]
+    }
+    Ok(live(sink(inputs.owned::<i64>(0)?)))
 }
 
 /// A value that cannot be serialized.

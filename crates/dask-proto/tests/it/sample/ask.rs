@@ -3,8 +3,9 @@
 use dask_proto::TaskErrorKind;
 use dask_proto::id::TaskId;
 use dask_proto::message::{
-    Activity, ActivityKind, Ask, Benchmark, Equipment, Inspect, Inspected, Item, Manage, Question,
-    Recorded, Reply, RunFunction, RunningTask, Sample, TaskDump, Versions, Whom, WorkerTaskDump,
+    Activity, ActivityKind, Ask, Benchmark, CallStack, Equipment, Inspect, Inspected, Item, Manage,
+    Question, Recorded, Reply, RunFunction, RunningTask, Sample, StackFrame, TaskDump, Versions,
+    Whom, WorkerTaskDump,
 };
 use dask_proto::program::ProgramId;
 
@@ -33,11 +34,28 @@ pub(super) fn questions() -> Vec<Question> {
         Question::Take { name: "weights.bin".to_owned() },
         Question::Equip(equipment().remove(0)),
         Question::Unequip { name: "weights.bin".to_owned() },
+        Question::CallStack { keys: vec![key("inc-6")] },
     ]
 }
 
 fn benchmark(benchmark: Benchmark) -> Question {
     Question::Benchmark { benchmark, duration_ns: 1_000_000_000 }
+}
+
+fn call_stack() -> CallStack {
+    let frame = |file: Option<&str>, line| StackFrame {
+        function: "session::inc".to_owned(),
+        file: file.map(str::to_owned),
+        line,
+    };
+    CallStack {
+        key: key("inc-6"),
+        function: "session::inc".to_owned(),
+        elapsed_ns: 1_000_000_007,
+        seceded: true,
+        activity: "waiting".to_owned(),
+        frames: vec![frame(Some("src/session.rs"), Some(70)), frame(None, None)],
+    }
 }
 
 pub(super) fn replies() -> Vec<Reply> {
@@ -62,6 +80,7 @@ pub(super) fn replies() -> Vec<Reply> {
         Reply::Moved { nbytes: 70_000, took_ns: 1_000_000_007 },
         Reply::Samples(vec![Sample { stack: vec!["session::inc".to_owned()], count: 7 }]),
         Reply::Done,
+        Reply::CallStack(vec![call_stack()]),
     ]
 }
 
