@@ -92,6 +92,7 @@ scripts! {
     queue_limits,
     rebalance,
     replicas,
+    removed_what_was_put,
     replicas_kept,
     replicate,
     replicate_to_many,
