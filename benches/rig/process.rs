@@ -75,6 +75,14 @@ pub fn peak_memory(process: u32) -> io::Result<u64> {
     status(process, "VmHWM:")
 }
 
+/// Has [`peak_memory`] tell the most from now on.
+///
+/// # Errors
+/// As [`memory`].
+pub fn reset_peak_memory(process: u32) -> io::Result<()> {
+    std::fs::write(format!("/proc/{process}/clear_refs"), "5")
+}
+
 fn status(process: u32, field: &str) -> io::Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let mut values = text.lines().filter_map(|line| line.strip_prefix(field));

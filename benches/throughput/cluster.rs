@@ -32,6 +32,12 @@ impl Cluster {
         client.submit(inc, -1).result().await?;
         Ok(Self { client, workers, scheduler })
     }
+
+    /// The ids of its processes, of which this one is the client.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let others = self.workers.iter().chain([&self.scheduler]).map(Process::id);
+        others.chain([std::process::id()]).collect()
+    }
 }
 
 fn worker(name: &str, scheduler: &str) -> std::io::Result<Process> {

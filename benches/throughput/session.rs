@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dask_client::{Client, Result};
 use rig::figures::{Figures, mib};
-use rig::process::{memory, peak_memory};
+use rig::process::{memory, peak_memory, reset_peak_memory};
 use rig::question::{Question, Unknown};
 
 use crate::cluster::Cluster;
@@ -51,6 +51,9 @@ async fn workload(cluster: &Cluster, question: &Question, base: i64) -> Result<F
     let tasks = i64::try_from(size).unwrap_or(i64::MAX);
     match question.workload.as_str() {
         "map" => {
+            for process in cluster.processes() {
+                reset_peak_memory(process)?;
+            }
             let elapsed = graph::map(client, base, tasks).await?;
             Ok(Figures::tasks(size, elapsed).with("peak_mib", mib(all_peaks(cluster)?)))
         }
@@ -92,11 +95,11 @@ async fn warm() -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// The most memory that client, scheduler and workers occupied, summed.
+/// The most memory that client, scheduler and workers occupied in this run, summed.
 fn all_peaks(cluster: &Cluster) -> Result<u64> {
-    let mut sum = peak_memory(std::process::id())? + peak_memory(cluster.scheduler.id())?;
-    for worker in &cluster.workers {
-        sum += peak_memory(worker.id())?;
+    let mut sum = 0;
+    for process in cluster.processes() {
+        sum += peak_memory(process)?;
     }
     Ok(sum)
 }

@@ -64,6 +64,10 @@ pub const MAX_OPEN_QUESTIONS: u32 = 16_384;
 /// Requests of one client that wait for workers to connect. Each is looked at when a worker does.
 pub const MAX_WAITS: usize = 1024;
 
+/// Names of workers for which the requests of one client wait: of all workers of a large cluster,
+/// several times.
+pub const MAX_AWAITED_WORKERS: usize = 1 << 16;
+
 /// Bytes of files and plugins that the scheduler keeps for workers that join later: data files for
 /// tasks are small beside the results of tasks, and these stay for as long as the scheduler.
 pub const MAX_EQUIPMENT_BYTES: u64 = 1 << 30;
@@ -100,14 +104,15 @@ pub const MAX_KEPT_VALUE_BYTES: u64 = 8 << 20;
 /// Bytes of all values that a scheduler keeps. It lives on one machine with the memory of one.
 pub const MAX_KEPT_BYTES: u64 = 256 << 20;
 
-/// Names of primitives, datasets and topics that a scheduler remembers.
+/// Names of primitives and datasets that a scheduler remembers.
 pub const MAX_KEPT_NAMES: usize = 1 << 16;
 
 /// Requests about primitives that wait, hold a lease, or were answered with what the client has not
 /// accepted, on one scheduler.
 pub const MAX_KEPT_REQUESTS: usize = 1 << 16;
 
-/// Those of one client, so that none has all of them. All tasks of a worker share a client.
+/// Those of one client, so that none has all of them; also the lines of several locks in which its
+/// requests stand. All tasks of a worker share a client.
 pub const MAX_KEPT_REQUESTS_OF_CLIENT: usize = MAX_KEPT_REQUESTS / 4;
 
 /// Bytes of the values that one connected client had a scheduler keep, so that none has all the
@@ -131,6 +136,9 @@ pub const MAX_METADATA_DEPTH: usize = 32;
 
 /// Topics that a scheduler remembers; each has [`MAX_TOPIC_BYTES`] at most.
 pub const MAX_TOPICS: usize = 1024;
+
+/// Topics to which one client subscribes, so that others find room for theirs.
+pub const MAX_TOPICS_OF_CLIENT: usize = MAX_TOPICS / 4;
 
 /// Events that are remembered of a topic.
 pub const EVENTS_REMEMBERED: usize = 1000;

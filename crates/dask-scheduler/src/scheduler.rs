@@ -35,6 +35,9 @@ const STRANGERS: usize = 512;
 /// How long peers may take to receive their last messages when the scheduler ends.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
 
+/// How long to wait when nothing is to be done at a certain time.
+const FAR: Duration = Duration::from_secs(86_400);
+
 /// How long to wait before accepting again when that failed, for want of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -134,11 +137,10 @@ impl Scheduler {
         let mut core = Core::new(self.config, self.address, self.recorder);
         core.take_plugins(self.plugins);
         let mut shutdown = pin!(shutdown);
-        let far = Instant::now() + Duration::from_secs(86_400);
-        let mut timer = pin!(tokio::time::sleep_until(far));
+        let mut timer = pin!(tokio::time::sleep(FAR));
         let mut busy_poll = BusyPoll::new(self.busy_poll);
         while !core.is_over {
-            timer.as_mut().reset(core.deadline().unwrap_or(far));
+            timer.as_mut().reset(core.deadline().unwrap_or_else(|| Instant::now() + FAR));
             let turn = async {
                 tokio::select! {
                     report = inbox.recv() => match report {

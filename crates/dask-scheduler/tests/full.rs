@@ -6,13 +6,13 @@ use bytes::Bytes;
 use dask_proto::graph::{Function, TaskOptions, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, WorkerId};
 use dask_proto::limits::{
-    KEPT_ENTRY_BYTES, LOCKS_AT_ONCE, MAX_FUNCTIONS_OF_CLIENT, MAX_KEPT_BYTES_OF_CLIENT,
-    MAX_KEPT_REQUESTS, MAX_KEPT_REQUESTS_OF_CLIENT, MAX_KEPT_VALUE_BYTES, MAX_KEY_BYTES,
-    MAX_LOCK_NAMES_BYTES, MAX_TOPICS, MAX_WAITS,
+    KEPT_ENTRY_BYTES, LOCKS_AT_ONCE, MAX_AWAITED_WORKERS, MAX_FUNCTIONS_OF_CLIENT,
+    MAX_KEPT_BYTES_OF_CLIENT, MAX_KEPT_REQUESTS, MAX_KEPT_REQUESTS_OF_CLIENT, MAX_KEPT_VALUE_BYTES,
+    MAX_KEY_BYTES, MAX_LOCK_NAMES_BYTES, MAX_TOPICS, MAX_TOPICS_OF_CLIENT, MAX_WAITS,
 };
 use dask_proto::message::{
     Answer, ClientToScheduler, Code, Coordination, CoordinationAnswer, CoordinationRefusal,
-    EventAction, Kept, KeptValue, MetadataAction, Patience, QueueAction, Refusal, Request,
+    EventAction, Kept, KeptValue, Manage, MetadataAction, Patience, QueueAction, Refusal, Request,
     SchedulerToClient, SchedulerToWorker, Submit, TopicAction, WorkerJoin,
 };
 use dask_proto::{Address, Key, Moment, Payload};
@@ -160,7 +160,8 @@ fn a_small_value_does_not_keep_the_batch_that_it_came_with() {
 
 #[test]
 fn names_are_bounded_together() {
-    let mut state = state(1);
+    let clients = (MAX_KEPT_REQUESTS / MAX_KEPT_REQUESTS_OF_CLIENT) as u64;
+    let mut state = state(clients as u32);
     let locks = |names: Vec<Key>| {
         let patience = Patience::Now;
         Request::Coordinate(Coordination::MultiLock { names, count: u32::MAX, patience })
@@ -173,19 +174,29 @@ fn names_are_bounded_together() {
     assert_eq!(answer, Some(Answer::Done));
     // A request stands in each of its lines.
     let many: Vec<Key> = (0..LOCKS_AT_ONCE).map(|i| key(i.to_string())).collect();
-    let waits = |id| {
+    let waits = || {
         let (names, patience) = (many.clone(), Patience::Forever);
-        let locks = Coordination::MultiLock { names, count: u32::MAX, patience };
-        ((CLIENT, id), Request::Coordinate(locks))
+        Request::Coordinate(Coordination::MultiLock { names, count: u32::MAX, patience })
     };
-    let all = (MAX_KEPT_REQUESTS - most) / LOCKS_AT_ONCE;
-    for id in 0..all as u64 {
-        let (asked, request) = waits(1000 + id);
-        assert_eq!(asks(&mut state, asked, request), (id == 0).then_some(Answer::Done));
+    let its_own = |client: u64| {
+        let taken = if client == 1 { most } else { 0 };
+        ((MAX_KEPT_REQUESTS_OF_CLIENT - taken) / LOCKS_AT_ONCE) as u64
+    };
+    for client in 1..=clients {
+        let asked = |id| (ClientId(client as u32), 1000 + id);
+        for id in 0..its_own(client) {
+            let answer = (client == 1 && id == 0).then_some(Answer::Done);
+            assert_eq!(asks(&mut state, asked(id), waits()), answer);
+        }
+        let answer = asks(&mut state, asked(5000), waits());
+        let is_full = client == clients;
+        let share = CoordinationRefusal::Share(Kept::Requests);
+        let full = CoordinationRefusal::Full(Kept::Requests);
+        assert_eq!(answer, refused(if is_full { full } else { share }));
     }
-    let (asked, request) = waits(2);
-    let answer = asks(&mut state, (asked.0, 5000), request);
-    assert_eq!(answer, refused(CoordinationRefusal::Full(Kept::Requests)));
+    // Those that were the first of all give way to one request, which stood behind them.
+    let message = ClientToScheduler::Forget { id: RequestId(1000) };
+    assert_eq!(says(&mut state, CLIENT, message), [(RequestId(1001), Answer::Done)]);
 
     let value = KeptValue { payload: Bytes::new().into(), futures: Vec::new() };
     let metadata = |path| {
@@ -199,7 +210,7 @@ fn names_are_bounded_together() {
 
 #[test]
 fn the_oldest_topics_go_to_which_nobody_subscribed() {
-    let mut state = state(1);
+    let mut state = state(5);
     let topic =
         |name: &str, action| Request::Coordinate(Coordination::Topic { name: key(name), action });
     let log = |name: &str| topic(name, TopicAction::Log(Bytes::from_static(b"news").into()));
@@ -224,15 +235,26 @@ fn the_oldest_topics_go_to_which_nobody_subscribed() {
         };
         assert_eq!(events.len(), n, "{name}");
     }
-    // Where somebody listens to each of them, there is no room.
-    for i in 2..MAX_TOPICS - 2 {
-        ask(&mut state, topic(&i.to_string(), TopicAction::Subscribe));
-    }
-    for name in ["0", "new", "newer"] {
-        ask(&mut state, topic(name, TopicAction::Subscribe));
+    // Where somebody listens to each of them, there is no room. It takes several.
+    let names = (2..MAX_TOPICS - 2).map(|i| i.to_string());
+    let names = names.chain(["0", "new", "newer"].map(str::to_owned));
+    let mut names: Vec<String> = names.collect();
+    let share = refused(CoordinationRefusal::Share(Kept::Names));
+    for client in 1..=4 {
+        let its_own = names.split_off(names.len().saturating_sub(MAX_TOPICS_OF_CLIENT));
+        for (id, name) in its_own.iter().enumerate() {
+            let asked = (ClientId(client), 10_000 + id as u64);
+            let is_over = client == 1 && id == MAX_TOPICS_OF_CLIENT - 1;
+            let answer = asks(&mut state, asked, topic(name, TopicAction::Subscribe));
+            assert_eq!(answer, if is_over { share.clone() } else { Some(Answer::Done) });
+            if is_over {
+                names.push(name.clone());
+            }
+        }
     }
     let full = refused(CoordinationRefusal::Full(Kept::Names));
-    assert_eq!(Some(ask(&mut state, log("newest"))), full);
+    let answer = asks(&mut state, (ClientId(5), 1), log("newest"));
+    assert_eq!(answer, full);
 }
 
 #[test]
@@ -246,6 +268,17 @@ fn a_client_waits_for_workers_a_limited_number_of_times() {
     let answer = asks(&mut state, (CLIENT, u64::MAX), wait());
     assert_eq!(answer, Some(Answer::Refused(Refusal::TooManyQuestions { limit })));
     assert_eq!(asks(&mut state, (ClientId(2), 0), wait()), None);
+
+    let named = |n: usize| {
+        let workers = (0..n).map(|i| (i.to_string(), None)).collect();
+        Request::Manage(Manage::AwaitWorkers { workers })
+    };
+    let other = ClientId(2);
+    assert_eq!(asks(&mut state, (other, 1), named(MAX_AWAITED_WORKERS)), None);
+    let answer = asks(&mut state, (other, 2), named(1));
+    assert_eq!(answer, Some(Answer::Refused(Refusal::TooLarge)));
+    says(&mut state, other, ClientToScheduler::Forget { id: RequestId(1) });
+    assert_eq!(asks(&mut state, (other, 3), named(1)), None);
 }
 
 fn function(name: &str) -> Function {

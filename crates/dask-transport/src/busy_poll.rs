@@ -29,7 +29,8 @@ const LONG: u8 = 4;
 
 impl BusyPoll {
     /// The usual limit: several times what a message and its answer take between processes of one
-    /// host, and too short to be seen in the load of a machine.
+    /// host. While something comes more often than that, and only then, a processor that nobody
+    /// else wants is never at rest.
     pub const LIMIT: Duration = Duration::from_micros(100);
 
     /// Looks for this long at most each time; with zero, never.
@@ -53,13 +54,14 @@ impl BusyPoll {
         }
         let start = Instant::now();
         while self.score >= LIKELY && start.elapsed() < self.limit {
-            std::thread::yield_now();
-            // The runtime asks the system what there is, and does not wait for it.
+            // What was said before is written, and the runtime asks the system what there is, for
+            // which it does not wait.
             tokio::task::yield_now().await;
             if let Poll::Ready(output) = look(future.as_mut()).await {
                 self.learn(start.elapsed());
                 return output;
             }
+            std::thread::yield_now();
         }
         let output = future.await;
         self.learn(start.elapsed());

@@ -313,7 +313,11 @@ impl Driver {
                     }
                 }
                 Instruction::Execute(compute) => jobs.push(self.job(compute)),
-                Instruction::Cancel { task, run } => self.executor.cancel((task, run)),
+                Instruction::Cancel { task, run } => {
+                    // It may be among those that are about to start.
+                    self.executor.submit(std::mem::take(&mut jobs));
+                    self.executor.cancel((task, run));
+                }
                 Instruction::Rejoin { task, run } => self.executor.readmit((task, run)),
                 Instruction::Fetch { flight, address, tasks } => self.fetch(flight, address, tasks),
                 Instruction::Disconnect { address } => self.peers.forget(&address),

@@ -12,7 +12,7 @@ pub enum Manage {
     /// Cancel every task of every client, and drop what workers hold (the first half of Dask's
     /// `restart`).
     Reset,
-    /// Wait until each of these workers is connected, or has been meanwhile.
+    /// Wait until each of these workers is connected. One that was seen need not stay.
     AwaitWorkers {
         /// Their names, and the programs of those that agents run: an agent gives its name to its
         /// workers of every program.

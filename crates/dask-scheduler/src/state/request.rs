@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use dask_proto::id::{ClientId, FutureId, RequestId, WorkerId};
-use dask_proto::limits::{MAX_HEADER_BYTES, MAX_WAITS};
+use dask_proto::limits::{MAX_AWAITED_WORKERS, MAX_HEADER_BYTES, MAX_WAITS};
 use dask_proto::message::{
     Answer, CoordinationAnswer, Inspect, KeyCount, Located, Refusal, Request, SchedulerInfo,
     SchedulerToClient,
@@ -31,6 +31,15 @@ pub(super) enum Awaited {
     Count(u32),
     /// Those with these names and programs, as far as they have not been seen yet.
     Named(Vec<(String, Option<ProgramId>)>),
+}
+
+impl Awaited {
+    fn names(&self) -> usize {
+        match self {
+            Self::Count(_) => 0,
+            Self::Named(named) => named.len(),
+        }
+    }
 }
 
 impl SchedulerState {
@@ -120,6 +129,10 @@ impl SchedulerState {
         let waits = self.waits.entry(client).or_default();
         if waits.len() >= MAX_WAITS {
             return Some(Answer::Refused(Refusal::TooManyQuestions { limit: MAX_WAITS as u32 }));
+        }
+        let awaited: usize = waits.values().chain([&wanted]).map(Awaited::names).sum();
+        if awaited > MAX_AWAITED_WORKERS {
+            return Some(Answer::Refused(Refusal::TooLarge));
         }
         waits.insert(id, wanted);
         None

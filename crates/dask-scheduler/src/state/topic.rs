@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use dask_proto::id::ClientId;
-use dask_proto::limits::{EVENTS_REMEMBERED, MAX_EVENT_BYTES, MAX_TOPIC_BYTES, MAX_TOPICS};
+use dask_proto::limits::{
+    EVENTS_REMEMBERED, MAX_EVENT_BYTES, MAX_TOPIC_BYTES, MAX_TOPICS, MAX_TOPICS_OF_CLIENT,
+};
 use dask_proto::message::{
     Answer, CoordinationAnswer, CoordinationRefusal, Kept, LogLevel, LogRecord, PastEvent, Refusal,
     SchedulerToClient, TopicAction,
@@ -61,6 +63,11 @@ impl TopicTable {
         Ok(self.entries.entry(name).or_default())
     }
 
+    /// To how many a client subscribed.
+    fn of(&self, client: ClientId) -> usize {
+        self.entries.values().filter(|entry| entry.subscribers.contains(&client)).count()
+    }
+
     /// A client is gone, or subscribes no more.
     fn unsubscribe(&mut self, name: &Key, client: ClientId) {
         let Some(entry) = self.entries.get_mut(name) else { return };
@@ -109,6 +116,9 @@ impl SchedulerState {
                 });
                 return Answer::Coordination(CoordinationAnswer::Events(events.collect()));
             }
+            TopicAction::Subscribe if self.topics.of(client) >= MAX_TOPICS_OF_CLIENT => {
+                return refused(CoordinationRefusal::Share(Kept::Names));
+            }
             TopicAction::Subscribe => match self.topics.entry(name) {
                 Ok(entry) => drop(entry.subscribers.insert(client)),
                 Err(answer) => return answer,
@@ -134,7 +144,7 @@ impl SchedulerState {
     /// Notes something that happened to the cluster, in a few words.
     pub(super) fn log_own_event(&mut self, text: &str) {
         if let Ok(topic) = Key::new(ALL) {
-            // Where there are too many topics nobody can ask for this one.
+            // There is no room where somebody listens to each of too many topics.
             let _ = self.publish(topic, text_payload(text));
         }
     }

@@ -79,10 +79,11 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
+        // The lock first: once the directory is gone its name, and its lock, may be another's.
+        let _ = fs::remove_file(&self.lock_path);
         if let Err(error) = fs::remove_dir_all(&self.path) {
             tracing::warn!(%error, path = %self.path.display(), "it cannot be removed");
         }
-        let _ = fs::remove_file(&self.lock_path);
     }
 }
 

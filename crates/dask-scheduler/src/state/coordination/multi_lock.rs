@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dask_proto::Key;
-use dask_proto::limits::{LOCKS_AT_ONCE, MAX_KEPT_REQUESTS, MAX_LOCK_NAMES_BYTES};
+use dask_proto::id::ClientId;
+use dask_proto::limits::{
+    LOCKS_AT_ONCE, MAX_KEPT_REQUESTS, MAX_KEPT_REQUESTS_OF_CLIENT, MAX_LOCK_NAMES_BYTES,
+};
 use dask_proto::message::{Answer, CoordinationRefusal, Kept, Patience, Refusal};
 
 use super::{CoordinationTable, Outcome, Place, Ticket, not_now};
@@ -16,8 +19,9 @@ use crate::state::request::Asked;
 pub(super) struct MultiLockTable {
     requests: BTreeMap<Asked, MultiLockEntry>,
     lines: BTreeMap<Key, BTreeMap<Ticket, Asked>>,
-    /// In how many lines requests stand, all in all.
+    /// In how many lines requests stand, all in all and by client.
     stands: usize,
+    by_client: BTreeMap<ClientId, usize>,
 }
 
 #[derive(Debug)]
@@ -56,6 +60,7 @@ impl MultiLockTable {
         });
         are_first
             && self.stands == stands
+            && self.by_client.values().sum::<usize>() == stands
             && self.lines.values().map(BTreeMap::len).sum::<usize>() == stands
     }
 
@@ -72,10 +77,10 @@ impl MultiLockTable {
     /// Lets a request that is the first in enough lines have those locks, and leave the others;
     /// who comes first in these then.
     fn grant(&mut self, asked: Asked) -> Option<Vec<Asked>> {
-        let entry = self.requests.get(&asked)?;
+        let entry = self.requests.get(&asked).filter(|entry| !entry.is_granted)?;
         let first = entry.names.iter().filter(|name| self.is_first(name, entry.ticket));
         let first: BTreeSet<Key> = first.take(entry.count).cloned().collect();
-        if entry.is_granted || first.len() < entry.count {
+        if first.len() < entry.count {
             return None;
         }
         let entry = self.requests.get_mut(&asked)?;
@@ -93,16 +98,30 @@ impl MultiLockTable {
         names: impl IntoIterator<Item = &'a Key>,
         ticket: Ticket,
     ) -> Vec<Asked> {
-        let mut next = Vec::new();
+        // Who waits for many of them is to be looked at once.
+        let mut next = BTreeSet::new();
         for name in names {
             let Some(line) = self.lines.get_mut(name) else { continue };
-            self.stands -= usize::from(line.remove(&ticket).is_some());
+            let left = line.remove(&ticket);
             match line.first_key_value() {
-                Some((_, first)) => next.push(*first),
+                Some((_, first)) => drop(next.insert(*first)),
                 None => drop(self.lines.remove(name)),
             }
+            if let Some((client, _)) = left {
+                self.stand(client, |stands| stands - 1);
+            }
         }
-        next
+        next.into_iter().collect()
+    }
+
+    /// Counts in how many lines a client's requests stand.
+    fn stand(&mut self, client: ClientId, change: impl Fn(usize) -> usize) {
+        self.stands = change(self.stands);
+        let its_own = self.by_client.entry(client).or_default();
+        *its_own = change(*its_own);
+        if *its_own == 0 {
+            self.by_client.remove(&client);
+        }
     }
 }
 
@@ -124,8 +143,12 @@ impl CoordinationTable {
         if self.multi_locks.stands + names.len() > MAX_KEPT_REQUESTS {
             return Err(CoordinationRefusal::Full(Kept::Requests));
         }
+        let its_own = self.multi_locks.by_client.get(&asked.0).copied().unwrap_or(0);
+        if its_own + names.len() > MAX_KEPT_REQUESTS_OF_CLIENT {
+            return Err(CoordinationRefusal::Share(Kept::Requests));
+        }
         let ticket = self.ticket();
-        self.multi_locks.stands += names.len();
+        self.multi_locks.stand(asked.0, |stands| stands + names.len());
         for name in &names {
             let line = self.multi_locks.lines.entry(name.clone()).or_default();
             line.insert(ticket, asked);
