@@ -189,6 +189,23 @@ async fn a_cancelled_task_is_told_and_its_result_dropped() {
 }
 
 #[tokio::test]
+async fn a_task_that_is_cancelled_while_it_starts_hears_of_it() {
+    for scheme in SCHEMES {
+        // The first batch of a connection has this many messages at most: the word to compute is in
+        // one batch and the word to drop it in the next, and the worker has both at once.
+        for others in [253, 254, 255] {
+            let mut scheduler = FakeScheduler::listen(scheme).await;
+            let mut worker = scheduler.start_worker(|config| config.nthreads = 1).await;
+            worker.compute(1, "shell::obedient", call(&[]), &[]);
+            (0..others).for_each(|_| worker.say(SchedulerToWorker::Free { tasks: Vec::new() }));
+            worker.say(SchedulerToWorker::Free { tasks: vec![TaskId(1)] });
+            worker.compute(2, "shell::inc", call(&[1]), &[]);
+            assert_eq!(finished(&worker.hear().await), Some((TaskId(2), RunId(0))));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_task_that_is_cancelled_and_wanted_again_runs_again() {
     let mut scheduler = FakeScheduler::listen("tcp").await;
     let mut worker = scheduler.start_worker(|config| config.nthreads = 2).await;

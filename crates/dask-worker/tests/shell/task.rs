@@ -29,8 +29,8 @@ macro_rules! tasks {
 }
 
 tasks!(
-    inc, add, zeros, boom, fail, nap, spin, spin_once, forever, stubborn, explosive, moody, deep,
-    sink
+    inc, add, zeros, boom, fail, nap, spin, spin_once, obedient, forever, stubborn, explosive,
+    moody, deep, sink
 );
 
 fn inc(inputs: &mut Inputs) -> Outcome {
@@ -62,6 +62,14 @@ fn nap(_: &mut Inputs) -> Outcome {
 
 fn spin(_: &mut Inputs) -> Outcome {
     STARTED.notify_one();
+    while !is_cancelled() {
+        std::thread::yield_now();
+    }
+    Ok(live(()))
+}
+
+/// Runs until it is cancelled.
+fn obedient(_: &mut Inputs) -> Outcome {
     while !is_cancelled() {
         std::thread::yield_now();
     }
