@@ -1,6 +1,6 @@
 //! Tasks that tell in which program they run.
 
-use dask_client::task;
+use dask_client::{get_client, task};
 
 /// The program of this process, as an agent keeps it: the start of its SHA-256.
 #[task]
@@ -14,6 +14,12 @@ pub fn program(_call: u32) -> std::io::Result<String> {
 #[task]
 pub fn inc(x: i64) -> i64 {
     x + 1
+}
+
+/// One more, by a task of its own.
+#[task]
+pub async fn have_inc(x: i64) -> dask_client::Result<i64> {
+    get_client()?.submit(inc, x).await
 }
 
 /// How many there are.

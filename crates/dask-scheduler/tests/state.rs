@@ -77,6 +77,7 @@ scripts! {
     placement,
     program,
     program_bound_late,
+    program_companion,
     program_ended,
     program_identity,
     program_refused,

@@ -89,6 +89,19 @@ async fn a_client_runs_where_its_token_is_allowed_or_none_is_asked_for() {
 }
 
 #[tokio::test]
+async fn tasks_have_a_client_where_all_agents_want_to_see_a_token() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let _alice = place.guarded(&address, "alice").await;
+        let mut client = with_token(&address, TOKEN);
+        client.says("connected").await;
+        assert_eq!(client.asked("have-inc 1", "result: ").await, "2");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_agent_sees_itself_that_a_voucher_is_forged() {
     bounded(async {
         let place = Place::new();

@@ -40,7 +40,8 @@ impl Companion {
         }
         let builder =
             Client::builder().address(&self.scheduler).set_as_default(false).forward_output(false);
-        let builder = builder.transports(self.transports.clone());
+        // The program of its worker is there already, and the worker knows no token.
+        let builder = builder.send_program(false).transports(self.transports.clone());
         let connect = || blocking::block_on(builder.connect());
         // On a thread of its own, as this one may drive a runtime and must not run another.
         let connected = std::thread::scope(|scope| scope.spawn(connect).join());

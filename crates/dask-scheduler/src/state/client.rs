@@ -28,7 +28,7 @@ pub(super) struct ClientEntry {
     /// Why futures stand for nothing.
     ended: BTreeMap<FutureId, Ended>,
     /// The worker whose tasks it belongs to.
-    serves: Option<WorkerId>,
+    pub(super) serves: Option<WorkerId>,
     /// The data that it announced and that has not arrived.
     pub(super) scattering: BTreeSet<Row>,
 }
@@ -148,9 +148,7 @@ impl SchedulerState {
             ClientToScheduler::Accept { id } => self.accept((client, id)),
             ClientToScheduler::Serve { worker } => {
                 entry.serves = self.workers.by_address(&worker);
-                // It lives as long as its worker, which is no reason to keep the program.
-                let program = entry.program;
-                self.leave_program(client, program);
+                self.share_program(client);
             }
             ClientToScheduler::Carry { future, carried } => self.carry(client, future, &carried),
             ClientToScheduler::Identify { code } => self.identified(client, code),

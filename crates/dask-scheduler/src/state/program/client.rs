@@ -55,7 +55,24 @@ impl SchedulerState {
         Some(reasons.join("; "))
     }
 
-    /// Has agents run the program of a client, if any does.
+    /// A client belongs to the tasks of a worker: its own tasks are for that worker's program. It
+    /// lives as long as the worker, which is no reason to keep the program.
+    pub(in super::super) fn share_program(&mut self, client: ClientId) {
+        let Some(entry) = self.clients.get_mut(&client) else {
+            return;
+        };
+        let offered = entry.program;
+        if offered.is_none() {
+            let worker = entry.serves.and_then(|worker| self.workers.get(worker));
+            entry.program = worker.and_then(|worker| worker.join.program);
+            if let Some(shared) = entry.program {
+                self.bind_functions(client, Some(shared));
+            }
+        }
+        self.leave_program(client, offered);
+    }
+
+    /// Has agents run the program of a client, if any does. That of a worker's tasks runs already.
     pub(in super::super) fn offer(&mut self, client: ClientId) {
         let Some(entry) = self.clients.get_mut(&client) else {
             return;
@@ -64,6 +81,9 @@ impl SchedulerState {
             return;
         };
         let (id, voucher) = (executable.id, *voucher);
+        if entry.is_of_tasks() {
+            return;
+        }
         if entry.program.is_none() {
             let refuses = |a: &super::AgentEntry| a.refuses(executable, voucher.as_ref()).is_some();
             if self.programs.agents.values().all(refuses) {

@@ -7,7 +7,7 @@ use dask_proto::message::{Code, ProgramNews, SchedulerToClient};
 use dask_proto::program::ProgramId;
 
 use super::super::SchedulerState;
-use super::super::client::Held;
+use super::super::client::{ClientEntry, Held};
 use super::super::function::FunctionRow;
 use super::super::task::{Row, TaskState};
 
@@ -20,7 +20,9 @@ impl SchedulerState {
     /// still be on its way, and the second is ignored.
     pub(super) fn ask_to_identify(&mut self, client: ClientId) {
         let entry = self.clients.get(&client);
-        if entry.is_some_and(|entry| entry.code == Code::Unidentified) {
+        let is_unknown =
+            |entry: &ClientEntry| entry.code == Code::Unidentified && entry.program.is_none();
+        if entry.is_some_and(is_unknown) {
             let news = ProgramNews::Identify;
             self.out.tell_client(client, SchedulerToClient::Program(news));
             self.bind_functions(client, Some(UNKNOWN));

@@ -11,7 +11,8 @@ impl SchedulerState {
         let names = table.agents.values().map(|agent| agent.join.name.as_str());
         let clients_agree = self.clients.iter().all(|(id, client)| {
             let program = client.program.map(|program| table.programs.get(&program));
-            program.is_none_or(|entry| entry.is_some_and(|entry| entry.clients.contains_key(id)))
+            let is_noted = |entry: &ProgramEntry| entry.clients.contains_key(id);
+            client.is_of_tasks() || program.is_none_or(|entry| entry.is_some_and(is_noted))
         });
         let workers_agree = self.workers.iter().all(|(id, worker)| {
             let program = worker.join.program.and_then(|program| table.programs.get(&program));
