@@ -152,6 +152,9 @@ pub const MAX_EVENT_BYTES: u64 = 64 << 10;
 /// Bytes of a program that travels. Executables of debug builds reach hundreds of megabytes.
 pub const MAX_PROGRAM_BYTES: u64 = 8 << 30;
 
+/// Bytes of the name of a program's file, and of its target: what names of files have at most.
+pub const MAX_PROGRAM_NAME_BYTES: usize = 255;
+
 /// Bytes of one piece of a program that travels: a piece is in memory as a whole, at each of those
 /// that it passes.
 pub const PROGRAM_PIECE_BYTES: usize = 1 << 20;

@@ -9,6 +9,7 @@ use super::SchedulerState;
 use super::departure::Departure;
 use super::instruction::Peer;
 use super::observe::Observation;
+use super::program::UNKNOWN;
 use super::spec::Source;
 use super::story::Step;
 use super::task::{Row, TaskState};
@@ -43,6 +44,11 @@ impl SchedulerState {
         };
         let rejection = match name {
             _ if self.is_closing => Some(Rejection::Closing),
+            // It would be given the tasks whose program is not known yet.
+            _ if join.program == Some(UNKNOWN) => {
+                let reason = "no executable has the hash of this worker's".to_owned();
+                Some(Rejection::Program { reason })
+            }
             Some(name) => Some(Rejection::NameTaken { name }),
             None => None,
         };

@@ -221,7 +221,9 @@ impl SchedulerState {
             };
             if let Some(entry) = self.workers.get_mut(*worker) {
                 entry.status = status;
+                let program = entry.join.program;
                 self.rerank(*worker);
+                self.program_runs(program, *worker);
             }
         }
         if !failed.is_empty() {

@@ -26,11 +26,16 @@ pub(super) fn code(settings: &[&str]) -> Code {
     let offered = setting(settings, "program").map(|id| Executable {
         id: program(id),
         bytes: 1000,
-        name: "app".to_owned(),
+        name: name_of_length(setting(settings, "name").map_or(3, number)),
         target: setting(settings, "target").unwrap_or(TARGET).to_owned(),
     });
-    let voucher = setting(settings, "token").map(|id| Voucher { token: token(id), tag: [1; 32] });
+    let tag = [setting(settings, "tag").map_or(0, number) as u8; 32];
+    let voucher = setting(settings, "token").map(|id| Voucher { token: token(id), tag });
     offered.map_or(Code::Withheld, |executable| Code::Offered { executable, voucher })
+}
+
+fn name_of_length(length: u32) -> String {
+    "app".chars().cycle().take(length as usize).collect()
 }
 
 pub(super) fn join(agent: &str, settings: &[&str]) -> AgentJoin {
@@ -83,7 +88,11 @@ pub(super) fn told(message: &SchedulerToAgent) -> String {
                 Some(ProgramSource::Agent { address }) => format!("fetch it from {address}"),
                 _ => "it is there".to_owned(),
             };
-            let token = voucher.map_or(String::new(), |v| format!(", for token {}", v.token.0[0]));
+            let token = voucher.map_or(String::new(), |v| {
+                let tag = Some(v.tag[0]).filter(|tag| *tag > 0);
+                let tag = tag.map_or(String::new(), |tag| format!(" with tag {tag}"));
+                format!(", for token {}{tag}", v.token.0[0])
+            });
             format!("run program {}: {from}{token}", program.id.0[0])
         }
         SchedulerToAgent::Stop { program } => format!("stop program {}", program.0[0]),

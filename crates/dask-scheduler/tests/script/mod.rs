@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! > config allowed_failures=0 saturation=inf ttl=10 ...   (before anything else)
-//! > client c1 | client c1 program=9 token=5 | client c1 no-role | client c1 unidentified
+//! > client c1 | client c1 program=9 token=5 tag=1 | client c1 no-role | client c1 unidentified
 //! > worker w1 name=alice threads=2 address=tcp://10.0.0.1:1 functions=inc,add resources=GPU:1
 //! > c1 submit f1 a=inc() retries=1 priority=5 workers=alice others resources=GPU:1 ; f2 b=add(f1)
 //! > c1 define 7 inc:other      (the first clients' functions are defined on first use)

@@ -8,7 +8,7 @@ use dask_proto::program::ProgramId;
 
 use super::super::SchedulerState;
 use super::super::instruction::Peer;
-use super::{ATTEMPTS, AgentEntry, Copy, CopyState, SERVED_AT_ONCE};
+use super::{AgentEntry, Copy, CopyState, SERVED_AT_ONCE};
 
 impl SchedulerState {
     pub(in super::super) fn agent_joined(&mut self, agent: AgentId, mut join: AgentJoin) {
@@ -121,16 +121,21 @@ impl SchedulerState {
         }
     }
 
-    /// The workers of an agent were retired. It starts others for the next client, which may have
-    /// come already, when they were about to end.
+    /// The workers of an agent were retired, or crashed and are not started again. It starts others
+    /// for the next client, which may have come already, when they were about to end.
     fn workers_ended(&mut self, agent: AgentId, program: ProgramId) {
+        let most = self.programs.agents.get(&agent).map_or(0, AgentEntry::most_crashes);
         let Some(entry) = self.programs.programs.get_mut(&program) else {
             return;
         };
         let copy = entry.copies.get_mut(&agent);
         if let Some(copy) = copy.filter(|copy| copy.state == CopyState::Ready) {
             copy.state = CopyState::Retired;
-            if entry.is_awaited && copy.crashes == 0 {
+            if copy.crashes > 0 {
+                entry.broken += usize::from(copy.crashes < most);
+                copy.crashes = most;
+                self.review_program(program);
+            } else if entry.is_awaited {
                 self.run_retired(program);
             }
         }
@@ -144,7 +149,7 @@ impl SchedulerState {
         let retired = entry.copies.iter().filter(|(_, copy)| copy.state == CopyState::Retired);
         for agent in retired.map(|(agent, _)| *agent).collect::<Vec<_>>() {
             let Some(voucher) =
-                self.programs.agents.get(&agent).and_then(|agent| entry.voucher_for(agent))
+                self.programs.agents.get(&agent).and_then(|a| entry.voucher_for((agent, a)))
             else {
                 continue;
             };
@@ -189,12 +194,13 @@ impl SchedulerState {
         let Some(entry) = self.programs.programs.get_mut(&program) else {
             return;
         };
+        let attempts = entry.attempts();
         let Some(copy) = entry.copies.get_mut(&agent) else {
             return;
         };
         // That it is not in a cache after all is no failure to fetch it.
         copy.failures += u32::from(was != CopyState::Claimed);
-        if copy.failures >= ATTEMPTS {
+        if copy.failures >= attempts {
             copy.state = CopyState::GivenUp;
             entry.given_up += 1;
         } else {
@@ -292,7 +298,7 @@ impl SchedulerState {
         let mut copy = Copy::default();
         if let Some(claims) = claims {
             copy.state = CopyState::Claimed;
-            let (program, voucher) = (entry.executable.clone(), entry.voucher_for(claims));
+            let (program, voucher) = (entry.executable.clone(), entry.voucher_for((agent, claims)));
             let voucher = voucher.flatten();
             self.out.tell_agent(agent, SchedulerToAgent::Run { program, from: None, voucher });
         } else {

@@ -3,6 +3,7 @@ use dask_proto::message::{Answer, Code, Refusal, Rejection, Request};
 use dask_proto::program::ProgramId;
 
 use super::super::SchedulerState;
+use super::identity::implausible;
 use super::{CopyState, MOST_PARKED, Parked, ProgramEntry};
 
 /// How many agents a refusal quotes.
@@ -14,7 +15,9 @@ impl SchedulerState {
     /// agent and may have its tasks.
     pub(in super::super) fn refusal(&self, code: &Code) -> Option<Rejection> {
         let is_alone = |worker: &super::super::worker::WorkerEntry| worker.join.program.is_none();
-        if self.programs.agents.is_empty() {
+        if let Some(reason) = implausible(code) {
+            Some(Rejection::Program { reason: reason.to_owned() })
+        } else if self.programs.agents.is_empty() {
             None
         } else if *code == Code::Unidentified {
             Some(Rejection::Identify)
@@ -99,7 +102,8 @@ impl SchedulerState {
                 ProgramEntry { workers, ..ProgramEntry::new(executable.clone()) }
             });
             program.clients.insert(client, voucher);
-            program.is_awaited = program.workers.is_empty();
+            let retiring = &self.retirements.workers;
+            program.is_awaited = program.workers.iter().all(|worker| retiring.contains_key(worker));
             program.try_again();
             self.run_retired(id);
             self.bind_functions(client, Some(id));
@@ -116,7 +120,7 @@ impl SchedulerState {
         let lacking = agents.filter(|(id, agent)| {
             !entry.copies.contains_key(id)
                 && agent.refuses_program(&entry.executable).is_none()
-                && entry.voucher_for(agent).is_some()
+                && entry.voucher_for((**id, agent)).is_some()
         });
         for agent in lacking.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.add_copy(agent, program);

@@ -3,16 +3,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dask_proto::id::ClientId;
+use dask_proto::limits::MAX_PROGRAM_NAME_BYTES;
 use dask_proto::message::{Code, ProgramNews, SchedulerToClient};
-use dask_proto::program::ProgramId;
+use dask_proto::program::{Executable, ProgramId};
 
 use super::super::SchedulerState;
 use super::super::client::{ClientEntry, Held};
 use super::super::function::FunctionRow;
+use super::super::instruction::Peer;
 use super::super::task::{Row, TaskState};
 
 /// That of clients which are asked which one they are: no worker runs it.
-pub(super) const UNKNOWN: ProgramId = ProgramId([u8::MAX; 32]);
+pub(in super::super) const UNKNOWN: ProgramId = ProgramId([u8::MAX; 32]);
+
+/// Why what a client says about its program cannot be so; `None` if it can. Agents are told it as
+/// it is, in messages that must not be too large for them.
+pub(in super::super) fn implausible(code: &Code) -> Option<&'static str> {
+    let Code::Offered { executable: Executable { id, name, target, .. }, .. } = code else {
+        return None;
+    };
+    if name.len().max(target.len()) > MAX_PROGRAM_NAME_BYTES {
+        Some("the name of its file, or of its target, is too long")
+    } else if *id == UNKNOWN {
+        Some("no executable has this hash")
+    } else {
+        None
+    }
+}
 
 impl SchedulerState {
     /// An agent joined: a client that did not say which program it is has to, and its tasks wait
@@ -43,6 +60,9 @@ impl SchedulerState {
         };
         if entry.code != Code::Unidentified {
             return;
+        }
+        if let Some(reason) = implausible(&code) {
+            return self.disconnect(Peer::Client(client), format!("its program: {reason}"));
         }
         // One that does not know it either stays.
         entry.code = if code == Code::Unidentified { Code::Withheld } else { code };

@@ -21,11 +21,17 @@ use dask_proto::id::{AgentId, ClientId, WorkerId};
 use dask_proto::message::{AgentJoin, CodePolicy, ScatterItem};
 use dask_proto::program::{Executable, ProgramId, Voucher, runs_on};
 
+pub(super) use identity::UNKNOWN;
+
 use super::request::Asked;
 
 /// How often an agent tries to fetch a program, and how often each of its workers may crash at
 /// start, before it is not counted on any more.
 const ATTEMPTS: u32 = 3;
+
+/// How many attempts more an agent has, one for each further client: what some of them show or send
+/// is of no use, and is not in the way of the others.
+const MOST_FURTHER: usize = 16;
 
 /// To how many agents one that has a program sends it at the same time.
 const SERVED_AT_ONCE: u32 = 2;
@@ -72,7 +78,7 @@ struct ProgramEntry {
     free: BTreeSet<AgentId>,
     /// The agent that fetches it from a client.
     from_client: Option<AgentId>,
-    /// Whether a client came when it had no workers, and it has had none since.
+    /// Whether a client came when it had no workers that stay, and it has had none since.
     is_awaited: bool,
     /// The client that was asked for it last.
     asked: Option<ClientId>,
@@ -189,15 +195,31 @@ impl AgentEntry {
 
 impl ProgramEntry {
     /// The voucher with which an agent runs it, if that needs one: that of the latest of its
-    /// clients, so that nobody else's stands in the way of who knows the token. `None` if the agent
-    /// runs it for none of them.
-    fn voucher_for(&self, agent: &AgentEntry) -> Option<Option<Voucher>> {
+    /// clients, and after each failure that of the one before, so that no forgery stands in the way
+    /// of who knows the token. `None` if the agent runs it for none of them.
+    fn voucher_for(&self, (id, agent): (AgentId, &AgentEntry)) -> Option<Option<Voucher>> {
         if agent.join.tokens.is_none() {
             return Some(None);
         }
+        let failures = self.copies.get(&id).map_or(0, |copy| copy.failures);
         let vouchers = self.clients.values().rev().flatten();
         let allowed = vouchers.filter(|voucher| agent.refuses_token(Some(voucher)).is_none());
-        allowed.copied().next().map(Some)
+        allowed.cycle().nth(failures as usize).copied().map(Some)
+    }
+
+    /// The same, of the client that is to send the program, if the agent takes its voucher.
+    fn voucher_of(&self, client: ClientId, agent: (AgentId, &AgentEntry)) -> Option<Voucher> {
+        agent.1.join.tokens.as_ref()?;
+        let own = self.clients.get(&client).copied().flatten();
+        let allowed = own.filter(|voucher| agent.1.refuses_token(Some(voucher)).is_none());
+        allowed.or_else(|| self.voucher_for(agent).flatten())
+    }
+
+    /// How often an agent tries to fetch it: each of its clients is asked, as far as there are not
+    /// too many.
+    fn attempts(&self) -> u32 {
+        let further = self.clients.len().saturating_sub(1).min(MOST_FURTHER);
+        ATTEMPTS + u32::try_from(further).unwrap_or(0)
     }
 
     fn new(executable: Executable) -> Self {

@@ -56,12 +56,14 @@ impl SchedulerState {
                 return;
             };
             entry.waiting.remove(&agent);
+            let mut asked = None;
             let (state, from) = match sender {
                 Sender::Client => {
                     let Some(client) = entry.next_client() else {
                         return;
                     };
                     entry.asked = Some(client);
+                    asked = Some(client);
                     table.last_ticket += 1;
                     let ticket = table.last_ticket;
                     entry.from_client = Some(agent);
@@ -88,7 +90,10 @@ impl SchedulerState {
             }
             table.fetches.insert((self.now + self.config.fetch_patience, program, agent));
             let taker = table.agents.get(&agent);
-            let voucher = taker.and_then(|taker| entry.voucher_for(taker)).flatten();
+            let voucher = taker.and_then(|taker| match asked {
+                Some(client) => entry.voucher_of(client, (agent, taker)),
+                None => entry.voucher_for((agent, taker)).flatten(),
+            });
             let (program, from) = (entry.executable.clone(), Some(from));
             self.out.tell_agent(agent, SchedulerToAgent::Run { program, from, voucher });
         }
