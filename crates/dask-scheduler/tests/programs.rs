@@ -171,7 +171,11 @@ impl World {
         let number = self.id();
         let future = FutureId(number.into());
         let key = format!("inc-{}", self.dice.below(20)).try_into().expect("a key");
-        let message = match self.dice.below(8) {
+        let message = match self.dice.below(9) {
+            8 => {
+                let address = format!("tcp://10.0.2.{}:1", self.dice.below(PEERS));
+                ClientToScheduler::Serve { worker: address.parse().expect("an address") }
+            }
             7 => ClientToScheduler::Identify { code: self.dice.offered() },
             0 | 1 => {
                 let item = ScatterItem { future, key, nbytes: 8 };

@@ -89,6 +89,7 @@ scripts! {
     program_stuck,
     program_tokens,
     program_trouble,
+    program_unknown,
     program_vouchers,
     protocol_errors,
     questions,

@@ -147,8 +147,10 @@ impl SchedulerState {
             }
             ClientToScheduler::Accept { id } => self.accept((client, id)),
             ClientToScheduler::Serve { worker } => {
-                entry.serves = self.workers.by_address(&worker);
-                self.share_program(client);
+                if let Some(worker) = self.workers.by_address(&worker) {
+                    entry.serves = Some(worker);
+                    self.share_program(client);
+                }
             }
             ClientToScheduler::Carry { future, carried } => self.carry(client, future, &carried),
             ClientToScheduler::Identify { code } => self.identified(client, code),
@@ -167,6 +169,9 @@ impl SchedulerState {
 
     /// Forgets a client and releases all that it holds.
     pub(super) fn remove_client(&mut self, client: ClientId) {
+        self.programs.forget_parked(client);
+        // What others have of it need not wait until it says which program it is.
+        self.identified(client, Code::Withheld);
         let Some(mut entry) = self.clients.remove(&client) else {
             return;
         };
@@ -175,7 +180,6 @@ impl SchedulerState {
         self.topics.forget_client(client);
         self.log_own_event(&format!("remove-client {}", entry.name));
         self.leave_program(client, entry.program);
-        self.programs.forget_parked(client);
         self.stop_watching(client);
         self.forget_requests(|asked_by| asked_by.0 == client);
         self.lose_coordinating_client(client);

@@ -9,6 +9,7 @@ use dask_proto::program::{Executable, ProgramId};
 
 use super::super::SchedulerState;
 use super::super::client::{ClientEntry, Held};
+use super::super::coordination::OWN;
 use super::super::function::FunctionRow;
 use super::super::instruction::Peer;
 use super::super::task::{Row, TaskState};
@@ -70,6 +71,7 @@ impl SchedulerState {
         if self.clients.get(&client).is_some_and(|entry| entry.program.is_none()) {
             self.bind_functions(client, None);
         }
+        self.unbind_unknown();
         self.unpark_client(client);
     }
 
@@ -86,7 +88,10 @@ impl SchedulerState {
         for row in named {
             let function = self.functions.get(*row).function.clone();
             let new = self.functions.intern(program, &function);
-            bound.insert(std::mem::replace(row, new), new);
+            let old = std::mem::replace(row, new);
+            if old != new {
+                bound.insert(old, new);
+            }
         }
         if bound.is_empty() {
             return;
@@ -94,7 +99,10 @@ impl SchedulerState {
         for row in self.computed_for(client) {
             let function = self.tasks[row].function();
             let bound = function.and_then(|old| Some((old, *bound.get(&old)?)));
-            if let Some((old, new)) = bound.filter(|(old, new)| old != new) {
+            let is_known = |old| self.functions.get(old).program != Some(UNKNOWN);
+            if let Some((old, new)) = bound
+                && !(is_known(old) && self.is_shared(row, client))
+            {
                 self.bind_task(row, old, new);
             }
         }
@@ -118,6 +126,40 @@ impl SchedulerState {
             }
         }
         found
+    }
+
+    /// Whether somebody else holds a task who means any program, and need not wait for this client.
+    fn is_shared(&self, row: Row, client: ClientId) -> bool {
+        let means_any = |other: &ClientId| {
+            let entry = self.clients.get(other);
+            entry.is_some_and(|entry| matches!(entry.code, Code::Withheld | Code::NoRole))
+        };
+        let others = self.tasks[row].holds.iter().map(|hold| hold.client);
+        others.filter(|other| *other != client && *other != OWN).any(|other| means_any(&other))
+    }
+
+    /// All that were asked which program they are have said it, or are gone: tasks that still wait
+    /// for that were let go of by them meanwhile, and are of any program.
+    fn unbind_unknown(&mut self) {
+        let is_open =
+            |entry: &ClientEntry| entry.code == Code::Unidentified && entry.program.is_none();
+        if self.clients.values().any(is_open) {
+            return;
+        }
+        let unknown = |row: &FunctionRow| self.functions.get(*row).program == Some(UNKNOWN);
+        let unknown: BTreeSet<FunctionRow> = self.functions.rows().filter(unknown).collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let function = |row: Row| self.tasks[row].function().filter(|old| unknown.contains(old));
+        let tasks = self.tasks.iter().filter_map(|(row, _)| Some((row, function(row)?)));
+        for (row, old) in tasks.collect::<Vec<_>>() {
+            let any = self.functions.get(old).function.clone();
+            let new = self.functions.intern(None, &any);
+            self.bind_task(row, old, new);
+        }
+        self.rejudge_queued();
+        self.rejudge_no_worker();
     }
 
     /// Gives a task another function. One that runs already ends where it is.
