@@ -28,7 +28,8 @@ pub async fn local_address(scheduler: &Address) -> io::Result<Address> {
 /// Where others reach what listens at an address: there, unless it listens on all interfaces
 /// (`0.0.0.0`), which is no address that anybody could connect to. Then it is that of the interface
 /// from which the scheduler is reached; for a scheduler itself, the rest of the world (Dask's
-/// `get_ip`), or this machine alone if there is no network.
+/// `get_ip`), or this machine alone if there is no network. What listens on `[::]` is reached by
+/// IPv4 too.
 pub async fn contact_address(listening: &Address, scheduler: Option<&Address>) -> Address {
     let socket = listening.rest().parse::<SocketAddr>();
     let everywhere = socket.ok().filter(|socket| socket.ip().is_unspecified());
@@ -39,14 +40,16 @@ pub async fn contact_address(listening: &Address, scheduler: Option<&Address>) -
     if let Some(scheduler) = scheduler {
         remotes.extend(lookup_host(scheduler.rest()).await.into_iter().flatten());
     }
+    remotes.sort_by_key(SocketAddr::is_ipv4);
     // Nothing is sent there.
-    let (world, here): (&str, IpAddr) = match everywhere {
-        SocketAddr::V4(_) => ("8.8.8.8:80", Ipv4Addr::LOCALHOST.into()),
-        SocketAddr::V6(_) => ("[2001:4860:4860::8888]:80", Ipv6Addr::LOCALHOST.into()),
+    let world = ["[2001:4860:4860::8888]:80", "8.8.8.8:80"];
+    remotes.extend(world.iter().flat_map(|remote| remote.parse::<SocketAddr>()));
+    remotes.retain(|remote| remote.is_ipv4() || everywhere.is_ipv6());
+    let mut ip: IpAddr = match everywhere {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    remotes.extend(world.parse::<SocketAddr>());
-    let mut ip = here;
-    for remote in remotes.into_iter().filter(|remote| remote.is_ipv4() == everywhere.is_ipv4()) {
+    for remote in remotes {
         if let Ok(local) = route_to(remote).await {
             ip = local;
             break;
@@ -81,7 +84,9 @@ mod tests {
             assert_eq!(contact(address, None).await, address);
         }
         let scheduler = Some("tcp://127.0.0.1:8786");
-        assert_eq!(contact("tcp://0.0.0.0:4000", scheduler).await, "tcp://127.0.0.1:4000");
+        for address in ["tcp://0.0.0.0:4000", "tcp://[::]:4000"] {
+            assert_eq!(contact(address, scheduler).await, "tcp://127.0.0.1:4000");
+        }
         assert_eq!(contact("tcp://[::]:4000", Some("tcp://[::1]:1")).await, "tcp://[::1]:4000");
         let scheduler = contact("tcp://0.0.0.0:8786", None).await;
         let ip = scheduler.strip_prefix("tcp://").and_then(|rest| rest.strip_suffix(":8786"));
