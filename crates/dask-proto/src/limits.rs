@@ -90,9 +90,12 @@ pub const MAX_STACK_FRAMES: usize = 256;
 /// pages.
 pub const MAX_FRAME_TEXT_BYTES: usize = 512;
 
-/// Different stacks that one profile keeps; of more than these only the task's function. Each takes
-/// a worker a few kilobytes until the profile is done.
+/// Different stacks that one profile keeps; of more than these only the task's function.
 pub const MAX_STACKS: usize = 10_000;
+
+/// Frames of all stacks that one profile keeps, which take a worker two megabytes until it is done,
+/// and some twenty more while they are named: what there is more of does not fit a reply.
+pub const MAX_STACKS_FRAMES: usize = 1 << 18;
 
 /// Bytes of the stacks in one reply, far below what a message may have.
 pub const MAX_STACKS_BYTES: usize = 4 << 20;

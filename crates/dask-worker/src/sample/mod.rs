@@ -17,14 +17,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dask_proto::Key;
-use dask_proto::limits::{MAX_STACKS, MAX_STACKS_BYTES};
+use dask_proto::limits::{MAX_STACKS, MAX_STACKS_BYTES, MAX_STACKS_FRAMES};
 use dask_proto::message::{CallStack, RunningTask, Sample, StackFrame};
 use dask_task::TaskDef;
 
 use crate::executor::{Sampler, Seen};
 
 pub(crate) use frames::watch_thread;
-use frames::{Frames, Trace};
+use frames::{Frames, Trace, depth};
 pub(crate) use thread::this_thread;
 
 /// For how long a profile is taken at most; it keeps a thread.
@@ -47,6 +47,9 @@ const DEAF: &str = "[not to be interrupted]";
 
 /// What is said of a task that came to its end while it was looked at: nothing.
 const ENDED: &str = "[ended]";
+
+/// Stands for the frames of a task that was found in one place too many.
+const MORE: &str = "[more stacks than are kept]";
 
 /// Where a task was found.
 type Inside = Result<Trace, &'static str>;
@@ -119,6 +122,8 @@ struct Profile {
     frames: Option<Frames>,
     /// How often each function was found at each place.
     counts: BTreeMap<Place, (Option<&'static TaskDef>, u64)>,
+    /// How many frames all of these have.
+    depths: usize,
 }
 
 impl Profile {
@@ -127,11 +132,19 @@ impl Profile {
         if matches!(inside, Err(ENDED)) {
             return;
         }
-        let mut place = Place { path: seen.path(), activity, inside };
-        if self.counts.len() >= MAX_STACKS && !self.counts.contains_key(&place) {
-            place.inside = Err("[more stacks than are kept]");
+        self.count(Place { path: seen.path(), activity, inside }, seen.def);
+    }
+
+    fn count(&mut self, mut place: Place, def: Option<&'static TaskDef>) {
+        if !self.counts.contains_key(&place) {
+            let depths = self.depths + place.inside.as_ref().map_or(0, depth);
+            if self.counts.len() >= MAX_STACKS || depths > MAX_STACKS_FRAMES {
+                place.inside = Err(MORE);
+            } else {
+                self.depths = depths;
+            }
         }
-        self.counts.entry(place).or_insert((seen.def, 0)).1 += 1;
+        self.counts.entry(place).or_insert((def, 0)).1 += 1;
     }
 
     /// By names: places that differ in their lines alone are the same.
@@ -217,4 +230,32 @@ fn named(
 /// About how many bytes a frame takes in a message.
 fn frame_bytes(frame: &StackFrame) -> usize {
     frame.function.len() + frame.file.as_ref().map_or(0, String::len) + 24
+}
+
+#[cfg(all(test, target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod tests {
+    use super::*;
+
+    /// A recursion is found at another depth by each look.
+    #[test]
+    fn a_profile_of_deep_stacks_keeps_no_more_frames_than_it_may() {
+        let place = |depth: u64| {
+            let inside = Ok(Trace::new((1..=depth).collect()));
+            Place { path: "app::dive", activity: "computing", inside }
+        };
+        let mut profile = Profile::default();
+        let looks = 1000;
+        for depth in 1..=looks {
+            profile.count(place(depth), None);
+        }
+        let kept: usize =
+            profile.counts.keys().filter_map(|place| place.inside.as_ref().ok()).map(depth).sum();
+        assert_eq!(kept, profile.depths);
+        assert!(kept <= MAX_STACKS_FRAMES && kept > MAX_STACKS_FRAMES / 2, "{kept}");
+        // Those that are known are counted still, and every look is in the profile.
+        profile.count(place(1), None);
+        assert_eq!(profile.counts[&place(1)].1, 2);
+        let counted: u64 = profile.counts.values().map(|(_, count)| count).sum();
+        assert_eq!(counted, looks + 1);
+    }
 }

@@ -16,8 +16,8 @@ use crate::executor::Seen;
 use interrupt::Turn;
 pub(crate) use interrupt::watch_thread;
 use name::Names;
-pub(crate) use unwind::Trace;
 use unwind::Unwinder;
+pub(crate) use unwind::{Trace, depth};
 
 /// Looks at stacks.
 pub(crate) struct Frames {

@@ -9,7 +9,7 @@ use dask_proto::message::StackFrame;
 use dask_task::TaskDef;
 
 use super::symbol;
-use super::unwind::{Trace, Unwinder};
+use super::unwind::{self, Trace, Unwinder};
 
 /// Stands for frames that are not shown.
 const LEFT_OUT: &str = "[frames left out]";
@@ -49,6 +49,7 @@ impl Names {
         unwinder: &Unwinder,
     ) {
         let mut unnamed = BTreeSet::new();
+        self.known.insert(unwind::LEFT_OUT, vec![frame(LEFT_OUT)]);
         for (def, trace) in traces {
             for address in trace.addresses.iter().copied().chain([body(def)]) {
                 let Entry::Vacant(entry) = self.known.entry(address) else { continue };

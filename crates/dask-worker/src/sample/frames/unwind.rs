@@ -12,6 +12,12 @@ use super::interrupt::{Copied, Registers, modules};
 /// Frames that are looked for in one stack: as many as its words could be.
 const LONGEST: usize = 1 << 15;
 
+/// Addresses that are kept of each end of a stack that is deeper: far more than are shown.
+const END: usize = 512;
+
+/// Stands for addresses that are not kept.
+pub(super) const LEFT_OUT: u64 = 0;
+
 /// Where a thread was, and how it came there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Trace {
@@ -19,6 +25,23 @@ pub(crate) struct Trace {
     pub(super) addresses: Vec<u64>,
     /// Whether it reaches out to where the task was called.
     pub(super) is_whole: bool,
+}
+
+impl Trace {
+    /// Keeps both ends of these, innermost first, of which it is not known how far they reach.
+    pub(crate) fn new(mut addresses: Vec<u64>) -> Self {
+        if addresses.len() > 2 * END + 1 {
+            addresses.splice(END..addresses.len() - END, [LEFT_OUT]);
+        }
+        // There are many of them.
+        addresses.shrink_to_fit();
+        Self { addresses, is_whole: false }
+    }
+}
+
+/// How many frames are kept of a stack.
+pub(crate) fn depth(trace: &Trace) -> usize {
+    trace.addresses.len()
 }
 
 /// Knows how the functions of this process lie on the stack.
@@ -100,7 +123,7 @@ impl Unwinder {
             addresses.push(caller.address());
             at = caller;
         }
-        Trace { addresses, is_whole }
+        Trace { is_whole, ..Trace::new(addresses) }
     }
 }
 
@@ -114,4 +137,20 @@ fn native(registers: Registers) -> UnwindRegsNative {
 fn native(registers: Registers) -> UnwindRegsNative {
     let Registers { sp, fp, lr, .. } = registers;
     UnwindRegsNative::new(lr as u64, sp as u64, fp as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_stack_that_is_too_deep_both_ends_are_kept() {
+        let trace = Trace::new((1..=LONGEST as u64).collect());
+        assert_eq!(depth(&trace), 2 * END + 1);
+        assert!(trace.addresses.capacity() < 4 * END);
+        assert_eq!(trace.addresses[END - 1..=END + 1], [512, LEFT_OUT, LONGEST as u64 - 511]);
+        assert_eq!(trace.addresses.last(), Some(&(LONGEST as u64)));
+        let whole: Vec<u64> = (1..=2 * END as u64 + 1).collect();
+        assert_eq!(Trace::new(whole.clone()).addresses, whole);
+    }
 }
