@@ -78,7 +78,7 @@ impl Started {
 }
 
 impl WorkerProcess {
-    fn spawn(&self) -> Result<(Child, Output)> {
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         // Without a limit here there is none, whatever this process was told.
         command.env(role::MEMORY_LIMIT, self.memory_limit.unwrap_or(0).to_string());
@@ -86,7 +86,7 @@ impl WorkerProcess {
             Some(directory) => command.env(role::LOCAL_DIRECTORY, directory),
             None => command.env_remove(role::LOCAL_DIRECTORY),
         };
-        let mut child = command
+        command
             .env(role::ROLE, "worker")
             .env(role::SCHEDULER_ADDRESS, self.scheduler.as_str())
             .env(role::NTHREADS, self.threads.to_string())
@@ -94,12 +94,19 @@ impl WorkerProcess {
             .env(role::RESOURCES, resource::format(&self.resources))
             .env_remove(role::LISTEN)
             .env_remove(role::PROGRAM)
+            .env_remove(role::CONTACT_HOST)
+            // No agent asks it.
+            .env_remove(role::TOKEN)
             .env(role::EXIT_ON_STDIN_CLOSE, "1")
             .env(role::RESTARTS, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
+            .kill_on_drop(true);
+        command
+    }
+
+    fn spawn(&self) -> Result<(Child, Output)> {
+        let mut child = self.command().spawn()?;
         let output = child.stdout.take().expect("standard output is piped");
         Ok((child, BufReader::new(output)))
     }
@@ -216,6 +223,25 @@ async fn next_line(output: &mut Output) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_do_not_have_what_is_for_this_process_alone() {
+        let worker = WorkerProcess {
+            program: PathBuf::from("app"),
+            scheduler: "tcp://127.0.0.1:1".parse().expect("an address"),
+            name: "alice".to_owned(),
+            threads: 1,
+            resources: BTreeMap::new(),
+            memory_limit: None,
+            local_directory: None,
+        };
+        let command = worker.command();
+        let removed: Vec<_> =
+            command.as_std().get_envs().filter(|(_, value)| value.is_none()).collect();
+        for name in [role::TOKEN, role::CONTACT_HOST, role::LISTEN, role::PROGRAM] {
+            assert!(removed.iter().any(|(removed, _)| *removed == name), "{name}");
+        }
+    }
 
     #[test]
     fn processes_that_die_at_start_wait_ever_longer_and_those_that_ran_do_not() {
