@@ -15,6 +15,10 @@ use crate::CacheError;
 /// `<program>.<pid>-<number>.<bytes>.partial`, where the bytes are those that it will have.
 const PARTIAL: &str = "partial";
 
+/// The file that is locked by whoever changes what is in the directory. It can be written to, as
+/// NFS wants it of what one alone locks.
+const LOCK: &str = ".lock";
+
 /// Programs on disk, each under its SHA-256. Several agents can share a directory: what one of them
 /// writes or uses is locked, and the others neither remove it nor take its place.
 ///
@@ -129,11 +133,9 @@ impl Cache {
             next_partial: AtomicU64::new(0),
             directory: directory.clone(),
         };
-        for entry in fs::read_dir(&directory).map_err(failed)?.flatten() {
-            if is_abandoned(&entry.path()) {
-                // Another agent may be about to do the same.
-                let _ = fs::remove_file(entry.path());
-            }
+        // Where nothing can be written, nothing was broken off.
+        if let Ok(_changing) = cache.lock_directory() {
+            cache.sweep().map_err(failed)?;
         }
         Ok(cache)
     }
@@ -187,6 +189,14 @@ impl Cache {
         Ok(path)
     }
 
+    /// Has other agents keep a program, if it is there, and [finds](Cache::find) it. It is theirs
+    /// to remove again once the file is dropped; one that is installed has none.
+    pub(crate) fn acquire(&self, program: ProgramId) -> Result<Option<File>, CacheError> {
+        // Before it is read, which takes a while.
+        let held = self.hold(program);
+        self.find(program).map(|_| held)
+    }
+
     /// Keeps a program from being removed.
     pub(crate) fn pin(&self, program: ProgramId) -> Pin<'_> {
         *self.lock().pins.entry(program).or_default() += 1;
@@ -200,9 +210,9 @@ impl Cache {
             return Err(CacheError::TooLarge { bytes: *bytes, limit: self.limit });
         }
         let failed = |source| self.failed(source);
-        // No two agents make room for the same bytes; on a disk that knows no locks they may.
-        let directory = File::open(&self.directory).map_err(failed)?;
-        let _ = directory.lock();
+        // No two agents make room for the same bytes.
+        let _changing = self.lock_directory().map_err(failed)?;
+        self.sweep().map_err(failed)?;
         self.make_room(*bytes);
         let number = self.next_partial.fetch_add(1, Ordering::Relaxed);
         let name = format!("{id}.{}-{number}.{bytes}.{PARTIAL}", std::process::id());
@@ -213,21 +223,55 @@ impl Cache {
         Ok((partial, file))
     }
 
-    /// Keeps other agents from removing a program for as long as the file is open.
-    pub(crate) fn hold(&self, program: ProgramId) -> Option<File> {
+    fn hold(&self, program: ProgramId) -> Option<File> {
+        // Nobody removes it before it is locked.
+        let _changing = self.lock_directory();
+        self.hold_here(program)
+    }
+
+    fn hold_here(&self, program: ProgramId) -> Option<File> {
         let file = File::open(self.path(program)).ok()?;
         // On a disk that knows no locks nobody else has it locked either.
         let _ = file.lock_shared();
         Some(file)
     }
 
-    /// Gives a program that is whole its name.
-    pub(crate) fn keep(&self, partial: Partial, program: ProgramId) -> Result<PathBuf, CacheError> {
+    /// Gives a program that is whole its name, and has other agents keep it as by
+    /// [`Cache::acquire`]. The file that it was written to has to be closed.
+    pub(crate) fn keep(
+        &self,
+        partial: Partial,
+        program: ProgramId,
+    ) -> Result<Option<File>, CacheError> {
+        let failed = |source| self.failed(source);
+        let _changing = self.lock_directory().map_err(failed)?;
         let path = self.path(program);
         let kept = make_executable(&partial.path).and_then(|()| fs::rename(&partial.path, &path));
-        kept.map_err(|source| self.failed(source))?;
+        kept.map_err(failed)?;
         self.lock().checked.insert(program);
-        Ok(path)
+        // What is open for writing cannot be run.
+        drop(partial);
+        Ok(self.hold_here(program))
+    }
+
+    /// Waits until nobody else changes what is in the directory; it is the caller's to change until
+    /// the file is dropped. On a disk that knows no locks it is everybody's.
+    fn lock_directory(&self) -> io::Result<File> {
+        let path = self.directory.join(LOCK);
+        let file =
+            File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let _ = file.lock();
+        Ok(file)
+    }
+
+    /// Removes what fetches left that were broken off.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.directory)?.flatten() {
+            if is_abandoned(&entry.path()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
     }
 
     fn path(&self, program: ProgramId) -> PathBuf {
@@ -311,9 +355,19 @@ fn is_abandoned(path: &Path) -> bool {
     is_partial && open().is_ok_and(|file| file.try_lock().is_ok())
 }
 
-/// Whether an agent uses a program.
+/// Whether a program is in use, as far as that is to be seen: locked by an agent, or running. One
+/// that runs cannot be opened for writing, which NFS wants of what one alone locks.
 fn is_used(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    let file = match File::options().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) => return error.kind() != io::ErrorKind::NotFound,
+    };
+    match file.try_lock() {
+        Ok(()) => false,
+        Err(TryLockError::WouldBlock) => true,
+        // On a disk that knows no locks nobody has it locked.
+        Err(TryLockError::Error(error)) => error.kind() != io::ErrorKind::Unsupported,
+    }
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ pub(crate) async fn run(
         () = until(&mut stopped) => return Had::Yes,
     };
     let _kept = match fetched {
-        Ok(_) => host.config.cache.hold(id),
+        Ok(held) => held,
         Err(error) => {
             let reason = describe(&error);
             tracing::warn!(name = program.name, program = id.short(), reason, "not fetched");

@@ -49,7 +49,8 @@ impl Place {
     fn cached(&self, agent: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.cache(agent)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.collect()
+        // What agents lock is no program.
+        names.filter(|name| name != ".lock").collect()
     }
 }
 

@@ -18,7 +18,9 @@ fn program(directory: &Path, text: &str) -> (Executable, String) {
 fn put(cache: &Cache, (program, text): &(Executable, String)) -> PathBuf {
     let (partial, mut file) = cache.start(program).unwrap();
     file.write_all(text.as_bytes()).unwrap();
-    cache.keep(partial, program.id).unwrap()
+    drop(file);
+    cache.keep(partial, program.id).unwrap();
+    cache.path(program.id)
 }
 
 /// Makes it look as if it had not been used for so long.
@@ -89,7 +91,52 @@ fn what_was_broken_off_leaves_nothing() {
     let of_a_dead_process = cache.directory().join(format!("{}.1-0.3.partial", app.0.id));
     fs::write(&of_a_dead_process, "ap").unwrap();
     Cache::open(place.path().join("cache"), LIMIT).unwrap();
-    assert_eq!(fs::read_dir(cache.directory()).unwrap().count(), 0);
+    assert_eq!(partials(&cache), 0);
+}
+
+fn partials(cache: &Cache) -> usize {
+    let entries = fs::read_dir(cache.directory()).unwrap().flatten();
+    entries.filter(|entry| entry.path().extension().is_some_and(|end| end == PARTIAL)).count()
+}
+
+#[test]
+fn what_dead_agents_began_takes_no_room_from_those_that_live() {
+    let (place, cache) = place();
+    let [app, next] = ["a", "b"].map(|letter| program(place.path(), &letter.repeat(40)));
+    put(&cache, &app);
+    let of_a_dead_process = cache.directory().join(format!("{}.1-0.90.partial", next.0.id));
+    fs::write(of_a_dead_process, "b").unwrap();
+    put(&cache, &next);
+    assert_eq!(BTreeSet::from_iter(cache.programs()), BTreeSet::from([app.0.id, next.0.id]));
+    assert_eq!(partials(&cache), 0);
+}
+
+/// Between the moment when a file is made and that when it is locked it looks like one that
+/// somebody left.
+#[test]
+fn an_agent_that_starts_waits_for_those_that_change_the_directory() {
+    let (place, cache) = place();
+    let app = program(place.path(), "app");
+    let changing = cache.lock_directory().unwrap();
+    let unlocked = cache.directory().join(format!("{}.1-0.3.partial", app.0.id));
+    fs::write(&unlocked, "").unwrap();
+    let directory = cache.directory().to_owned();
+    let opening = std::thread::spawn(move || drop(Cache::open(directory, LIMIT)));
+    let opens_the_lock = || {
+        let files = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let lock = cache.directory().join(LOCK);
+        files.filter(|file| fs::read_link(file.path()).is_ok_and(|path| path == lock)).count() > 1
+    };
+    let begun = std::time::Instant::now();
+    while !opens_the_lock() {
+        assert!(begun.elapsed() < Duration::from_secs(60) && !opening.is_finished());
+        std::thread::yield_now();
+    }
+    let file = File::options().write(true).open(&unlocked).unwrap();
+    file.lock().unwrap();
+    drop(changing);
+    opening.join().unwrap();
+    assert!(unlocked.exists());
 }
 
 #[test]
@@ -100,7 +147,8 @@ fn agents_that_share_a_directory_leave_each_other_what_they_write_and_use() {
     let [a, b, c, d] = ["a", "b", "c", "d"].map(|letter| program(place.path(), &text(letter)));
     age(&put(&one, &a), 30);
     age(&put(&one, &b), 20);
-    let used = one.hold(a.0.id).unwrap();
+    let used = one.acquire(a.0.id).unwrap();
+    assert!(used.is_some());
     // The other takes the place of what is not used, although it is younger.
     let (partial, _file) = two.start(&c.0).unwrap();
     assert_eq!(one.programs(), [a.0.id]);
@@ -137,4 +185,50 @@ fn what_is_installed_is_used_where_it_is() {
     assert_eq!(cache.programs(), [id]);
     assert_eq!(cache.find(id).unwrap(), path);
     assert!(cache.install(place.path().join("absent")).is_err());
+}
+
+/// Its first worker is still to be started.
+#[test]
+fn what_has_just_come_is_not_taken_by_another_agent() {
+    let (place, one) = place();
+    let two = Cache::open(place.path().join("cache"), LIMIT).unwrap();
+    let [app, next] = ["a", "b"].map(|letter| program(place.path(), &letter.repeat(80)));
+    let (partial, mut file) = one.start(&app.0).unwrap();
+    file.write_all(app.1.as_bytes()).unwrap();
+    drop(file);
+    let kept = one.keep(partial, app.0.id).unwrap();
+    let _more_than_there_is_room_for = two.start(&next.0).unwrap();
+    assert_eq!(two.programs(), [app.0.id]);
+    drop(kept);
+    drop(two.start(&next.0).unwrap());
+    assert_eq!(two.programs(), []);
+}
+
+#[test]
+fn what_runs_is_in_use_whoever_started_it() {
+    let place = tempfile::tempdir().unwrap();
+    let (id, bytes) = identify(Path::new("/bin/cat")).unwrap();
+    let cache = Cache::open(place.path().join("cache"), bytes).unwrap();
+    let path = cache.path(id);
+    fs::copy("/bin/cat", &path).unwrap();
+    let mut command = std::process::Command::new(&path);
+    command.stdin(std::process::Stdio::piped());
+    let begun = std::time::Instant::now();
+    let mut running = loop {
+        match command.spawn() {
+            Ok(running) => break running,
+            // Another test's child may have it open for writing until it is another program.
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                assert!(begun.elapsed() < Duration::from_secs(60));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let (next, _) = program(place.path(), "next");
+    drop(cache.start(&next).unwrap());
+    assert_eq!(cache.programs(), [id]);
+    drop(running.stdin.take());
+    running.wait().unwrap();
+    drop(cache.start(&next).unwrap());
+    assert_eq!(cache.programs(), []);
 }
