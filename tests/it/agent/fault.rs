@@ -91,20 +91,28 @@ async fn a_worker_that_takes_too_much_memory_is_killed_and_replaced() {
     .await;
 }
 
+/// The memory that a process has.
+fn resident(pid: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
 #[tokio::test]
 async fn two_programs_together_have_no_more_memory_than_one() {
     bounded(async {
         let place = Place::new();
         let (_scheduler, address) = scheduler(LONG).await;
-        let mut alice = place.agent(&address, "alice", &["memory=200000000"]).await;
+        let mut alice = place.agent(&address, "alice", &["memory=400000000"]).await;
         let mut one = traveller(&place.build(1), &address).await;
         let mut two = traveller(&place.build(2), &address).await;
         let pids = [one.asked("pids 1", "pids: ").await, two.asked("pids 1", "pids: ").await];
         // Each is far below the limit, also the one below which it writes to disk, and both are
-        // beyond it together; not before the second is the larger, although it grows by and by.
-        one.asked("keep 65000000", "kept").await;
-        // It may be killed before it has answered.
-        two.tell("keep 112000000").await;
+        // beyond it together; not before the second is by far the larger, although it grows by and
+        // by. It may be killed before it has answered.
+        let more = |pid: &str, bytes: u64| bytes.checked_sub(resident(pid)).unwrap();
+        one.asked(&format!("keep {}", more(&pids[0], 165_000_000)), "kept").await;
+        two.tell(&format!("keep {}", more(&pids[1], 245_000_000))).await;
         eventually("the larger to be replaced", async || {
             (two.asked("pids 1", "pids: ").await != pids[1]).then_some(())
         })

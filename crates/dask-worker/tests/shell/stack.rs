@@ -161,15 +161,21 @@ async fn stacks(worker: &mut Fleet) -> Vec<CallStack> {
     }
 }
 
+/// How long something may take that is bound to come, also on a busy machine.
+const BOUND: Duration = Duration::from_secs(300);
+
 /// The stack of the one task, as soon as it is like this.
 async fn stack(worker: &mut Fleet, is_it: impl Fn(&CallStack, &[&str]) -> bool) -> CallStack {
+    let begun = Instant::now();
     loop {
-        for stack in stacks(worker).await {
+        let stacks = stacks(worker).await;
+        for stack in &stacks {
             let frames: Vec<&str> = stack.frames.iter().map(|f| f.function.as_str()).collect();
-            if is_it(&stack, &frames) {
-                return stack;
+            if is_it(stack, &frames) {
+                return stack.clone();
             }
         }
+        assert!(begun.elapsed() < BOUND, "it is still not as it should be: {stacks:?}");
         tokio::task::yield_now().await;
     }
 }
@@ -208,14 +214,14 @@ async fn a_stack_is_the_functions_that_called_each_other_with_their_lines() {
 async fn a_task_that_waits_shows_what_it_waits_in() {
     let mut scheduler = FakeScheduler::listen("tcp").await;
     let mut worker = scheduler.start_worker(|_| {}).await;
+    let (has_it, is_held) = tokio::sync::oneshot::channel();
     let held = std::thread::spawn(|| {
         let held = LOCK.lock();
+        has_it.send(()).expect("the test waits for it");
         std::thread::park();
         drop(held);
     });
-    while LOCK.try_lock().is_ok() {
-        tokio::task::yield_now().await;
-    }
+    is_held.await.expect("it is held");
     worker.compute(1, "stack::locked", call(&[]), &[]);
     let waits = |stack: &CallStack, frames: &[&str]| {
         stack.activity == "waiting" && frames.iter().any(|frame| frame.contains("Mutex"))
@@ -299,6 +305,7 @@ async fn tasks_are_right_and_nothing_hangs_while_they_are_interrupted_a_thousand
     // Until each kind of work was met, and many stacks, as far as a busy machine comes to that.
     let (begun, enough) = (Instant::now(), Duration::from_secs(4));
     while !kinds.is_empty() || whole < 1000 && begun.elapsed() < enough {
+        assert!(begun.elapsed() < BOUND, "{kinds:?} were not met");
         let (samples, results) = storm(&mut worker, first).await;
         for (task, value) in results {
             assert_eq!(value, if task % 2 == 0 { 100 } else { 400 }, "task {task}");
