@@ -15,7 +15,7 @@
 //! | `DASK_WORKER_MEMORY_SPILL` | the same for the memory of the process |
 //! | `DASK_WORKER_MEMORY_PAUSE` | its share beyond which nothing starts, or `false` |
 //! | `DASK_WORKER_LOCAL_DIRECTORY` | where results go that do not fit; a temporary one unless set |
-//! | `DASK_BUSY_POLL` | for how many microseconds it looks for messages before it sleeps; 100 |
+//! | `DASK_BUSY_POLL` | for how many microseconds it looks for messages before it sleeps; 200 |
 //! | `DASK_WORKER_LISTEN` | the address it listens on; a free port unless set |
 //! | `DASK_WORKER_CONTACT_HOST` | the host at which others reach it, if that is another |
 //! | `DASK_WORKER_PROGRAM` | the SHA-256 of its executable, for an agent that knows it |

@@ -29,9 +29,10 @@ const LONG: u8 = 4;
 
 impl BusyPoll {
     /// The usual limit: several times what a message and its answer take between processes of one
-    /// host. While something comes more often than that, and only then, a processor that nobody
-    /// else wants is never at rest.
-    pub const LIMIT: Duration = Duration::from_micros(100);
+    /// host that are awake, and more than they take where both have to be woken, or nobody would
+    /// ever begin to look. While something comes more often than that, and only then, a processor
+    /// that nobody else wants is never at rest.
+    pub const LIMIT: Duration = Duration::from_micros(200);
 
     /// Looks for this long at most each time; with zero, never.
     #[must_use]
