@@ -20,6 +20,8 @@ mod locker;
 mod log;
 mod memory;
 mod overflow;
+#[cfg(target_os = "linux")]
+mod own_stack;
 mod plugins;
 mod process;
 mod question;

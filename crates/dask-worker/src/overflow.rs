@@ -56,6 +56,7 @@ mod system {
     use std::time::Duration;
 
     use super::{Overflow, RunId, TaskId, io, mpsc};
+    use crate::own_stack::{OwnStack, own_stack};
 
     /// How long the scheduler is given to hear of it.
     const FAREWELL: Duration = Duration::from_secs(2);
@@ -218,26 +219,8 @@ mod system {
 
     /// Where a touch means that the calling thread's stack overflowed.
     fn guard_area() -> Option<(usize, usize)> {
-        let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-        // SAFETY: asks about the calling thread, and `attributes` has room for the answer.
-        let asked =
-            unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
-        if asked != 0 {
-            return None;
-        }
-        // SAFETY: the call succeeded, so `attributes` is initialized.
-        let mut attributes = unsafe { attributes.assume_init() };
-        let (mut low, mut size, mut guard) = (std::ptr::null_mut(), 0, 0);
-        // SAFETY: `attributes` is initialized, and the results have room; it is destroyed once.
-        let found = unsafe {
-            let stack = libc::pthread_attr_getstack(&attributes, &mut low, &mut size);
-            let area = libc::pthread_attr_getguardsize(&attributes, &mut guard);
-            libc::pthread_attr_destroy(&mut attributes);
-            stack == 0 && area == 0
-        };
-        let low = low as usize;
-        // C libraries differ in whether the guard is a part of the stack or lies below it.
-        (found && guard > 0).then(|| (low.saturating_sub(guard), low.saturating_add(guard)))
+        let OwnStack { low, guard, .. } = own_stack()?;
+        (guard > 0).then(|| (low.saturating_sub(guard), low.saturating_add(guard)))
     }
 
     /// Whether the thread has a stack for signals, as all of std's have in a program whose `main`

@@ -1,4 +1,4 @@
-//! Has a thread copy its own stack for another one to read: all unsafe code of profiles.
+//! Has a thread copy its own stack for another one to read: the unsafe code of profiles.
 //!
 //! Nobody but a thread itself can tell where its stack ends at this moment, so it is interrupted,
 //! by a signal that is for it alone. Why that is safe whatever it was in the middle of:
@@ -36,6 +36,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::own_stack::{OwnStack, own_stack};
 
 /// What interrupts a thread.
 const SIGNAL: c_int = libc::SIGURG;
@@ -284,29 +286,8 @@ fn wake() {
 
 /// Notes where the stack of the calling thread lies: from now on it can be asked.
 pub(crate) fn watch_thread() {
-    STACK.set(own_stack().unwrap_or_default());
-}
-
-fn own_stack() -> Option<(usize, usize)> {
-    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    // SAFETY: asks about the calling thread, and `attributes` has room for the answer.
-    let asked = unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
-    if asked != 0 {
-        return None;
-    }
-    // SAFETY: the call succeeded, so `attributes` is initialized.
-    let mut attributes = unsafe { attributes.assume_init() };
-    let (mut low, mut size, mut guard) = (std::ptr::null_mut(), 0, 0);
-    // SAFETY: `attributes` is initialized, and the results have room; it is destroyed once.
-    let found = unsafe {
-        let stack = libc::pthread_attr_getstack(&attributes, &mut low, &mut size);
-        let area = libc::pthread_attr_getguardsize(&attributes, &mut guard);
-        libc::pthread_attr_destroy(&mut attributes);
-        stack == 0 && area == 0
-    };
-    let low = low as usize;
-    // C libraries differ in whether the guard is a part of the stack or lies below it.
-    found.then(|| (low + guard, low + size))
+    let within = |stack: OwnStack| (stack.low + stack.guard, stack.low + stack.size);
+    STACK.set(own_stack().map(within).unwrap_or_default());
 }
 
 /// A file of code in this process: the program, a library, or what the kernel brings.
