@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::Plan;
-use super::measure::{Asked, chosen, progress};
+use super::measure::{Asked, chosen, each, progress};
 use super::peer::Venv;
 use super::report::{Line, Machine, Series, against_peers};
 use super::subject::{Interrupt, Subject};
@@ -49,16 +49,15 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let rounds = Rounds { programs: &programs, venv: &venv, peers: &peers, interrupt: &interrupt };
     let progress = progress(chosen.len() * usize::from(plan.repeat) * (1 + peers.len()));
-    let mut lines = Vec::new();
-    for workload in chosen {
-        lines.extend(rounds.run(workload, plan.repeat, |who| {
+    let (lines, ended) = each(chosen, &progress, |workload| {
+        rounds.run(workload, plan.repeat, |who| {
             progress.set_message(format!("{}: {who}", workload.name));
             progress.inc(1);
-        })?);
-    }
-    progress.finish_and_clear();
+        })
+    });
     println!("{machine}\n\n{}", against_peers(&lines));
-    machine.write(plan.json.as_deref(), &lines)
+    machine.write(plan.json.as_deref(), &lines)?;
+    ended
 }
 
 /// Another system with its settings.
@@ -96,7 +95,7 @@ struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    /// Each in turn, as often as it is to be repeated; whoever waits for its turn is idle.
+    /// Each in turn, as often as it is to be repeated; whoever waits for its turn is stopped.
     fn run(
         &self,
         workload: &'static Workload,

@@ -41,18 +41,38 @@ pub(super) fn run(plan: &Plan, scale: Scale) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let machine = Machine::look();
     let progress = progress(chosen.len() * usize::from(plan.repeat));
-    let mut lines = Vec::new();
-    for workload in chosen {
+    let (lines, ended) = each(chosen, &progress, |workload| {
         let mut turns = Turns { workload, scale, programs: &programs, interrupt: &interrupt };
-        lines.extend(turns.run(plan.repeat, &progress)?);
-    }
-    progress.finish_and_clear();
+        turns.run(plan.repeat, &progress)
+    });
     if scale == Scale::Quick {
+        ended?;
         println!("Every benchmark works: {} workloads, too small for figures.", lines.len());
         return Ok(());
     }
     println!("{machine}\n\n{}", super::report::against_limit(&lines));
-    machine.write(plan.json.as_deref(), &lines)
+    machine.write(plan.json.as_deref(), &lines)?;
+    ended
+}
+
+/// Measures one workload after the other and says each figure as soon as it is there.
+///
+/// What was measured before an error, such as Ctrl-C, is not lost.
+pub(super) fn each(
+    chosen: Vec<&'static Workload>,
+    progress: &ProgressBar,
+    mut run: impl FnMut(&'static Workload) -> Result<Vec<Line>>,
+) -> (Vec<Line>, Result<()>) {
+    let mut lines = Vec::new();
+    let mut measure = |workload| {
+        let measured = run(workload)?;
+        progress.suspend(|| measured.iter().for_each(|line| eprintln!("{line}")));
+        lines.extend(measured);
+        Ok(())
+    };
+    let ended = chosen.into_iter().try_for_each(&mut measure);
+    progress.finish_and_clear();
+    (lines, ended)
 }
 
 /// The workloads that were asked for by part of their names; all without any.
@@ -128,6 +148,7 @@ impl Asked {
     }
 
     /// Asks the program, which is started at first, or each time where its state shall be fresh.
+    /// Until it is asked again it is stopped.
     pub(super) fn ask(
         &mut self,
         ask: &str,
@@ -139,8 +160,9 @@ impl Asked {
             none => none.insert(start()?),
         };
         self.answers.push(subject.ask(ask, size)?);
-        if self.state == State::Fresh {
-            self.subject = None;
+        match self.state {
+            State::Fresh => self.subject = None,
+            State::Kept => subject.pause(),
         }
         Ok(())
     }

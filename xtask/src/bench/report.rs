@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -80,6 +81,19 @@ impl Line {
     }
 }
 
+/// What was measured in one line, for whoever waits for the table.
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.row.title)?;
+        for (index, series) in self.series.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let median = series.median().map_or_else(|| "?".to_owned(), show);
+            write!(f, "{comma} {} {median}", series.who)?;
+        }
+        write!(f, " {}", self.row.unit)
+    }
+}
+
 /// Ours beside what is possible.
 pub(super) fn against_limit(lines: &[Line]) -> String {
     let mut table = Table::new(&["workload", "unit", "min", "median", "max", "limit", "of it"]);
@@ -134,8 +148,8 @@ fn show_size(size: u64) -> String {
 pub(super) struct Machine {
     cores: usize,
     processor: String,
-    /// Of the last minute, before anything was measured.
-    load: f64,
+    /// How much of its processors' time others took before anything was measured, of 1.
+    busy: f64,
     rustc: String,
     /// What others are compared with, with their versions.
     pub(super) peers: Vec<String>,
@@ -146,12 +160,11 @@ impl Machine {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let info = read("/proc/cpuinfo");
         let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        let load = read("/proc/loadavg");
         let rustc = Command::new("rustc").arg("--version").output();
         Machine {
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             processor: model.map_or_else(String::new, |(_, name)| name.to_owned()),
-            load: load.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0),
+            busy: busy(),
             rustc: rustc.map_or_else(
                 |_| String::new(),
                 |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
@@ -169,7 +182,7 @@ impl Machine {
         let value = json!({
             "cores": self.cores,
             "processor": self.processor,
-            "load": self.load,
+            "busy": self.busy,
             "rustc": self.rustc,
             "peers": self.peers,
             "lines": lines,
@@ -182,16 +195,42 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cores, processor, load, rustc, peers } = self;
-        write!(f, "\n{cores} cores ({processor}), load {load} before, {rustc}")?;
+        let Machine { cores, processor, busy, rustc, peers } = self;
+        let percent = busy * 100.0;
+        write!(f, "\n{cores} cores ({processor}), {percent:.0} % busy before, {rustc}")?;
         for peer in peers {
             write!(f, ", {peer}")?;
         }
-        if *load > 0.5 {
+        if *busy > 0.1 {
             write!(f, "\nThe machine was busy: what it measured is worth little.")?;
         }
         Ok(())
     }
+}
+
+/// How much of the processors' time is taken, of 1; nothing where the system does not say it.
+///
+/// The load average would count what ended a minute ago, such as the build of the benchmarks.
+fn busy() -> f64 {
+    let look = || processor_time(&std::fs::read_to_string("/proc/stat").unwrap_or_default());
+    let before = look();
+    std::thread::sleep(Duration::from_millis(500));
+    match (before, look()) {
+        (Some((taken, all)), Some((taken_now, all_now))) if all_now > all => {
+            taken_now.saturating_sub(taken) as f64 / (all_now - all) as f64
+        }
+        _ => 0.0,
+    }
+}
+
+/// Ticks of all processors since the machine started, those in which they did something and all.
+fn processor_time(stat: &str) -> Option<(u64, u64)> {
+    let fields = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; what guests take is part of user.
+    let ticks: Vec<u64> = fields.split_whitespace().take(8).map_while(|t| t.parse().ok()).collect();
+    let all: u64 = ticks.iter().sum();
+    let at_rest: u64 = ticks.get(3..5)?.iter().sum();
+    Some((all - at_rest, all))
 }
 
 /// A table in Markdown whose columns are aligned for people too; all but the first to the right.
@@ -275,6 +314,21 @@ mod tests {
         let table = against_peers(&[line(Better::More, &[("ours", 60.0), ("a", 2.0), ("b", 3.0)])]);
         let with_ratio: Vec<&str> = table.lines().filter(|line| line.contains("20.0x")).collect();
         assert!(with_ratio.len() == 1 && with_ratio[0].contains(" b |"), "{table}");
+    }
+
+    #[test]
+    fn a_line_has_everybody_with_the_median() {
+        let line = line(Better::More, &[("ours", 60.0), ("a", 2.0)]);
+        let (title, unit) = (line.row.title, line.row.unit);
+        assert_eq!(line.to_string(), format!("{title}: ours 60.0, a 2.00 {unit}"));
+    }
+
+    #[test]
+    fn time_at_rest_is_not_time_taken() {
+        let stat = "cpu  10 1 5 100 20 1 2 3 7 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(processor_time(stat), Some((22, 142)));
+        assert_eq!(processor_time("cpu 1 2"), None);
+        assert_eq!(processor_time(""), None);
     }
 
     #[test]

@@ -73,8 +73,25 @@ impl Subject {
         Ok(Subject { name, child, stdin, answers, interrupt: interrupt.clone() })
     }
 
+    /// Stops all its processes until it is asked again.
+    ///
+    /// A cluster that only waits is not at rest: Dask's processes look every few milliseconds what
+    /// their threads do, which would be taken from whoever is measured meanwhile.
+    pub(super) fn pause(&self) {
+        self.signal(libc::SIGSTOP);
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        if let Ok(id) = libc::pid_t::try_from(self.child.id()) {
+            // SAFETY: kill has no memory-safety conditions; the leader of the group has not been
+            // waited for, so that its id is still its own.
+            unsafe { libc::kill(-id, signal) };
+        }
+    }
+
     /// Measures one workload once.
     pub(super) fn ask(&mut self, workload: &str, size: u64) -> Result<Figures> {
+        self.signal(libc::SIGCONT);
         let question = format!("{workload} {size}");
         if let Some(stdin) = &mut self.stdin {
             // A program that is gone is found out by its missing answer.
@@ -111,6 +128,7 @@ impl Subject {
 
 impl Drop for Subject {
     fn drop(&mut self) {
+        self.signal(libc::SIGCONT);
         self.stdin = None;
         let deadline = Instant::now() + GRACE;
         // An interrupted program is in the middle of something.
@@ -118,11 +136,7 @@ impl Drop for Subject {
         while patient && !has_ended(&self.child) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
-        if let Ok(id) = libc::pid_t::try_from(self.child.id()) {
-            // SAFETY: kill has no memory-safety conditions; the leader of the group has not been
-            // waited for, so that its id is still its own.
-            unsafe { libc::kill(-id, libc::SIGKILL) };
-        }
+        self.signal(libc::SIGKILL);
         let _ = self.child.wait();
     }
 }
@@ -152,6 +166,20 @@ mod tests {
         let mut subject = shell(r#"read w n; echo "{\"tasks_per_s\": $n}""#);
         let figures = subject.ask("map", 1000).unwrap();
         assert_eq!(figures.get("tasks_per_s"), Some(&1000.0));
+    }
+
+    #[test]
+    fn a_program_that_waits_for_its_turn_is_stopped() {
+        let mut subject = shell(r#"while read w n; do echo "{\"tasks_per_s\": $n}"; done"#);
+        subject.pause();
+        let stat = format!("/proc/{}/stat", subject.child.id());
+        let deadline = Instant::now() + GRACE;
+        let is_stopped = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "));
+        while !is_stopped() && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert!(is_stopped());
+        assert_eq!(subject.ask("map", 7).unwrap().get("tasks_per_s"), Some(&7.0));
     }
 
     #[test]
