@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dask_program::Tokens;
 use dask_proto::Address;
+use dask_proto::human::describe;
 use dask_proto::limits::{MAX_AGENT_PROGRAMS, MAX_NWORKERS};
 use dask_proto::message::{
     AgentJoin, AgentToScheduler, Hello, Program, Rejection, Role, SchedulerToAgent, Welcome,
@@ -18,7 +19,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use crate::error::describe;
 use crate::memory::Ledger;
 use crate::ports::Ports;
 use crate::program::{self, Had, Order};

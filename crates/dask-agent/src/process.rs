@@ -4,7 +4,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use dask_proto::program::ProgramId;
-use dask_proto::role;
+use dask_proto::{Resources, role};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinHandle;
 
@@ -99,8 +99,6 @@ impl Process {
 
 fn command(host: &Host, setup: &Setup<'_>) -> Command {
     let config = &host.config;
-    let resources: Vec<String> =
-        config.resources.iter().map(|(name, amount)| format!("{name}={amount}")).collect();
     let mut command = Command::new(setup.path);
     command
         .envs(&config.environ)
@@ -108,7 +106,7 @@ fn command(host: &Host, setup: &Setup<'_>) -> Command {
         .env(role::SCHEDULER_ADDRESS, config.scheduler.as_str())
         .env(role::NTHREADS, config.nthreads.to_string())
         .env(role::NAME, setup.name)
-        .env(role::RESOURCES, resources.join(" "))
+        .env(role::RESOURCES, Resources(config.resources.clone()).to_string())
         .env(role::MEMORY_LIMIT, config.memory_limit.unwrap_or(0).to_string())
         .env(role::PROGRAM, setup.program.to_string())
         .env(role::LISTEN, format!("tcp://{}:{}", host.interface, setup.port))

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use dask_proto::human::describe;
 use dask_proto::message::{AgentToScheduler, ProgramSource};
 use dask_proto::program::{Executable, Voucher};
 use dask_transport::Outbox;
@@ -8,7 +9,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use crate::agent::{Host, until};
-use crate::error::describe;
 use crate::slot::Slot;
 use crate::{CacheError, back_off, fetch};
 

@@ -2,6 +2,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dask_proto::human;
 use dask_proto::message::AgentToScheduler;
 use dask_proto::program::ProgramId;
 use dask_proto::role::exit;
@@ -12,7 +13,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::Nanny;
 use crate::agent::{ASK_AGAIN, Host, until};
 use crate::back_off;
-use crate::error::describe as describe_error;
 use crate::memory::resident;
 use crate::output::Stage;
 use crate::process::{Process, Setup};
@@ -93,7 +93,7 @@ impl Slot {
         let found = tokio::task::spawn_blocking(move || looking.config.cache.find(program)).await;
         let path = match found {
             Ok(Ok(path)) => path,
-            Ok(Err(error)) => return died(describe_error(&error)),
+            Ok(Err(error)) => return died(human::describe(&error)),
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         let Some(port) = self.host.ports.take() else {

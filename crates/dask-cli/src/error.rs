@@ -31,8 +31,6 @@ pub(crate) enum Error {
     Tokens(#[from] dask_agent::TokensError),
     #[error("say where the scheduler is: `dask worker ADDRESS`, or DASK_SCHEDULER_ADDRESS")]
     NoScheduler,
-    #[error("--resources")]
-    Resources(#[source] crate::quantity::NoResources),
     #[error("the cluster did not answer")]
     Client(#[source] dask_client::Error),
     #[error("{key} is {text:?} in {place}: {reason}")]
@@ -54,51 +52,5 @@ impl From<dask_agent::Error> for Error {
 impl From<dask_agent::CacheError> for Error {
     fn from(error: dask_agent::CacheError) -> Self {
         Self::Cache(Box::new(error))
-    }
-}
-
-/// The error and its causes, each said once.
-pub(crate) fn on_one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = error.source();
-    }
-    line.replace('\n', " ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("{text}")]
-    struct Layer {
-        text: &'static str,
-        source: Option<Box<Layer>>,
-    }
-
-    fn chain(texts: &[&'static str]) -> Option<Box<Layer>> {
-        let (text, rest) = texts.split_first()?;
-        let source = chain(rest);
-        Some(Box::new(Layer { text, source }))
-    }
-
-    fn line(texts: &[&'static str]) -> String {
-        chain(texts).map_or_else(String::new, |error| on_one_line(&*error))
-    }
-
-    #[test]
-    fn causes_follow_on_the_same_line() {
-        assert_eq!(line(&["cannot start", "port\ntaken"]), "cannot start: port taken");
-    }
-
-    #[test]
-    fn a_cause_that_was_said_already_is_not_said_again() {
-        assert_eq!(line(&["cannot start: port taken", "port taken"]), "cannot start: port taken");
     }
 }

@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use dask_client::{Client, SchedulerInfo};
+use dask_proto::ByteSize;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -61,7 +62,8 @@ fn describe(info: &SchedulerInfo) -> String {
         let _ = writeln!(text, "tasks: {}", tasks.join(", "));
     }
     for worker in &info.workers {
-        let limit = worker.memory_limit.map_or_else(|| "no limit".to_owned(), size);
+        let limit = worker.memory_limit.map(|bytes| ByteSize(bytes).to_string());
+        let limit = limit.as_deref().unwrap_or("no limit");
         let _ = writeln!(
             text,
             "{} {} {}: {} threads, memory {} of {limit}, processing {}",
@@ -69,30 +71,9 @@ fn describe(info: &SchedulerInfo) -> String {
             worker.address,
             worker.status,
             worker.nthreads,
-            size(worker.metrics.memory),
+            ByteSize(worker.metrics.memory),
             worker.processing,
         );
     }
     text
-}
-
-fn size(bytes: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB"];
-    let (mut amount, mut unit) = (bytes as f64, 0);
-    while amount >= 1024.0 && unit + 1 < units.len() {
-        amount /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{amount:.1} {}", units[unit]) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_written_as_people_read_them() {
-        let sizes = [0, 1023, 1024, 1536 << 20, 1 << 50].map(size);
-        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 GiB", "1048576.0 GiB"]);
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use dask_worker::ByteSize;
+use dask_proto::ByteSize;
 
 /// A text says no limit of memory.
 #[derive(Debug, thiserror::Error)]

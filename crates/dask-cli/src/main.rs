@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", error::on_one_line(&error));
+            eprintln!("error: {}", dask_proto::human::describe(&error));
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,5 @@
 //! Numbers with units, as Dask writes them.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -13,11 +12,6 @@ pub(crate) struct NoDuration;
 #[derive(Debug, thiserror::Error)]
 #[error("expected a number above zero, or `inf`")]
 pub(crate) struct NoRatio;
-
-/// A text is no list of resources.
-#[derive(Debug, thiserror::Error)]
-#[error("expected resources of the form `GPU=1 MEMORY=16e9`")]
-pub(crate) struct NoResources;
 
 /// A text is no port.
 #[derive(Debug, thiserror::Error)]
@@ -43,18 +37,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, NoDuration> {
         _ => return Err(NoDuration),
     };
     Duration::try_from_secs_f64(seconds).map_err(|_| NoDuration)
-}
-
-/// Abstract resources, separated by spaces or commas.
-pub(crate) fn resources(text: &str) -> Result<BTreeMap<String, f64>, NoResources> {
-    let words = text.split([' ', ',']).filter(|word| !word.is_empty());
-    let resource = |word: &str| {
-        let (name, amount) = word.split_once('=')?;
-        let amount: f64 = amount.parse().ok()?;
-        let is_valid = !name.is_empty() && amount.is_finite() && amount >= 0.0;
-        is_valid.then(|| (name.to_owned(), amount))
-    };
-    words.map(|word| resource(word).ok_or(NoResources)).collect()
 }
 
 /// `4000`, or `4000:4010` with the last included, as Dask has it.
@@ -86,16 +68,6 @@ mod tests {
         assert_eq!(ratio("inf").unwrap(), f64::INFINITY);
         for wrong in ["0", "-1", "NaN", "much"] {
             assert!(ratio(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn resources_have_names_and_amounts() {
-        let expected = BTreeMap::from([("GPU".to_owned(), 1.0), ("MEM".to_owned(), 1e10)]);
-        assert_eq!(resources("GPU=1 MEM=10e9").unwrap(), expected);
-        assert_eq!(resources("GPU=1,MEM=10e9").unwrap(), expected);
-        for wrong in ["GPU", "=1", "GPU=one", "GPU=-1", "GPU=inf"] {
-            assert!(resources(wrong).is_err(), "{wrong}");
         }
     }
 

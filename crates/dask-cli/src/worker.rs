@@ -2,20 +2,20 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use dask_agent::{Agent, Cache, Config as AgentConfig, Ended, Lifetime, Nanny, Tokens};
-use dask_proto::Address;
 use dask_proto::message::CodePolicy;
 use dask_proto::role;
+use dask_proto::{Address, ByteSize, Resources};
 use dask_transport::Transports;
-use dask_worker::ByteSize;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::file;
 use crate::machine::{self, MemoryLimit, Workers};
-use crate::quantity::{duration, ports, ratio, resources};
+use crate::quantity::{duration, ports, ratio};
 use crate::shutdown::{Shutdown, Stdin};
 
 /// How much programs may take on disk unless it is said.
@@ -71,7 +71,7 @@ pub(crate) struct Args {
     memory_limit: Option<MemoryLimit>,
     /// Abstract resources of each worker: `GPU=2 MEM=10e9`.
     #[arg(long)]
-    resources: Option<String>,
+    resources: Option<Resources>,
     /// Where results go that do not fit in memory; a temporary directory unless given.
     #[arg(long, value_name = "DIRECTORY")]
     local_directory: Option<PathBuf>,
@@ -108,8 +108,8 @@ pub(crate) struct Args {
     program_cache: Option<PathBuf>,
     /// How much they may take there; those that were not used for longest go first
     /// [default: 8GiB].
-    #[arg(long, value_name = "BYTES", value_parser = byte_size)]
-    program_cache_size: Option<u64>,
+    #[arg(long, value_name = "BYTES")]
+    program_cache_size: Option<ByteSize>,
     /// Write the id of this process to this file, for as long as it runs.
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
@@ -158,10 +158,6 @@ async fn serve(args: &Args) -> Result<(), Error> {
     Ok(())
 }
 
-fn byte_size(text: &str) -> Result<u64, dask_worker::ParseByteSizeError> {
-    text.parse().map(|ByteSize(bytes)| bytes)
-}
-
 impl Args {
     async fn scheduler(&self, config: &Config) -> Result<Address, Error> {
         if let Some(file) = &self.scheduler_file {
@@ -182,7 +178,7 @@ impl Args {
             Some(directory) => directory.clone(),
             None => default_cache(),
         };
-        let limit = self.program_cache_size.unwrap_or(CACHE_BYTES);
+        let limit = self.program_cache_size.map_or(CACHE_BYTES, |ByteSize(bytes)| bytes);
         let mut cache = Cache::open(directory, limit)?;
         for program in &self.program {
             cache.install(program.clone())?;
@@ -190,9 +186,8 @@ impl Args {
         let nworkers = self.nworkers.unwrap_or(Workers::Number(1));
         let (nworkers, nthreads) = machine::split(nworkers, self.nthreads, machine::cores());
         let memory_limit = self.memory_limit.unwrap_or(MemoryLimit::Auto);
-        let named = self.resources.as_deref().map(resources).transpose();
-        let named = named.map_err(Error::Resources)?;
-        let configured = config.get("distributed.worker.resources", resources)?;
+        let configured = config.get("distributed.worker.resources", Resources::from_str)?;
+        let Resources(resources) = self.resources.clone().or(configured).unwrap_or_default();
         let path = |text: &str| Ok::<_, std::convert::Infallible>(PathBuf::from(text));
         let local = config.get("temporary-directory", path)?;
         let allowed = config.get("distributed.worker.allow-token-file", path)?;
@@ -210,7 +205,7 @@ impl Args {
             memory_limit: machine::bytes(memory_limit, nthreads),
             memory_terminate: terminate.map_or(defaults.memory_terminate, Share::or_never),
             environ: environ(config)?,
-            resources: named.or(configured).unwrap_or_default(),
+            resources,
             local_directory: self.local_directory.clone().or(local),
             code: if self.no_code { CodePolicy::Installed } else { CodePolicy::FromClients },
             tokens,

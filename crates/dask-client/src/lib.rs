@@ -94,7 +94,6 @@ mod local;
 mod memory_sampler;
 mod report;
 #[cfg(feature = "worker")]
-mod resource;
 mod role;
 mod running;
 mod submit;

@@ -81,20 +81,19 @@ mod worker {
     use std::str::FromStr;
     use std::time::Duration;
 
-    use dask_proto::Address;
+    use dask_proto::human::describe;
     use dask_proto::message::RETIRED;
-    use dask_transport::{BusyPoll, Transports};
-    use dask_worker::{ByteSize, Config, Ended, Worker, run_process};
-
-    use crate::client::program::program;
-    use crate::driver::describe;
-    use crate::running::companion::Companion;
-    use dask_proto::role::exit;
     use dask_proto::role::{
         BUSY_POLL, CONTACT_HOST, EXIT_ON_STDIN_CLOSE, LISTEN, LOCAL_DIRECTORY, MEMORY_LIMIT,
         MEMORY_PAUSE, MEMORY_SPILL, MEMORY_TARGET, NAME, NTHREADS, PROGRAM, RESOURCES, RESTARTS,
-        ROLE, SCHEDULER_ADDRESS, WORKER_READY,
+        ROLE, SCHEDULER_ADDRESS, WORKER_READY, exit,
     };
+    use dask_proto::{Address, ByteSize, Resources};
+    use dask_transport::{BusyPoll, Transports};
+    use dask_worker::{Config, Ended, Worker, run_process};
+
+    use crate::client::program::program;
+    use crate::running::companion::Companion;
 
     pub(super) fn main() -> i32 {
         match run() {
@@ -111,10 +110,8 @@ mod worker {
         config.listen = optional(LISTEN)?;
         config.contact_host = optional(CONTACT_HOST)?;
         config.name = optional(NAME)?;
-        if let Some(text) = take(RESOURCES) {
-            config.resources = crate::resource::parse(&text)
-                .ok_or_else(|| format!("{RESOURCES}={text:?} is not of the form GPU=1 OTHER=2"))?;
-        }
+        let resources = optional::<Resources>(RESOURCES)?.unwrap_or_default();
+        config.resources = resources.0;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
         config.nthreads = optional(NTHREADS)?.unwrap_or(cores).max(1);

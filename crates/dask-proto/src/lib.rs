@@ -8,12 +8,14 @@
 //! 4. [`message`]: one enum per direction and link.
 //! 5. [`program`] and [`role`]: how a program travels, and becomes a worker.
 //! 6. [`codec`]: messages ⇄ [`Frames`]; [`wire`]: frames ⇄ a byte stream.
+//! 7. [`human`], [`ByteSize`] and [`Resources`]: what people write and read.
 //!
 //! Every byte that arrives is hostile until it is decoded: [`limits`] are checked before memory is
 //! allocated, and decoding never panics.
 
 pub mod codec;
 pub mod graph;
+pub mod human;
 pub mod id;
 pub mod limits;
 pub mod map;
@@ -23,15 +25,19 @@ pub mod role;
 pub mod wire;
 
 mod address;
+mod byte_size;
 mod failure;
 mod frames;
 mod key;
 mod moment;
 mod payload;
+mod resource;
 
 pub use address::{Address, ParseAddressError};
+pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use failure::{TaskError, TaskErrorKind};
 pub use frames::Frames;
 pub use key::{Key, KeyTooLong};
 pub use moment::Moment;
 pub use payload::{Object, Payload, Split, ValueError};
+pub use resource::{ParseResourcesError, Resources};

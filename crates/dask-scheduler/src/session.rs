@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use dask_proto::human::describe;
 use dask_proto::id::{AgentId, ClientId, WorkerId};
 use dask_proto::message::{
     AgentToScheduler, ClientToScheduler, Hello, Rejection, Role, SchedulerToAgent,
     SchedulerToClient, SchedulerToWorker, Welcome, WorkerToScheduler,
 };
-use dask_transport::{
-    ChannelError, Connection, Inbox, Outbox, channel, receive_hello, send_welcome,
-};
+use dask_transport::{Connection, Inbox, Outbox, channel, receive_hello, send_welcome};
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -223,20 +222,9 @@ async fn listen<In: DeserializeOwned>(
                 }
             }
             Ok(None) => return "it closed the connection".to_owned(),
-            Err(error) => return explain(&error),
+            Err(error) => return format!("its connection failed: {}", describe(&error)),
         }
     }
-}
-
-fn explain(error: &ChannelError) -> String {
-    let mut text = format!("its connection failed: {error}");
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 async fn lose(lobby: &Lobby, peer: Peer, reason: String) {

@@ -10,7 +10,6 @@
 pub mod state;
 
 mod benchmark;
-mod byte_size;
 mod config;
 mod driver;
 mod encoder;
@@ -31,7 +30,6 @@ mod spill;
 mod store;
 mod worker;
 
-pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use config::Config;
 pub use error::Error;
 pub use log::Log;

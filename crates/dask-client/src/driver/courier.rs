@@ -69,11 +69,11 @@ mod upload {
     use std::sync::Arc;
     use std::time::Instant;
 
+    use dask_proto::human::describe;
     use dask_proto::message::{Code, Hello, ProgramLink, Role};
 
     use super::Inner;
     use crate::client::program::identified;
-    use crate::driver::describe;
 
     /// Sends the program. The agent says what went wrong, if something did.
     pub(super) async fn upload(courier: Arc<Inner>, ticket: u64) {

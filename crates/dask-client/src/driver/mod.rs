@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use dask_proto::human::describe;
 use dask_proto::id::{FutureId, RequestId};
 use dask_proto::map::Table;
 use dask_proto::message::{Answer, ClientToScheduler, SchedulerToClient};
@@ -234,16 +235,4 @@ async fn read(mut inbox: Inbox<SchedulerToClient>, sender: mpsc::Sender<Batch>) 
             return;
         }
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += ": ";
-        text += &cause.to_string();
-        source = cause.source();
-    }
-    text
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dask_proto::Address;
+use dask_proto::{Address, Resources};
 use dask_scheduler::Scheduler;
 use dask_task::plugin::SchedulerPlugin;
 use dask_tokenize::unique_key_name;
@@ -20,7 +20,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::Kind;
-use crate::{Client, Result, resource, role};
+use crate::{Client, Result, role};
 use crew::{Crew, SharedCrew};
 use process::WorkerProcess;
 
@@ -324,7 +324,7 @@ impl LocalClusterBuilder {
             return Err(Kind::NoRole.into());
         }
         let mut resources = self.resources.iter();
-        if let Some((name, amount)) = resources.find(|(name, n)| !resource::is_valid(name, **n)) {
+        if let Some((name, amount)) = resources.find(|(name, n)| !Resources::is_valid(name, **n)) {
             return Err(Kind::Resource { name: name.clone(), amount: *amount }.into());
         }
         let threads = Threads::start()?;

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use dask_proto::{Address, role};
+use dask_proto::{Address, Resources, role};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 
 use super::{START_TIMEOUT, until};
 use crate::error::Kind;
-use crate::{Error, Result, resource};
+use crate::{Error, Result};
 
 /// How long a process may take to end once it is told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -91,7 +91,7 @@ impl WorkerProcess {
             .env(role::SCHEDULER_ADDRESS, self.scheduler.as_str())
             .env(role::NTHREADS, self.threads.to_string())
             .env(role::NAME, &self.name)
-            .env(role::RESOURCES, resource::format(&self.resources))
+            .env(role::RESOURCES, Resources(self.resources.clone()).to_string())
             .env_remove(role::LISTEN)
             .env_remove(role::PROGRAM)
             .env_remove(role::CONTACT_HOST)

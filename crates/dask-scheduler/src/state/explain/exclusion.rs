@@ -1,3 +1,4 @@
+use dask_proto::ByteSize;
 use dask_proto::graph::TaskOptions;
 use dask_proto::id::WorkerId;
 use dask_proto::message::WorkerStatus;
@@ -6,7 +7,7 @@ use super::super::SchedulerState;
 use super::super::spec::Spec;
 use super::super::task::Row;
 use super::super::worker::WorkerEntry;
-use super::format::{and_more, counted, size};
+use super::format::{and_more, counted};
 
 /// How many workers are listed with what excludes them.
 const LISTED: usize = 10;
@@ -126,8 +127,8 @@ fn memory_use(entry: &WorkerEntry) -> String {
     match entry.join.memory_limit {
         Some(limit) if limit > 0 => {
             let percent = u128::from(used) * 100 / u128::from(limit);
-            format!("memory {percent} % of its limit of {}", size(limit))
+            format!("memory {percent} % of its limit of {}", ByteSize(limit))
         }
-        _ => format!("memory {}", size(used)),
+        _ => format!("memory {}", ByteSize(used)),
     }
 }

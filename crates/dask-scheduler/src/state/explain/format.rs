@@ -1,39 +1,11 @@
-use std::time::Duration;
-
 use dask_proto::Moment;
+use dask_proto::human::duration;
 
 use super::super::task::Since;
 
 /// How long ago something was.
 pub(super) fn age(now: Moment, since: Since) -> String {
     duration(now.since(since.moment()))
-}
-
-/// A duration to read, not to calculate with.
-pub(super) fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0 if duration.as_micros() < 1_000 => format!("{} us", duration.as_micros()),
-        0 => format!("{} ms", duration.as_millis()),
-        1..=119 => format!("{:.1} s", duration.as_secs_f64()),
-        120..=7_199 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
-    }
-}
-
-/// A size to read.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1_024 {
-        return counted(usize::try_from(bytes).unwrap_or(usize::MAX), "byte");
-    }
-    let mut value = bytes as f64 / 1_024.0;
-    let mut unit = 0;
-    while value >= 1_024.0 && unit + 1 < UNITS.len() {
-        value /= 1_024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 /// A number and what it counts.

@@ -9,6 +9,7 @@ mod format;
 mod place;
 
 use dask_proto::Address;
+use dask_proto::human::duration;
 use dask_proto::id::{ClientId, WorkerId};
 
 use super::SchedulerState;
@@ -153,7 +154,7 @@ impl SchedulerState {
             Some(at) => vec![format!(
                 "no task {key} is known: it was released by all who wanted it, and forgotten {} \
                  ago, at {at}",
-                format::duration(self.now.since(at))
+                duration(self.now.since(at))
             )],
             None => vec![format!(
                 "no task {key} is known: it was never submitted, was refused when it was, or was \

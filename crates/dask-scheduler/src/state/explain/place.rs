@@ -1,10 +1,12 @@
+use dask_proto::ByteSize;
+use dask_proto::human::duration;
 use dask_proto::id::WorkerId;
 
 use super::super::SchedulerState;
 use super::super::spec::Source;
 use super::super::task::{Row, TaskState};
 use super::exclusion::not_taking_tasks;
-use super::format::{and_more, counted, duration, size};
+use super::format::{and_more, counted};
 use super::{COUNTED, NAMED};
 
 /// How many tasks of a worker are looked at to find those that run before another.
@@ -138,7 +140,7 @@ impl SchedulerState {
         }
         let of = counted(dependencies.len().min(AHEAD), "dependency");
         (!dependencies.is_empty()).then(|| {
-            let (bytes, total) = (size(bytes), size(total));
+            let (bytes, total) = (ByteSize(bytes), ByteSize(total));
             format!("{there} of its {of} are held there, {bytes} of {total}")
         })
     }
@@ -176,6 +178,7 @@ impl SchedulerState {
         let count = holders.len();
         let copies = if count == 1 { "1 copy".to_owned() } else { counted(count, "copy") };
         let named = and_more(&named, count);
-        lines.push(format!("its result takes {}, {copies}: on {named}", size(holders.nbytes())));
+        lines
+            .push(format!("its result takes {}, {copies}: on {named}", ByteSize(holders.nbytes())));
     }
 }

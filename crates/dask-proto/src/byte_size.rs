@@ -1,6 +1,10 @@
+use std::fmt;
 use std::str::FromStr;
 
-/// A number of bytes as people write it: `1000000`, `512MiB`, `1.5 GB` (Dask's `parse_bytes`).
+use crate::human::amount;
+
+/// A number of bytes as people write it: it reads `1000000`, `512MiB`, `1.5 GB` (Dask's
+/// `parse_bytes`), and writes `512 MiB` (Dask's `format_bytes`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
 
@@ -15,18 +19,24 @@ pub enum ParseByteSizeError {
     Unit(String),
 }
 
-const UNITS: [(&str, u64); 10] = [
+/// The units that are read, in any case.
+const UNITS: [(&str, u64); 12] = [
     ("", 1),
     ("b", 1),
     ("kb", 1000),
     ("mb", 1_000_000),
     ("gb", 1_000_000_000),
     ("tb", 1_000_000_000_000),
+    ("pb", 1_000_000_000_000_000),
     ("kib", 1 << 10),
     ("mib", 1 << 20),
     ("gib", 1 << 30),
     ("tib", 1 << 40),
+    ("pib", 1 << 50),
 ];
+
+/// The units that are written beyond bytes, each 1024 times the one before.
+const WRITTEN: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
 
 impl FromStr for ByteSize {
     type Err = ParseByteSizeError;
@@ -47,9 +57,37 @@ impl FromStr for ByteSize {
     }
 }
 
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut size = self.0 as f64;
+        let mut unit = "B";
+        for larger in WRITTEN {
+            if size < 1024.0 {
+                break;
+            }
+            (size, unit) = (size / 1024.0, larger);
+        }
+        write!(f, "{} {unit}", amount(size))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_written_as_people_read_them() {
+        let sizes = [0, 1023, 1024, 1536 << 20, 1 << 50, u64::MAX];
+        let sizes = sizes.map(|bytes| ByteSize(bytes).to_string());
+        assert_eq!(sizes, ["0 B", "1023 B", "1 KiB", "1.5 GiB", "1 PiB", "16384 PiB"]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for bytes in [0, 1023, 1536 << 20, 1 << 50] {
+            assert_eq!(ByteSize(bytes).to_string().parse(), Ok(ByteSize(bytes)));
+        }
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {
@@ -59,6 +97,7 @@ mod tests {
             ("1.5 GB", 1_500_000_000),
             (" 2kb ", 2000),
             ("3 b", 3),
+            ("2 PiB", 2 << 50),
             ("0", 0),
             ("99999999999TiB", u64::MAX),
         ];
