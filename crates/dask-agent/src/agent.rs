@@ -3,7 +3,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dask_program::Tokens;
+use dask_program::{Tokens, back_off};
 use dask_proto::Address;
 use dask_proto::human::describe;
 use dask_proto::limits::{MAX_AGENT_PROGRAMS, MAX_NWORKERS};
@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::memory::Ledger;
 use crate::ports::Ports;
 use crate::program::{self, Had, Order};
-use crate::{Config, Error, Lifetime, back_off, serve};
+use crate::{Config, Error, Lifetime, serve};
 
 /// How long one attempt to reach the scheduler takes.
 const ATTEMPT: Duration = Duration::from_secs(5);

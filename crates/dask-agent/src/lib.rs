@@ -14,15 +14,12 @@
 //! [`SchedulerToAgent`]: dask_proto::message::SchedulerToAgent
 
 mod agent;
-mod back_off;
 mod cache;
 mod config;
 mod error;
 mod fetch;
 mod memory;
-mod output;
 mod ports;
-mod process;
 mod program;
 mod serve;
 mod slot;

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use dask_program::back_off;
 use dask_proto::human::describe;
 use dask_proto::message::{AgentToScheduler, ProgramSource};
 use dask_proto::program::{Executable, Voucher};
@@ -10,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::agent::{Host, until};
 use crate::slot::Slot;
-use crate::{CacheError, back_off, fetch};
+use crate::{CacheError, fetch};
 
 /// A program that is to run here.
 pub(crate) struct Order {

@@ -1,21 +1,18 @@
-use std::process::ExitStatus;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dask_program::{Death, End, Prints, WorkerProcess, WorkerSetup, back_off};
 use dask_proto::human;
 use dask_proto::message::AgentToScheduler;
 use dask_proto::program::ProgramId;
-use dask_proto::role::exit;
 use dask_transport::Outbox;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::Nanny;
 use crate::agent::{ASK_AGAIN, Host, until};
-use crate::back_off;
 use crate::memory::resident;
-use crate::output::Stage;
-use crate::process::{Process, Setup};
 
 /// How often the memory of a worker is looked at (Dask's `worker.memory.monitor-interval`).
 const MONITOR_INTERVAL: Duration = Duration::from_millis(100);
@@ -32,17 +29,12 @@ pub(crate) struct Slot {
     pub(crate) outbox: Outbox<AgentToScheduler>,
 }
 
-/// How a process came to its end.
-enum End {
-    /// It was told to.
+/// How the life of a process in a slot ended.
+enum Life {
+    /// It was told to end.
     Stopped,
-    /// It was retired.
-    Closed,
-    /// Another is to take its place at once: it had lived for long enough, or a client asked for
-    /// that.
-    Restarting,
-    /// It died; how, for people.
-    Died { how: String, stage: Stage },
+    /// By itself.
+    Ended(End),
 }
 
 impl Slot {
@@ -52,18 +44,18 @@ impl Slot {
         while !*stopped.borrow() {
             let started = Instant::now();
             match self.worker(&mut stopped).await {
-                End::Stopped => return,
-                End::Closed => {
+                Life::Stopped => return,
+                Life::Ended(End::Retired) => {
                     tracing::info!(name = self.name, "a worker has left");
                     return;
                 }
-                End::Restarting => failures = 0,
-                End::Died { how, stage } => {
+                Life::Ended(End::Restarting) => failures = 0,
+                Life::Ended(End::Died(death)) => {
                     if back_off::has_worked(started.elapsed()) {
                         failures = 0;
                     }
                     failures += 1;
-                    self.report(how, stage);
+                    self.report(death);
                     if self.host.config.nanny == Nanny::Off {
                         return;
                     }
@@ -76,9 +68,9 @@ impl Slot {
         }
     }
 
-    fn report(&self, how: String, stage: Stage) {
+    fn report(&self, Death { how, had_joined }: Death) {
         tracing::warn!(name = self.name, program = self.program.short(), "{how}");
-        if stage == Stage::Starting {
+        if !had_joined {
             let crashed = AgentToScheduler::Crashed { program: self.program, reason: how };
             // Without a scheduler nobody waits for it.
             let _ = self.outbox.send([crashed]);
@@ -86,8 +78,8 @@ impl Slot {
     }
 
     /// The life of one process.
-    async fn worker(&self, stopped: &mut watch::Receiver<bool>) -> End {
-        let died = |how: String| End::Died { how, stage: Stage::Starting };
+    async fn worker(&self, stopped: &mut watch::Receiver<bool>) -> Life {
+        let died = |how: String| Life::Ended(End::Died(Death { how, had_joined: false }));
         // The file may be another by now, or gone.
         let (looking, program) = (self.host.clone(), self.program);
         let found = tokio::task::spawn_blocking(move || looking.config.cache.find(program)).await;
@@ -99,12 +91,11 @@ impl Slot {
         let Some(port) = self.host.ports.take() else {
             return died("no port is free for another worker: see --worker-port".to_owned());
         };
-        let (path, name) = (&path, &self.name);
-        let setup = Setup { program, path, name, port: port.number };
-        let mut process = match Process::start(&self.host, &setup).await {
+        let setup = self.setup(path, port.number);
+        let mut process = match WorkerProcess::start(&setup).await {
             Ok(process) => process,
             Err(error) => {
-                let path = path.display();
+                let path = setup.path.display();
                 return died(format!(
                     "{path} cannot be started: {error}. Check that programs may be run from there"
                 ));
@@ -124,7 +115,7 @@ impl Slot {
                 }
                 () = until(stopped) => {
                     process.stop().await;
-                    return End::Stopped;
+                    return Life::Stopped;
                 }
                 () = &mut expired => {
                     is_expired = true;
@@ -136,24 +127,31 @@ impl Slot {
                 }
             }
         };
-        process.printed().await;
-        let stage = process.output.stage();
-        let has_left = stage == Stage::Joined;
-        match status {
-            Ok(status) if status.code() == Some(exit::RETIRED) && has_left => {
-                if is_expired {
-                    End::Restarting
-                } else {
-                    End::Closed
-                }
+        Life::Ended(match (process.end(status).await, killed) {
+            (End::Retired, _) if is_expired => End::Restarting,
+            (End::Died(death), Some(excess)) => {
+                End::Died(Death { how: excess.describe(), ..death })
             }
-            Ok(status) if status.code() == Some(exit::RESTARTING) && has_left => End::Restarting,
-            // A task may have ended the process with any other code, zero included.
-            Ok(status) => {
-                let last = process.output.last();
-                End::Died { how: describe(status, stage, killed, &last), stage }
-            }
-            Err(error) => End::Died { how: format!("a worker was lost: {error}"), stage },
+            (end, _) => end,
+        })
+    }
+
+    fn setup(&self, path: PathBuf, port: u16) -> WorkerSetup {
+        let config = &self.host.config;
+        WorkerSetup {
+            path,
+            scheduler: config.scheduler.clone(),
+            name: self.name.clone(),
+            nthreads: config.nthreads,
+            resources: config.resources.clone(),
+            memory_limit: config.memory_limit,
+            local_directory: config.local_directory.clone(),
+            listen: Some(format!("tcp://{}:{port}", self.host.interface)),
+            contact_host: config.contact_host.clone(),
+            program: Some(self.program),
+            environ: config.environ.clone(),
+            // Standard output is the agent's own.
+            prints: Prints::Named,
         }
     }
 
@@ -199,22 +197,6 @@ impl Excess {
                  other had, and the workers of all programs had {total} bytes together, over the \
                  share of the memory limit that the host may have (worker.memory.terminate)"
             ),
-        }
-    }
-}
-
-/// How a process died, with what it said last if it never got to work.
-fn describe(status: ExitStatus, stage: Stage, killed: Option<Excess>, last: &str) -> String {
-    if let Some(excess) = killed {
-        return excess.describe();
-    }
-    if stage == Stage::Joined {
-        return format!("a worker died: {status}");
-    }
-    match last {
-        "" => format!("it ended before it joined the scheduler, {status}, and printed nothing"),
-        last => {
-            format!("it ended before it joined the scheduler, {status}. It printed last:\n{last}")
         }
     }
 }

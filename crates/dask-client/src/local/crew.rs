@@ -106,10 +106,10 @@ impl Crew {
     async fn start_processes(&self, names: Vec<String>) -> Result<Vec<Member>> {
         let processes = names.into_iter().map(|name| self.recipe.process(&self.scheduler, name));
         let started = process::start(processes.collect::<Result<_>>()?).await?;
-        let watched = started.into_iter().map(|started| {
+        let watched = started.into_iter().map(|(setup, process)| {
             let (stop, stopped) = watch::channel(false);
-            let name = started.name().to_owned();
-            Member { name, stop, task: tokio::spawn(started.watch(stopped)) }
+            let name = setup.name.clone();
+            Member { name, stop, task: tokio::spawn(process::watch(setup, process, stopped)) }
         });
         Ok(watched.collect())
     }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dask_program::{Prints, WorkerSetup};
 use dask_proto::{Address, Resources};
 use dask_scheduler::Scheduler;
 use dask_task::plugin::SchedulerPlugin;
@@ -22,7 +23,6 @@ use tokio::task::JoinHandle;
 use crate::error::Kind;
 use crate::{Client, Result, role};
 use crew::{Crew, SharedCrew};
-use process::WorkerProcess;
 
 /// The stack of the cluster's threads, which handle values as tasks do.
 const STACK_BYTES: usize = 16 << 20;
@@ -373,19 +373,24 @@ impl LocalClusterBuilder {
         self.threads_per_worker.unwrap_or_else(|| (cores / self.workers.max(1)).max(1))
     }
 
-    fn process(&self, scheduler: &Address, name: String) -> Result<WorkerProcess> {
-        let program = match &self.program {
+    fn process(&self, scheduler: &Address, name: String) -> Result<WorkerSetup> {
+        let path = match &self.program {
             Some(program) => program.clone(),
             None => std::env::current_exe()?,
         };
-        Ok(WorkerProcess {
-            program,
+        Ok(WorkerSetup {
+            path,
             scheduler: scheduler.clone(),
             name,
-            threads: self.threads(),
+            nthreads: self.threads(),
             resources: self.resources.clone(),
             memory_limit: self.memory_limit,
             local_directory: self.local_directory.clone(),
+            listen: None,
+            contact_host: None,
+            program: None,
+            environ: BTreeMap::new(),
+            prints: Prints::Plain,
         })
     }
 }

@@ -1,3 +1,6 @@
+//! How long to wait before trying again, so that what fails at once does not take the machine with
+//! it.
+
 use std::time::Duration;
 
 /// The first pause, and the longest: each is twice as long as the one before.
@@ -5,7 +8,8 @@ const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// How long to wait before trying again what went wrong this many times in a row.
-pub(crate) fn pause(failures: u32) -> Duration {
+#[must_use]
+pub fn pause(failures: u32) -> Duration {
     if failures == 0 {
         return Duration::ZERO;
     }
@@ -14,7 +18,8 @@ pub(crate) fn pause(failures: u32) -> Duration {
 }
 
 /// Whether something that ran for so long counts as having worked.
-pub(crate) fn has_worked(ran: Duration) -> bool {
+#[must_use]
+pub fn has_worked(ran: Duration) -> bool {
     ran > LONGEST
 }
 
