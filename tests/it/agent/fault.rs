@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dask_client::Error;
 
-use super::{LONG, Place, observe, scheduler, short, traveller};
+use super::{LONG, Place, Site, fixture_at, observe, scheduler, short, traveller};
 use crate::child::{FIXTURE, Program, bounded};
 use support::cluster::eventually;
 
@@ -14,16 +14,14 @@ const CRASHING: &str = env!("CARGO_BIN_EXE_crashing");
 #[tokio::test]
 async fn a_program_that_crashes_at_start_fails_its_tasks_with_what_it_said_last() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
-        let mut client = Program::of(Path::new(CRASHING), &[&address]);
+        let site = Site::start(&[]).await;
+        let mut client = Program::of(Path::new(CRASHING), &[&site.address]);
         let error = client.says("error: ").await;
         for word in ["alice", "127", "looking for libfrob.so.7", "no such file"] {
             assert!(error.contains(word), "{word} is not in {error}");
         }
         // The host goes on.
-        let mut other = traveller(Path::new(FIXTURE), &address).await;
+        let mut other = site.client().await;
         assert_eq!(other.asked("inc 1", "result: ").await, "2");
     })
     .await;
@@ -38,7 +36,7 @@ async fn a_full_disk_fails_the_tasks_and_leaves_nothing() {
         let arguments = ["agent", &address, "alice", cache.to_str().unwrap()];
         let mut alice = Program::with_full_disk(&arguments);
         alice.says("Agent at: ").await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let mut client = fixture_at(&address).await;
         let error = client.asked("inc 1", "failed: ").await;
         for word in ["alice", "cannot be written to the cache", "File too large"] {
             assert!(error.contains(word), "{word} is not in {error}");
@@ -46,7 +44,7 @@ async fn a_full_disk_fails_the_tasks_and_leaves_nothing() {
         assert_eq!(place.cached("alice"), Vec::<String>::new());
         // A client that comes later makes it try again, and there is room now.
         alice.free_its_disk();
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let mut client = fixture_at(&address).await;
         assert_eq!(client.asked("inc 1", "result: ").await, "2");
     })
     .await;
@@ -55,10 +53,8 @@ async fn a_full_disk_fails_the_tasks_and_leaves_nothing() {
 #[tokio::test]
 async fn a_worker_that_dies_is_replaced() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let mut alice = place.agent(&address, "alice", &[]).await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let mut site = Site::start(&[]).await;
+        let mut client = site.client().await;
         // Whatever the task says how it ends: no code of its own is a retirement.
         for code in [7, 0] {
             let before = client.asked("pids 1", "pids: ").await;
@@ -67,8 +63,8 @@ async fn a_worker_that_dies_is_replaced() {
             let after = client.asked("pids 1", "pids: ").await;
             assert_ne!(before, after);
         }
-        alice.orphan();
-        let (_, log) = alice.ended().await;
+        site.alice.orphan();
+        let (_, log) = site.alice.ended().await;
         assert!(log.contains("exit status: 7") && log.contains("exit status: 0"), "{log}");
     })
     .await;
@@ -77,15 +73,13 @@ async fn a_worker_that_dies_is_replaced() {
 #[tokio::test]
 async fn a_worker_that_takes_too_much_memory_is_killed_and_replaced() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let mut alice = place.agent(&address, "alice", &["memory=200000000"]).await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let mut site = Site::start(&["memory=200000000"]).await;
+        let mut client = site.client().await;
         let error = client.asked("allocate 400000000", "failed: ").await;
         assert!(error.contains("workers died"), "{error}");
         assert_eq!(client.asked("programs 1", "programs: ").await, short(Path::new(FIXTURE)));
-        alice.orphan();
-        let (_, log) = alice.ended().await;
+        site.alice.orphan();
+        let (_, log) = site.alice.ended().await;
         assert!(log.contains("memory limit"), "{log}");
     })
     .await;
@@ -101,11 +95,9 @@ fn resident(pid: &str) -> u64 {
 #[tokio::test]
 async fn two_programs_together_have_no_more_memory_than_one() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let mut alice = place.agent(&address, "alice", &["memory=400000000"]).await;
-        let mut one = traveller(&place.build(1), &address).await;
-        let mut two = traveller(&place.build(2), &address).await;
+        let mut site = Site::start(&["memory=400000000"]).await;
+        let mut one = traveller(&site.place.build(1), &site.address).await;
+        let mut two = traveller(&site.place.build(2), &site.address).await;
         let pids = [one.asked("pids 1", "pids: ").await, two.asked("pids 1", "pids: ").await];
         // Each is far below the limit, also the one below which it writes to disk, and both are
         // beyond it together; not before the second is by far the larger, although it grows by and
@@ -118,8 +110,8 @@ async fn two_programs_together_have_no_more_memory_than_one() {
         })
         .await;
         assert_eq!(one.asked("pids 1", "pids: ").await, pids[0]);
-        alice.orphan();
-        let (_, log) = alice.ended().await;
+        site.alice.orphan();
+        let (_, log) = site.alice.ended().await;
         assert!(log.contains("the workers of all programs had"), "{log}");
     })
     .await;
@@ -128,13 +120,11 @@ async fn two_programs_together_have_no_more_memory_than_one() {
 #[tokio::test]
 async fn an_agent_whose_workers_were_retired_starts_others_for_the_next_client() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let site = Site::start(&[]).await;
+        let mut client = site.client().await;
         let before = client.asked("pids 1", "pids: ").await;
         client.asked("retire alice", "retired").await;
-        let mut next = traveller(Path::new(FIXTURE), &address).await;
+        let mut next = site.client().await;
         assert_ne!(next.asked("pids 1", "pids: ").await, before);
         assert_eq!(client.asked("inc 1", "result: ").await, "2");
     })
@@ -169,13 +159,13 @@ async fn an_agent_comes_back_to_a_scheduler_that_was_lost() {
         let place = Place::new();
         let (mut lost, address) = scheduler(LONG).await;
         let mut alice = place.agent(&address, "alice", &[]).await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let mut client = fixture_at(&address).await;
         assert_eq!(client.asked("inc 1", "result: ").await, "2");
         lost.kill();
         lost.ended().await;
         let mut next = Program::start(&["scheduler-at", &address, &LONG.to_string()], &[]);
         next.says("Scheduler at: ").await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let mut client = fixture_at(&address).await;
         assert_eq!(client.asked("inc 1", "result: ").await, "2");
         // One that says goodbye is not waited for.
         let closing = observe(&address).await;
@@ -189,20 +179,18 @@ async fn an_agent_comes_back_to_a_scheduler_that_was_lost() {
 #[tokio::test]
 async fn a_killed_agent_leaves_no_workers() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let mut alice = place.agent(&address, "alice", &[]).await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let mut site = Site::start(&[]).await;
+        let mut client = site.client().await;
         let pid: u32 = client.asked("pids 1", "pids: ").await.parse().unwrap();
-        alice.kill();
-        alice.ended().await;
+        site.alice.kill();
+        site.alice.ended().await;
         support::cluster::eventually("the worker to end", async || {
             (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())
         })
         .await;
         // Its tasks wait for the next.
         client.tell("inc 5").await;
-        let _bob = place.agent(&address, "bob", &[]).await;
+        let _bob = site.place.agent(&site.address, "bob", &[]).await;
         assert_eq!(client.says("result: ").await, "6");
     })
     .await;
@@ -211,11 +199,9 @@ async fn a_killed_agent_leaves_no_workers() {
 #[tokio::test]
 async fn two_agents_of_one_name_are_told_apart() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
-        let cache = place.cache("other");
-        let arguments = ["agent", &address, "alice", cache.to_str().unwrap()];
+        let site = Site::start(&[]).await;
+        let cache = site.place.cache("other");
+        let arguments = ["agent", &site.address, "alice", cache.to_str().unwrap()];
         let mut other = Program::start(&arguments, &[]);
         let (status, log) = other.ended().await;
         assert!(!status.success() && log.contains("NameTaken"), "{log}");
@@ -226,10 +212,8 @@ async fn two_agents_of_one_name_are_told_apart() {
 #[tokio::test]
 async fn agents_start_again_the_workers_that_a_client_restarts() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let site = Site::start(&[]).await;
+        let mut client = site.client().await;
         let before = client.asked("pids 1", "pids: ").await;
         client.asked("restart", "restarted").await;
         let after = client.asked("pids 1", "pids: ").await;
@@ -242,14 +226,12 @@ async fn agents_start_again_the_workers_that_a_client_restarts() {
 #[tokio::test]
 async fn a_restart_waits_for_the_workers_of_every_program_of_an_agent() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
-        let mut one = traveller(&place.build(1), &address).await;
-        let mut two = traveller(&place.build(2), &address).await;
+        let site = Site::start(&[]).await;
+        let mut one = traveller(&site.place.build(1), &site.address).await;
+        let mut two = traveller(&site.place.build(2), &site.address).await;
         one.asked("wait 1", "waited").await;
         two.asked("wait 1", "waited").await;
-        let observer = observe(&address).await;
+        let observer = observe(&site.address).await;
         one.asked("restart", "restarted").await;
         let workers = observer.scheduler_info().await.unwrap().workers;
         assert_eq!(workers.len(), 2, "{workers:?}");
@@ -262,12 +244,10 @@ async fn a_restart_waits_for_the_workers_of_every_program_of_an_agent() {
 #[tokio::test]
 async fn a_program_without_a_role_is_refused_at_connect() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
+        let site = Site::start(&[]).await;
         // This test is one.
         let error: Error = dask_client::Client::builder()
-            .address(&address)
+            .address(&site.address)
             .set_as_default(false)
             .connect()
             .await

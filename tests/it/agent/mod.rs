@@ -12,6 +12,29 @@ use dask_client::Client;
 
 use crate::child::{FIXTURE, Program};
 
+/// A scheduler that stops no program, and an agent that has joined it.
+struct Site {
+    alice: Program,
+    _scheduler: Program,
+    address: String,
+    place: Place,
+}
+
+impl Site {
+    /// With these options of the agent.
+    async fn start(options: &[&str]) -> Self {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let alice = place.agent(&address, "alice", options).await;
+        Self { alice, _scheduler, address, place }
+    }
+
+    /// A client of the fixture that has connected.
+    async fn client(&self) -> Program {
+        fixture_at(&self.address).await
+    }
+}
+
 /// Directories of a test, gone with it.
 struct Place(tempfile::TempDir);
 
@@ -64,6 +87,11 @@ async fn traveller(program: &Path, scheduler: &str) -> Program {
     let mut traveller = Program::of(program, &["traveller", scheduler]);
     traveller.says("connected").await;
     traveller
+}
+
+/// A client of the fixture that has connected.
+async fn fixture_at(scheduler: &str) -> Program {
+    traveller(Path::new(FIXTURE), scheduler).await
 }
 
 /// A scheduler that stops programs soon, and its address.

@@ -16,7 +16,7 @@ use dask_transport::{
     ConnectError, Connection, Inbox, Outbox, channel, connect, receive_hello, send_welcome,
 };
 
-use super::{LONG, Place, scheduler, traveller};
+use super::Site;
 use crate::child::{FIXTURE, Program, SECONDS, bounded};
 use support::cluster::eventually;
 
@@ -101,12 +101,10 @@ pub(super) fn executable(path: &Path) -> Executable {
 #[tokio::test]
 async fn a_program_of_another_target_is_refused_at_connect() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
+        let site = Site::start(&[]).await;
         let foreign = "riscv64-linux-gnu".to_owned();
         let executable = Executable { target: foreign, ..executable(Path::new(FIXTURE)) };
-        let Err(error) = Raw::connect(&address, executable).await else {
+        let Err(error) = Raw::connect(&site.address, executable).await else {
             panic!("it was welcomed");
         };
         let reason = std::error::Error::source(&error).unwrap().to_string();
@@ -120,12 +118,10 @@ async fn a_program_of_another_target_is_refused_at_connect() {
 #[tokio::test]
 async fn a_program_with_another_hash_than_announced_is_never_started() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
+        let site = Site::start(&[]).await;
         // Its real size, so that only the hash tells.
         let announced = Executable { id: ProgramId([7; 32]), ..executable(Path::new(FIXTURE)) };
-        let mut client = Raw::connect(&address, announced).await.unwrap();
+        let mut client = Raw::connect(&site.address, announced).await.unwrap();
         client.submit();
         let mut trouble = Vec::new();
         let error: TaskError = 'outer: loop {
@@ -149,7 +145,7 @@ async fn a_program_with_another_hash_than_announced_is_never_started() {
         for word in ["inc-1", "alice", "SHA-256", &ProgramId([7; 32]).to_string(), "not started"] {
             assert!(text.contains(word), "{word} is not in {text}");
         }
-        assert_eq!(place.cached("alice"), Vec::<String>::new());
+        assert_eq!(site.place.cached("alice"), Vec::<String>::new());
     })
     .await;
 }
@@ -157,11 +153,9 @@ async fn a_program_with_another_hash_than_announced_is_never_started() {
 #[tokio::test]
 async fn an_agent_that_is_killed_while_it_fetches_fetches_anew() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let mut alice = place.agent(&address, "alice", &[]).await;
+        let mut site = Site::start(&[]).await;
         let fixture = Path::new(FIXTURE);
-        let mut client = Raw::connect(&address, executable(fixture)).await.unwrap();
+        let mut client = Raw::connect(&site.address, executable(fixture)).await.unwrap();
         let ticket = client.wanted().await;
         let mut connection = client.upload(ticket).await;
         // The first piece of the program, and no more.
@@ -178,23 +172,23 @@ async fn an_agent_that_is_killed_while_it_fetches_fetches_anew() {
         packed.write_all(&piece).unwrap();
         connection.sender.send(Frames::new(vec![packed.into()])).await.unwrap();
         eventually("something of the program to be on disk", async || {
-            let cached = place.cached("alice");
+            let cached = site.place.cached("alice");
             let name = cached.first().filter(|name| name.ends_with(".partial"))?;
-            let file = place.cache("alice").join(name);
+            let file = site.place.cache("alice").join(name);
             (std::fs::metadata(file).ok()?.len() > 0).then_some(())
         })
         .await;
-        alice.kill();
-        alice.ended().await;
-        assert_eq!(place.cached("alice").len(), 1);
+        site.alice.kill();
+        site.alice.ended().await;
+        assert_eq!(site.place.cached("alice").len(), 1);
         drop(connection);
         drop(client);
         // What was left is gone, and the program comes whole.
-        let _alice = place.agent(&address, "alice", &[]).await;
-        let mut client = traveller(fixture, &address).await;
+        let _alice = site.place.agent(&site.address, "alice", &[]).await;
+        let mut client = site.client().await;
         assert_eq!(client.asked("inc 1", "result: ").await, "2");
         let id = dask_program::identify(fixture).unwrap().0;
-        assert_eq!(place.cached("alice"), [id.to_string()]);
+        assert_eq!(site.place.cached("alice"), [id.to_string()]);
     })
     .await;
 }

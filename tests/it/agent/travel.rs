@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{LONG, Place, observe, scheduler, short, traveller};
+use super::{LONG, Place, Site, fixture_at, observe, scheduler, short, traveller};
 use crate::child::{FIXTURE, Program, bounded};
 use support::cluster::eventually;
 
@@ -17,20 +17,18 @@ async fn workers(address: &str) -> Vec<String> {
 #[tokio::test]
 async fn agents_that_have_never_seen_a_program_run_it() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
-        let _bob = place.agent(&address, "bob", &[]).await;
+        let site = Site::start(&[]).await;
+        let _bob = site.place.agent(&site.address, "bob", &[]).await;
         let fixture = Path::new(FIXTURE);
-        let mut client = traveller(fixture, &address).await;
+        let mut client = traveller(fixture, &site.address).await;
         assert_eq!(client.asked("inc 1", "result: ").await, "2");
         client.asked("wait 2", "waited").await;
         assert_eq!(client.asked("programs 40", "programs: ").await, short(fixture));
         assert_eq!(client.asked("run", "ran: ").await, "2");
         // Fetched by one from the client, and by the other from that one.
         let expected = [dask_program::identify(fixture).unwrap().0.to_string()];
-        assert_eq!(place.cached("alice"), expected);
-        assert_eq!(place.cached("bob"), expected);
+        assert_eq!(site.place.cached("alice"), expected);
+        assert_eq!(site.place.cached("bob"), expected);
     })
     .await;
 }
@@ -38,10 +36,8 @@ async fn agents_that_have_never_seen_a_program_run_it() {
 #[tokio::test]
 async fn what_is_scattered_at_once_waits_for_the_program() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let site = Site::start(&[]).await;
+        let mut client = site.client().await;
         assert_eq!(client.asked("scatter 100000", "scattered: ").await, "100000");
     })
     .await;
@@ -50,13 +46,11 @@ async fn what_is_scattered_at_once_waits_for_the_program() {
 #[tokio::test]
 async fn two_programs_at_once_each_run_their_own_code() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
-        let _bob = place.agent(&address, "bob", &[]).await;
-        let builds = [place.build(1), place.build(2)];
-        let mut one = traveller(&builds[0], &address).await;
-        let mut two = traveller(&builds[1], &address).await;
+        let site = Site::start(&[]).await;
+        let _bob = site.place.agent(&site.address, "bob", &[]).await;
+        let builds = [site.place.build(1), site.place.build(2)];
+        let mut one = traveller(&builds[0], &site.address).await;
+        let mut two = traveller(&builds[1], &site.address).await;
         one.asked("wait 2", "waited").await;
         two.asked("wait 2", "waited").await;
         for _ in 0..3 {
@@ -66,7 +60,7 @@ async fn two_programs_at_once_each_run_their_own_code() {
             assert_eq!(one.says("programs: ").await, short(&builds[0]));
             assert_eq!(two.says("programs: ").await, short(&builds[1]));
         }
-        let mut names = workers(&address).await;
+        let mut names = workers(&site.address).await;
         names.sort();
         assert_eq!(names, ["alice", "alice", "bob", "bob"]);
     })
@@ -76,19 +70,17 @@ async fn two_programs_at_once_each_run_their_own_code() {
 #[tokio::test]
 async fn a_changed_program_runs_its_new_code_and_the_same_program_shares_workers() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let _alice = place.agent(&address, "alice", &[]).await;
-        let builds = [place.build(1), place.build(2)];
-        let mut client = traveller(&builds[0], &address).await;
+        let site = Site::start(&[]).await;
+        let builds = [site.place.build(1), site.place.build(2)];
+        let mut client = traveller(&builds[0], &site.address).await;
         let first = client.asked("pids 4", "pids: ").await;
         client.orphan();
         client.ended().await;
-        let mut client = traveller(&builds[0], &address).await;
+        let mut client = traveller(&builds[0], &site.address).await;
         assert_eq!(client.asked("pids 4", "pids: ").await, first);
         client.orphan();
         client.ended().await;
-        let mut client = traveller(&builds[1], &address).await;
+        let mut client = traveller(&builds[1], &site.address).await;
         assert_eq!(client.asked("programs 4", "programs: ").await, short(&builds[1]));
     })
     .await;
@@ -101,7 +93,7 @@ async fn a_program_that_nobody_needs_is_stopped_and_comes_again_from_the_cache()
         let (_scheduler, address) = scheduler(100).await;
         let _alice = place.agent(&address, "alice", &["workers=2"]).await;
         for _ in 0..2 {
-            let mut client = traveller(Path::new(FIXTURE), &address).await;
+            let mut client = fixture_at(&address).await;
             client.asked("wait 2", "waited").await;
             assert_eq!(workers(&address).await.len(), 2);
             client.orphan();
@@ -142,7 +134,7 @@ async fn an_agent_whose_life_is_over_hands_over_and_ends() {
         let place = Place::new();
         let (_scheduler, address) = scheduler(LONG).await;
         let _bob = place.agent(&address, "bob", &[]).await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let mut client = fixture_at(&address).await;
         assert_eq!(client.asked("inc 1", "result: ").await, "2");
         // However far it comes in its life.
         let mut alice = place.agent(&address, "alice", &["lifetime=500"]).await;
@@ -176,7 +168,7 @@ async fn a_client_that_has_submitted_nothing_yet_waits_for_the_first_agent() {
     bounded(async {
         let place = Place::new();
         let (_scheduler, address) = scheduler(LONG).await;
-        let mut client = traveller(Path::new(FIXTURE), &address).await;
+        let mut client = fixture_at(&address).await;
         let _alice = place.agent(&address, "alice", &[]).await;
         client.asked("wait 1", "waited").await;
         assert_eq!(client.asked("scatter 1000", "scattered: ").await, "1000");
