@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,28 +9,27 @@ use dask_proto::limits::{MAX_AGENT_PROGRAMS, MAX_NWORKERS};
 use dask_proto::message::{
     AgentJoin, AgentToScheduler, Hello, Program, Rejection, Role, SchedulerToAgent, Welcome,
 };
-use dask_proto::program::{ProgramId, target};
+use dask_proto::program::target;
 use dask_transport::{
     ConnectError, Connection, Inbox, Listener, Outbox, Transports, channel, connect,
     contact_address, local_address,
 };
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::host::Host;
 use crate::memory::Ledger;
 use crate::ports::Ports;
-use crate::program::{self, Had, Order};
-use crate::{Config, Error, Lifetime, serve};
+use crate::program::{Order, Programs};
+use crate::slot::ASK_AGAIN;
+use crate::{Config, Error, serve};
 
 /// How long one attempt to reach the scheduler takes.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// How long workers may take to hand over what they hold when the agent's life is over.
 const RETIREMENT: Duration = Duration::from_secs(60);
-
-/// How often it is asked for.
-pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Batches from the scheduler that wait.
 const INBOX: usize = 16;
@@ -58,46 +56,6 @@ pub enum Ended {
     Shutdown,
     /// Its life was over (`--lifetime`).
     Expired,
-}
-
-/// What all programs of an agent share.
-pub(crate) struct Host {
-    pub(crate) config: Config,
-    pub(crate) transports: Transports,
-    /// What it calls itself when it connects.
-    pub(crate) program: Program,
-    pub(crate) ports: Ports,
-    pub(crate) ledger: Ledger,
-    /// The interface that workers listen on.
-    pub(crate) interface: String,
-    name: String,
-}
-
-impl Host {
-    /// Those of the workers of each program.
-    pub(crate) fn worker_names(&self) -> Vec<String> {
-        match self.config.nworkers {
-            0 | 1 => vec![self.name.clone()],
-            n => (0..n.min(MAX_NWORKERS)).map(|i| format!("{}-{i}", self.name)).collect(),
-        }
-    }
-
-    /// How long something lives, with chance added or taken away.
-    pub(crate) fn staggered(&self, lifetime: &Lifetime) -> Duration {
-        use std::hash::{BuildHasher, RandomState};
-        // Each of these has other keys: that is all the chance that is needed.
-        let chance = RandomState::new().hash_one(&self.name) as f64 / u64::MAX as f64;
-        let earliest = lifetime.duration.saturating_sub(lifetime.stagger);
-        let spread = lifetime.stagger.as_secs_f64() * 2.0 * chance;
-        let spread = Duration::try_from_secs_f64(spread).unwrap_or(Duration::MAX);
-        earliest.saturating_add(spread)
-    }
-}
-
-/// Resolves when something is to stop.
-pub(crate) async fn until(stopped: &mut watch::Receiver<bool>) {
-    // Without a sender it is to stop as well.
-    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 impl Agent {
@@ -159,7 +117,7 @@ impl Agent {
         // Dropped, and so ended, with this future.
         let mut serving = JoinSet::new();
         serving.spawn(serve::serve(host.clone(), listener));
-        let mut programs = Programs { host: host.clone(), running: BTreeMap::new() };
+        let mut programs = Programs::new(host.clone());
         let ended = tokio::select! {
             ended = live(&host, &join, connection, &mut programs) => ended,
             () = shutdown => Ok(Ended::Shutdown),
@@ -266,57 +224,6 @@ async fn read(mut inbox: Inbox<SchedulerToAgent>, sender: mpsc::Sender<Batch>) {
         let is_last = batch.is_err();
         if sender.send(batch).await.is_err() || is_last {
             return;
-        }
-    }
-}
-
-/// The programs that run here, or are about to end.
-struct Programs {
-    host: Arc<Host>,
-    running: BTreeMap<ProgramId, Running>,
-}
-
-struct Running {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<Had>,
-}
-
-impl Programs {
-    fn start(&mut self, order: Order) {
-        let id = order.program.id;
-        self.forget_ended(id);
-        let before = self.running.remove(&id).map(|before| {
-            before.stop.send_replace(true);
-            before.task
-        });
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(program::run(self.host.clone(), order, before, stopped));
-        self.running.insert(id, Running { stop, task });
-    }
-
-    /// Lets go of others that have ended.
-    fn forget_ended(&mut self, but: ProgramId) {
-        self.running.retain(|id, running| *id == but || !running.task.is_finished());
-    }
-
-    fn stop(&mut self, program: ProgramId) {
-        if let Some(running) = self.running.get(&program) {
-            running.stop.send_replace(true);
-        }
-    }
-
-    async fn stop_all(&mut self) {
-        for running in self.running.values() {
-            running.stop.send_replace(true);
-        }
-        self.all_ended().await;
-    }
-
-    /// Waits until no worker is left.
-    async fn all_ended(&mut self) {
-        while let Some((_, running)) = self.running.pop_first() {
-            // However it ended, it has.
-            let _ = running.task.await;
         }
     }
 }

@@ -8,7 +8,7 @@ use dask_proto::message::{AgentToScheduler, CodePolicy, Hello, ProgramLink, Prog
 use dask_proto::program::Executable;
 use dask_transport::{Outbox, connect_once};
 
-use crate::agent::Host;
+use crate::host::Host;
 use crate::{Cache, CacheError};
 
 /// How long whoever has a program may take to answer.

@@ -8,8 +8,9 @@
 //! the same time: each has as many workers and threads as the agent offers, and the system shares
 //! the cores among those that have something to do.
 //!
-//! Reading order: [`Config`], [`Agent`] (the connection to the scheduler), `program` (the life of
-//! one program), `slot` (the life of one worker), [`Cache`].
+//! Reading order: [`Config`], [`Agent`] (the connection to the scheduler), `program` (what runs
+//! here, and the life of one program), `slot` (the life of one worker), [`Cache`]; all of them
+//! share `host`.
 //!
 //! [`SchedulerToAgent`]: dask_proto::message::SchedulerToAgent
 
@@ -18,6 +19,7 @@ mod cache;
 mod config;
 mod error;
 mod fetch;
+mod host;
 mod memory;
 mod ports;
 mod program;

@@ -1,17 +1,73 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dask_program::back_off;
 use dask_proto::human::describe;
 use dask_proto::message::{AgentToScheduler, ProgramSource};
-use dask_proto::program::{Executable, Voucher};
+use dask_proto::program::{Executable, ProgramId, Voucher};
 use dask_transport::Outbox;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-use crate::agent::{Host, until};
-use crate::slot::Slot;
+use crate::host::Host;
+use crate::slot::{Slot, until};
 use crate::{CacheError, fetch};
+
+/// The programs that run here, or are about to end.
+pub(crate) struct Programs {
+    host: Arc<Host>,
+    running: BTreeMap<ProgramId, Running>,
+}
+
+struct Running {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Had>,
+}
+
+impl Programs {
+    pub(crate) fn new(host: Arc<Host>) -> Self {
+        Self { host, running: BTreeMap::new() }
+    }
+
+    pub(crate) fn start(&mut self, order: Order) {
+        let id = order.program.id;
+        self.forget_ended(id);
+        let before = self.running.remove(&id).map(|before| {
+            before.stop.send_replace(true);
+            before.task
+        });
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(run(self.host.clone(), order, before, stopped));
+        self.running.insert(id, Running { stop, task });
+    }
+
+    /// Lets go of others that have ended.
+    fn forget_ended(&mut self, but: ProgramId) {
+        self.running.retain(|id, running| *id == but || !running.task.is_finished());
+    }
+
+    pub(crate) fn stop(&mut self, program: ProgramId) {
+        if let Some(running) = self.running.get(&program) {
+            running.stop.send_replace(true);
+        }
+    }
+
+    pub(crate) async fn stop_all(&mut self) {
+        for running in self.running.values() {
+            running.stop.send_replace(true);
+        }
+        self.all_ended().await;
+    }
+
+    /// Waits until no worker is left.
+    pub(crate) async fn all_ended(&mut self) {
+        while let Some((_, running)) = self.running.pop_first() {
+            // However it ended, it has.
+            let _ = running.task.await;
+        }
+    }
+}
 
 /// A program that is to run here.
 pub(crate) struct Order {
@@ -23,7 +79,7 @@ pub(crate) struct Order {
 
 /// Whether a program could be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Had {
+enum Had {
     Yes,
     /// How often it could not, in a row.
     No {
@@ -42,7 +98,7 @@ impl Had {
 
 /// Fetches a program and runs its workers until it is stopped. What ran of it before ends first:
 /// their successors have their names.
-pub(crate) async fn run(
+async fn run(
     host: Arc<Host>,
     order: Order,
     before: Option<JoinHandle<Had>>,

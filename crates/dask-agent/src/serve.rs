@@ -8,7 +8,7 @@ use dask_transport::{Connection, Listener, receive_hello, send_welcome};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::agent::Host;
+use crate::host::Host;
 
 /// How many connections are served at a time; the scheduler has two agents come at once.
 const MOST: usize = 32;

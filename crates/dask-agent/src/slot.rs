@@ -11,11 +11,14 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::Nanny;
-use crate::agent::{ASK_AGAIN, Host, until};
+use crate::host::Host;
 use crate::memory::resident;
 
 /// How often the memory of a worker is looked at (Dask's `worker.memory.monitor-interval`).
 const MONITOR_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often workers whose life is over are asked to hand over what they hold, until they have.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The life of a worker that is never replaced: thirty years.
 const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
@@ -174,6 +177,12 @@ impl Slot {
             }
         }
     }
+}
+
+/// Resolves when something is to stop.
+pub(crate) async fn until(stopped: &mut watch::Receiver<bool>) {
+    // Without a sender it is to stop as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 /// Too much memory, in bytes.
