@@ -16,7 +16,7 @@ impl SchedulerState {
             Inspect::Workers { workers } => {
                 // A client whose program travels means the workers that run it.
                 let own = self.workers_of_program(client).filter(|_| workers.is_empty());
-                return match own.map_or_else(|| self.asked_for(&workers), Ok) {
+                return match own.map_or_else(|| self.present_workers(&workers), Ok) {
                     Ok(workers) => {
                         let entries = workers.iter().filter_map(|worker| self.workers.get(*worker));
                         Answer::Workers(entries.map(|entry| entry.join.address.clone()).collect())

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use dask_proto::Address;
 use dask_proto::id::WorkerId;
 use dask_proto::limits::{MAX_HEADER_BYTES, MAX_LOG_TEXT_BYTES};
-use dask_proto::message::{Answer, LogRecord, Refusal};
+use dask_proto::message::{Answer, LogRecord};
 
 use super::SchedulerState;
 
@@ -64,7 +64,7 @@ impl SchedulerState {
 
     /// The latest lines of these workers, or of all.
     pub(super) fn worker_logs(&self, names: &[String], n: Option<u32>) -> Answer {
-        let workers = match self.asked_for(names) {
+        let workers = match self.present_workers(names) {
             Ok(workers) => workers,
             Err(refusal) => return Answer::Refused(refusal),
         };
@@ -73,22 +73,6 @@ impl SchedulerState {
         let entries = workers.into_iter().filter_map(|worker| self.workers.get(worker));
         let logs = entries.map(|entry| (entry.join.address.clone(), entry.log.latest(n, room)));
         Answer::Logs(logs.collect::<Vec<(Address, _)>>())
-    }
-
-    /// The workers that a client names; all when it names none.
-    pub(super) fn asked_for(&self, names: &[String]) -> Result<Vec<WorkerId>, Refusal> {
-        let mut workers: Vec<WorkerId> = Vec::new();
-        for name in names {
-            let named = self.workers.named(name);
-            if named.is_empty() {
-                return Err(Refusal::UnknownWorker(name.clone()));
-            }
-            workers.extend(named);
-        }
-        if names.is_empty() {
-            workers.extend(self.workers.ids());
-        }
-        Ok(workers)
     }
 }
 

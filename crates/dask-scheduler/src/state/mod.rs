@@ -33,6 +33,7 @@ mod instruction;
 mod invariants;
 mod log;
 mod manage;
+mod named;
 mod observe;
 mod placement;
 mod pool;

@@ -83,11 +83,4 @@ impl SchedulerState {
         };
         futures.iter().map(task).collect()
     }
-
-    /// The workers that are running among those that are named, or of all.
-    pub(super) fn running_workers(&self, names: &[String]) -> Result<Vec<WorkerId>, Refusal> {
-        let mut workers = self.workers_named(names)?;
-        workers.retain(|worker| self.takes_copies(*worker));
-        if workers.is_empty() { Err(Refusal::NoWorkers) } else { Ok(workers) }
-    }
 }

@@ -218,7 +218,7 @@ impl SchedulerState {
     }
 
     fn keys(&self, names: &[String], keys: impl Fn(&Self, &WorkerEntry) -> Vec<Key>) -> Answer {
-        let workers = match self.asked_for(names) {
+        let workers = match self.present_workers(names) {
             Ok(workers) => workers,
             Err(refusal) => return Answer::Refused(refusal),
         };

@@ -97,25 +97,6 @@ impl SchedulerState {
         if matches!(running, Err(Refusal::NoWorkers)) { self.workers_named(names) } else { running }
     }
 
-    /// The workers that are named by address, host or name; all if none is named.
-    pub(super) fn workers_named(&self, names: &[String]) -> Result<Vec<WorkerId>, Refusal> {
-        let mut workers = BTreeSet::new();
-        for name in names {
-            let named = self.workers.named(name);
-            if named.is_empty() {
-                return Err(Refusal::UnknownWorker(name.clone()));
-            }
-            workers.extend(named);
-        }
-        if names.is_empty() {
-            workers.extend(self.workers.ids());
-        }
-        if workers.is_empty() {
-            return Err(Refusal::NoWorkers);
-        }
-        Ok(workers.into_iter().collect())
-    }
-
     /// Makes scattered data known and holds it; whether it is already there.
     fn await_data(&mut self, client: ClientId, item: ScatterItem) -> (TaskId, bool) {
         let hold = Hold { client, future: item.future };
