@@ -152,9 +152,6 @@ pub const MAX_TOPIC_BYTES: u64 = 256 << 10;
 /// Bytes of one event. Events are news, not data.
 pub const MAX_EVENT_BYTES: u64 = 64 << 10;
 
-/// Bytes of a program that travels. Executables of debug builds reach hundreds of megabytes.
-pub const MAX_PROGRAM_BYTES: u64 = 8 << 30;
-
 /// Bytes of the name of a program's file, and of its target: what names of files have at most.
 pub const MAX_PROGRAM_NAME_BYTES: usize = 255;
 
