@@ -93,7 +93,17 @@ fn status(process: u32, field: &str) -> io::Result<u64> {
 /// The processor time that all threads of a process have used, in user and kernel mode.
 ///
 /// # Errors
-/// When there is no such process.
+/// When there is no such process, and where the system does not tell it of another process.
+#[cfg(not(target_os = "linux"))]
+pub fn processor_time(_process: u32) -> io::Result<Duration> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The processor time that all threads of a process have used, in user and kernel mode.
+///
+/// # Errors
+/// When there is no such process, and where the system does not tell it of another process.
+#[cfg(target_os = "linux")]
 pub fn processor_time(process: u32) -> io::Result<Duration> {
     let id = libc::pid_t::try_from(process).map_err(io::Error::other)?;
     let mut clock = 0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dask_client::{Client, Future, LocalCluster};
 use support::fault_tasks::double;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// The program of `tests/fixture`.
@@ -36,18 +36,22 @@ impl Program {
     }
 
     /// Starts another program with an argument.
+    #[cfg(target_os = "linux")]
     pub(crate) fn of(program: &std::path::Path, arguments: &[&str]) -> Self {
         Self::spawn(Command::new(program).args(arguments), &[])
     }
 
     /// Says a line to it.
+    #[cfg(target_os = "linux")]
     pub(crate) async fn tell(&mut self, line: &str) {
+        use tokio::io::AsyncWriteExt as _;
         let input = self.input.as_mut().expect("it listens");
         input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
         input.flush().await.unwrap();
     }
 
     /// Says a line to it; the rest of the line with which it answers.
+    #[cfg(target_os = "linux")]
     pub(crate) async fn asked(&mut self, line: &str, start: &str) -> String {
         self.tell(line).await;
         self.says(start).await

@@ -65,6 +65,9 @@ fn benches() -> Result<Outcome> {
         return Ok(Outcome::Skipped("there are no benchmarks"));
     }
     passed(&["test", "--package", "benches", "--benches"])?;
+    if !cfg!(target_os = "linux") {
+        return Ok(Outcome::Skipped("what processes take is read from /proc"));
+    }
     // A process of its own: it waits for Ctrl-C in its own way.
     passed(&["run", "--quiet", "--package", "xtask", "--", "bench", "--quick"])
 }

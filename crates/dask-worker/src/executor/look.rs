@@ -21,6 +21,7 @@ pub(crate) struct Seen {
     /// The number by which the system knows the thread.
     pub(crate) thread: Option<u32>,
     /// Where on the thread's stack the task was called: it is below.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "stacks are read on Linux"))]
     pub(crate) top: usize,
     /// Tells it from what the thread runs before and after.
     pub(super) since: Instant,

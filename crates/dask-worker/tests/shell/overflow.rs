@@ -1,4 +1,5 @@
 //! A task that overflows its stack kills the worker process, which says so first.
+#![cfg(target_os = "linux")]
 
 use std::process::{Command, Stdio};
 
@@ -11,7 +12,6 @@ use crate::fake::{FakeScheduler, call};
 
 const SCHEDULER: &str = "DASK_WORKER_TEST_SCHEDULER";
 
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_task_that_overflows_its_stack_is_named_before_the_process_dies() {
     let mut scheduler = FakeScheduler::listen("tcp").await;
