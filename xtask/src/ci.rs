@@ -31,6 +31,7 @@ fn checks(steps: &mut Steps) -> Result<()> {
     steps.check("clippy", || {
         passed(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
     })?;
+    steps.check("features", features)?;
     steps.check("tidy", || tidy::run().map(|()| Outcome::Passed))?;
     steps.check("doc", || {
         let mut command = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
@@ -56,6 +57,15 @@ fn tests(steps: &mut Steps, summary: &mut Option<Summary>) -> Result<()> {
 
 fn passed(args: &[&str]) -> Result<Outcome> {
     run_command(&mut cargo(args))?;
+    Ok(Outcome::Passed)
+}
+
+/// The client with each of its features alone: in the workspace all of them are on.
+fn features() -> Result<Outcome> {
+    let fewer = ["clippy", "--quiet", "--package", "dask-client", "--no-default-features"];
+    for feature in ["", "worker", "local", "progress", "visualize"] {
+        passed(&[&fewer[..], &["--features", feature, "--", "-D", "warnings"]].concat())?;
+    }
     Ok(Outcome::Passed)
 }
 

@@ -93,7 +93,6 @@ mod graph;
 mod local;
 mod memory_sampler;
 mod report;
-#[cfg(feature = "worker")]
 mod role;
 mod running;
 mod submit;
