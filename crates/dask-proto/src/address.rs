@@ -102,6 +102,19 @@ impl FromStr for Address {
     }
 }
 
+/// For verbs that name workers: by their names, hosts or addresses.
+impl From<&Address> for String {
+    fn from(address: &Address) -> Self {
+        String::from(&*address.text)
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        Self::from(&address)
+    }
+}
+
 impl AsRef<str> for Address {
     fn as_ref(&self) -> &str {
         &self.text
