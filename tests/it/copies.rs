@@ -205,10 +205,12 @@ async fn copies_that_nobody_needs_are_removed_after_a_while() {
 fn the_verbs_block_on_a_blocking_client() {
     let client = dask_client::blocking::Client::local().unwrap();
     let futures = client.map(double, 0..3);
-    client.replicate(&futures).n(2).block().unwrap();
-    client.rebalance(&futures).block().unwrap();
-    client.rebalance_all().block().unwrap();
-    let error = client.retire_idle_workers().block().unwrap_err();
+    client.replicate(&futures).unwrap();
+    client.options().n(2).replicate(&futures).unwrap();
+    client.rebalance(&futures).unwrap();
+    client.options().workers(["0"]).rebalance(&futures).unwrap();
+    client.rebalance_all().unwrap();
+    let error = client.retire_idle_workers().unwrap_err();
     says(&error, &["results could not be copied to another worker"]);
     assert_eq!(client.gather(&futures).unwrap(), [0, 2, 4]);
     client.close().unwrap();

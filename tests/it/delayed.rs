@@ -1,14 +1,16 @@
 //! Calls that are made when somebody computes them, and raw graphs.
 
-use dask_client::{Delayed, Future, Graph, TaskErrorKind, delayed, wait};
+use dask_client::{Delayed, Future, Graph, Skip, TaskErrorKind, delayed, wait};
 use support::cluster::{Cluster, TWO_WORKERS};
 use support::fault_tasks::panics;
-use support::tasks::{add, inc, sum};
+use support::tasks::{add, inc, repeat, sum};
 
 on_every_transport! {
     TWO_WORKERS:
     a_delayed_graph_is_computed,
     a_shared_part_is_computed_once,
+    what_several_collections_share_is_computed_once,
+    several_collections_are_persisted_together,
     what_is_persisted_stays_on_the_cluster,
     delayed_calls_and_futures_mix,
     a_delayed_failure_names_the_call_that_failed,
@@ -43,6 +45,41 @@ async fn a_shared_part_is_computed_once(cluster: &Cluster) {
     assert_eq!(cluster.client.compute(&top).await.unwrap(), 7);
     assert_eq!(cluster.finished("inc").await, 1);
     assert_eq!(cluster.finished("add").await, 3);
+}
+
+async fn what_several_collections_share_is_computed_once(cluster: &Cluster) {
+    let client = &cluster.client;
+    let shared = delayed(inc, 1);
+    let list: Vec<_> = (0..10).map(|x| delayed(add, (&shared, x))).collect();
+    let futures: Vec<Future<i64>> = client.compute(&list);
+    assert_eq!(futures[3].key(), list[3].key());
+    assert_eq!(client.gather(&futures).await.unwrap(), (2..12).collect::<Vec<_>>());
+    assert_eq!(cluster.finished("inc").await, 1);
+    drop(futures);
+
+    let word = delayed(repeat, ("ab", 2));
+    let (number, words, all) = client.compute((&shared, &[word.clone(), word], &list[..2]));
+    let values = client.gather((&number, &words, &all)).await.unwrap();
+    assert_eq!(values, (2, vec!["abab".to_owned(), "abab".to_owned()], vec![2, 3]));
+    // What is on the cluster already, and what cannot be computed, go with the rest.
+    let kept = client.persist(&shared);
+    let bad = delayed(panics, "one of three");
+    let three = client.compute(&[kept.clone(), bad, delayed(inc, &kept)]);
+    assert_eq!(client.gather(&three).errors(Skip).await.unwrap(), [2, 3]);
+    assert!(three[1].result().await.unwrap_err().is_task_error());
+    let none: Vec<Delayed<i64>> = Vec::new();
+    assert!(client.compute(&none).is_empty());
+}
+
+async fn several_collections_are_persisted_together(cluster: &Cluster) {
+    let client = &cluster.client;
+    let shared = delayed(inc, 1);
+    let pair = [delayed(add, (&shared, 1)), delayed(add, (&shared, 2))];
+    let (kept, one) = client.persist((&pair, &shared));
+    assert_eq!((kept.len(), kept[1].key(), one.key()), (2, pair[1].key(), shared.key()));
+    let values = client.compute((&kept, &one));
+    assert_eq!(client.gather(values).await.unwrap(), (vec![3, 4], 2));
+    assert_eq!((cluster.finished("inc").await, cluster.finished("add").await), (1, 2));
 }
 
 async fn what_is_persisted_stays_on_the_cluster(cluster: &Cluster) {

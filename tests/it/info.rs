@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dask_client::transport::Transports;
-use dask_client::{Client, LocalCluster};
+use dask_client::{Client, Future, LocalCluster};
 use support::cluster::{Cluster, Over, TWO_WORKERS, connect, eventually, within};
 use support::stage::{Stage, perform};
 use support::tasks::{inc, noise};
@@ -71,6 +71,12 @@ async fn tasks_show_where_they_are(cluster: &Cluster) {
     assert!(held[&workers[1]].is_empty());
     let holders = client.who_has(&future).await.unwrap();
     assert_eq!(holders[future.key()], workers[..1]);
+    // Who asks about no futures has none in mind, and `()` is about all of them.
+    assert_eq!(client.who_has(()).await.unwrap(), holders);
+    let none: Vec<Future<i64>> = Vec::new();
+    assert!(client.who_has(&none).await.unwrap().is_empty());
+    assert!(client.nbytes(&none).await.unwrap().is_empty());
+    assert!(client.nbytes_by_prefix(&none).await.unwrap().is_empty());
     assert!(client.processing().await.unwrap()[&workers[0]].is_empty());
 }
 

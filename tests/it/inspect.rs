@@ -16,9 +16,6 @@ on_every_transport! {
     the_scheduler_tells_who_came_and_went,
 }
 
-/// No futures: all.
-const ALL: [Future<i64>; 0] = [];
-
 async fn sizes_are_known_by_key_and_by_prefix(cluster: &Cluster) {
     let client = &cluster.client;
     let numbers = client.map(inc, 0..3);
@@ -28,10 +25,10 @@ async fn sizes_are_known_by_key_and_by_prefix(cluster: &Cluster) {
     let sizes = client.nbytes(&numbers).await.unwrap();
     assert_eq!(sizes.len(), 3);
     assert!(numbers.iter().all(|future| sizes[future.key()] == 8));
-    let all = client.nbytes(&ALL).await.unwrap();
+    let all = client.nbytes(()).await.unwrap();
     assert_eq!(all.len(), 5);
     assert!(all[noises[0].key()] >= 1 << 20);
-    let by_prefix = client.nbytes_by_prefix(&ALL).await.unwrap();
+    let by_prefix = client.nbytes_by_prefix(()).await.unwrap();
     assert_eq!(by_prefix["inc"], 24);
     assert_eq!(by_prefix["noise"], all[noises[0].key()] + all[noises[1].key()]);
     assert_eq!(client.nbytes_by_prefix(&numbers).await.unwrap().len(), 1);
@@ -42,14 +39,13 @@ async fn sizes_are_known_by_key_and_by_prefix(cluster: &Cluster) {
 
 async fn running_tasks_are_shown_with_their_functions(cluster: &Cluster) {
     let client = &cluster.client;
-    assert!(client.call_stack(&ALL).await.unwrap().is_empty());
+    assert!(client.call_stack(()).await.unwrap().is_empty());
     let stage = Stage::new().await;
     let options = client.options().workers(["1"]);
     let future = options.submit(perform, (stage.address(), "a"));
     let performer = stage.entrance().await;
     let workers = cluster.workers().await;
-    for stack in [client.call_stack(&ALL).await.unwrap(), client.call_stack(&future).await.unwrap()]
-    {
+    for stack in [client.call_stack(()).await.unwrap(), client.call_stack(&future).await.unwrap()] {
         assert_eq!(stack.keys().collect::<Vec<_>>(), [&workers[1]]);
         let [task] = &stack[&workers[1]][..] else { panic!("{stack:?}") };
         assert_eq!((&task.key, task.seceded), (future.key(), false));
@@ -57,12 +53,14 @@ async fn running_tasks_are_shown_with_their_functions(cluster: &Cluster) {
         assert_eq!(task.frames[0].function, "support::stage::perform");
         assert!(task.elapsed_ns > 0);
     }
+    let none: Vec<Future<i64>> = Vec::new();
+    assert!(client.call_stack(&none).await.unwrap().is_empty());
     let other = client.options().resources([("GPU", 1.0)]).submit(inc, 99);
     assert!(client.call_stack(&other).await.unwrap().is_empty());
     performer.give(1).await;
     future.wait().await;
     eventually("the thread to be done", async || {
-        client.call_stack(&ALL).await.unwrap().is_empty().then_some(())
+        client.call_stack(()).await.unwrap().is_empty().then_some(())
     })
     .await;
 }

@@ -128,6 +128,10 @@ async fn a_collection_of_ones_own_is_optimized_its_own_way(cluster: &Cluster) {
     assert_eq!(cluster.client.compute(&fewer).await.unwrap(), 9);
     let kept = cluster.client.persist(&fewer);
     assert_eq!(cluster.client.compute(&kept).await.unwrap(), 9);
+    let (two, one) = cluster.client.persist((&[numbers, fewer], &shared));
+    assert_eq!(two.iter().map(|numbers| numbers.0.len()).collect::<Vec<_>>(), [3, 3]);
+    let (two, one) = cluster.client.compute((&two, &one));
+    assert_eq!(cluster.client.gather((two, one)).await.unwrap(), (vec![9, 9], 2));
 }
 
 async fn what_was_optimized_twice_is_the_same(cluster: &Cluster) {

@@ -171,10 +171,10 @@ fn the_verbs_block_on_a_blocking_client() {
     let client = dask_client::blocking::Client::local().unwrap();
     let directory = directory();
     let tracer = Tracer { directory: directory.clone() };
-    client.register_plugin(tracer).name("tracer").block().unwrap();
+    client.asynchronous().register_plugin(tracer).name("tracer").block().unwrap();
     client.unregister_worker_plugin("tracer").unwrap();
     let watch = Watch { name: unique("watch"), panics: false };
-    client.register_plugin(watch).name("watch").block().unwrap();
+    client.asynchronous().register_plugin(watch).name("watch").block().unwrap();
     client.unregister_scheduler_plugin("watch").unwrap();
     assert!(directory.join("teardown 0").exists());
     client.close().unwrap();

@@ -155,7 +155,8 @@ async fn the_hardware_is_measured_in_pieces_of_every_size(cluster: &Cluster) {
 #[test]
 fn the_verb_blocks_on_a_blocking_client() {
     let client = dask_client::blocking::Client::local().unwrap();
-    let profile = client.profile().duration(Duration::from_millis(5)).block().unwrap();
+    let profile =
+        client.asynchronous().profile().duration(Duration::from_millis(5)).block().unwrap();
     assert_eq!(profile.samples.len(), 1);
     assert_eq!(client.submit(inc, 1).result().unwrap(), 2);
     client.close().unwrap();

@@ -87,6 +87,11 @@ async fn a_panic_is_an_error_that_names_its_worker(cluster: &Cluster) {
     let error = client.run(panics, "no luck").workers(["1"]).await.unwrap_err();
     says(&error, &["panicked", workers[1].as_str(), "no luck", "fault_tasks.rs"]);
     assert_eq!(error.task_error().unwrap().worker.as_ref(), Some(&workers[1]));
+    let options = client.options().workers([&workers[0]]);
+    let error = options.run(panics, "its address").await.unwrap_err();
+    assert_eq!(error.task_error().unwrap().worker.as_ref(), Some(&workers[0]));
+    // Who names no workers has none in mind.
+    assert!(client.run(panics, "nowhere").workers([""; 0]).await.unwrap().is_empty());
     // The worker is none the worse for it.
     assert_eq!(client.options().workers(["1"]).submit(double, 4).await.unwrap(), 8);
     let future = client.submit(double, 1);
@@ -179,9 +184,10 @@ fn nowhere_else() -> i64 {
 fn the_verbs_block_on_a_blocking_client() {
     let client = dask_client::blocking::Client::local().unwrap();
     let here = std::process::id();
-    assert_eq!(client.run(pid, ()).block().unwrap().into_values().collect::<Vec<_>>(), [here]);
-    assert_eq!(client.run(pid, ()).results().block().unwrap().len(), 1);
-    assert_eq!(client.run_on_scheduler(pid, ()).block().unwrap(), here);
+    assert_eq!(client.run(pid, ()).unwrap().into_values().collect::<Vec<_>>(), [here]);
+    assert_eq!(client.options().workers(["0"]).run(pid, ()).unwrap().len(), 1);
+    assert_eq!(client.asynchronous().run(pid, ()).results().block().unwrap().len(), 1);
+    assert_eq!(client.run_on_scheduler(pid, ()).unwrap(), here);
     client.close().unwrap();
 }
 

@@ -145,7 +145,7 @@ fn only_tasks_secede_and_rejoin() {
 fn logs_are_read_without_async_too() {
     let client = blocking::Client::local().unwrap();
     client.submit(count_aloud, 1).result().unwrap();
-    let logs = client.get_worker_logs().n(1).block().unwrap();
+    let logs = client.options().n(1).get_worker_logs().unwrap();
     let lines: Vec<_> = logs.into_values().flatten().collect();
     assert_eq!(lines[0].message, "that was all");
     client.close().unwrap();

@@ -184,7 +184,7 @@ async fn a_client_prints_what_its_tasks_print_in_other_processes() {
 #[test]
 fn what_is_shared_is_there_without_async_too() {
     let client = blocking::Client::local().unwrap();
-    client.publish_dataset("x", &client.submit(inc, 1)).block().unwrap();
+    client.publish_dataset("x", &client.submit(inc, 1)).unwrap();
     assert_eq!(client.list_datasets().unwrap(), ["x"]);
     let x: blocking::Future<i64> = client.get_dataset("x").unwrap();
     assert_eq!(x.result().unwrap(), 2);

@@ -1,9 +1,11 @@
 //! Waiting for futures, and taking them as they come.
 
 use std::collections::HashSet;
+use std::pin::Pin;
 use std::time::Duration;
 
 use dask_client::{Future, as_completed, wait};
+use futures_core::Stream;
 use support::cluster::{Cluster, TWO_WORKERS};
 use support::fault_tasks::panics;
 use support::stage::{Stage, perform};
@@ -20,6 +22,7 @@ on_every_transport! {
     futures_come_out_in_batches,
     failed_and_cancelled_futures_come_out_too,
     results_come_out_with_their_futures,
+    results_and_batches_are_streams,
     futures_that_are_cleared_do_not_come_out,
 }
 
@@ -150,6 +153,36 @@ async fn results_come_out_with_their_futures(cluster: &Cluster) {
     done.add(cluster.client.submit(inc, 1));
     done.clear();
     assert!(done.next_with_result().await.is_none());
+}
+
+async fn results_and_batches_are_streams(cluster: &Cluster) {
+    let client = &cluster.client;
+    let mut done = as_completed(client.map(inc, 0..10)).with_results();
+    done.add(&client.submit(panics, "no result"));
+    assert_eq!(format!("{done:?}"), "<11 futures with their results>");
+    let (mut sum, mut failed) = (0, 0);
+    while let Some((future, result)) =
+        std::future::poll_fn(|c| Pin::new(&mut done).poll_next(c)).await
+    {
+        assert!(future.done());
+        sum += result.unwrap_or_else(|_| {
+            failed += 1;
+            0
+        });
+    }
+    assert_eq!((sum, failed), ((1..=10).sum::<i64>(), 1));
+    done.add(client.submit(inc, 1));
+    assert_eq!(done.next().await.unwrap().1.unwrap(), 2);
+    assert!(done.next().await.is_none());
+
+    let futures = client.map(inc, 0..10);
+    wait(&futures).await.unwrap();
+    let mut batches = as_completed(&futures).batches();
+    assert_eq!(batches.next().await.unwrap().len(), 10);
+    batches.add(&futures[..2]);
+    let batch = std::future::poll_fn(|c| Pin::new(&mut batches).poll_next(c)).await;
+    assert_eq!(batch.unwrap(), futures[..2]);
+    assert!(batches.next().await.is_none());
 }
 
 async fn futures_that_are_cleared_do_not_come_out(cluster: &Cluster) {

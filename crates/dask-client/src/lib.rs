@@ -139,6 +139,7 @@ pub use dask_task::{Reschedule, TaskFn, Value};
 pub use default::default_client;
 pub use error::{Error, Result};
 pub use future::as_completed::{AsCompleted, as_completed};
+pub use future::completed::{Batches, WithResults};
 pub use future::gather::Errors::{self, Raise, Skip};
 pub use future::gather::{Gather, GatherBuilder};
 #[cfg(feature = "progress")]
@@ -146,6 +147,7 @@ pub use future::progress::progress;
 pub use future::travel::{Unknown, futures_of};
 pub use future::wait::{AnyFuture, DoneAndNotDone, Futures, Wait, wait};
 pub use future::{BoxFuture, Future, Status};
+pub use graph::collections::{Collections, compute, persist};
 pub use graph::delayed::{Collection, Delayed, Output, delayed};
 pub use graph::optimize::optimize;
 pub use graph::{Graph, KeyRef};

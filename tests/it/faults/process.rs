@@ -182,7 +182,7 @@ async fn the_keys_of_a_client_that_is_killed_are_released() {
         let shared = client.options().key("vanishing-3").submit(double, 3);
         assert_eq!(shared.result().await.unwrap(), 6);
         let keys = async || {
-            let all = client.who_has(Vec::<Future<i64>>::new()).await.unwrap();
+            let all = client.who_has(()).await.unwrap();
             all.into_keys().map(|key| key.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(keys().await.len(), 10);

@@ -3,63 +3,79 @@ use std::future::IntoFuture;
 use dask_proto::Address;
 
 use super::{Client, block_on};
-use crate::{Futures, Rebalance, Replicate, Result, RetireWorkers};
+use crate::{Futures, Options, Rebalance, Replicate, Result, RetireWorkers};
 
 impl Client {
-    /// [`Client::replicate`](crate::Client::replicate), which [`Replicate::block`] waits for.
+    /// [`Client::replicate`](crate::Client::replicate).
     ///
     /// ```
     /// # use dask_client::task;
     /// # #[task] fn inc(x: i64) -> i64 { x + 1 }
     /// let client = dask_client::blocking::Client::local()?;
     /// let future = client.submit(inc, 10);
-    /// client.replicate(&future).n(2).block()?;
+    /// client.replicate(&future)?;                              // one on every worker
+    /// client.options().n(2).replicate(&future)?;
     /// # client.close()?;
     /// # Ok::<(), dask_client::Error>(())
     /// ```
     ///
     /// # Errors
     /// As there.
-    pub fn replicate(&self, futures: impl Futures) -> Replicate {
-        self.0.replicate(futures)
+    pub fn replicate(&self, futures: impl Futures) -> Result<()> {
+        self.0.replicate(futures).block()
     }
 
-    /// [`Client::rebalance`](crate::Client::rebalance), which [`Rebalance::block`] waits for.
+    /// [`Client::rebalance`](crate::Client::rebalance).
     ///
     /// # Errors
     /// As there.
-    pub fn rebalance(&self, futures: impl Futures) -> Rebalance {
-        self.0.rebalance(futures)
+    pub fn rebalance(&self, futures: impl Futures) -> Result<()> {
+        self.0.rebalance(futures).block()
     }
 
-    /// [`Client::rebalance_all`](crate::Client::rebalance_all), which [`Rebalance::block`] waits
-    /// for.
+    /// [`Client::rebalance_all`](crate::Client::rebalance_all).
     ///
     /// # Errors
     /// As there.
-    pub fn rebalance_all(&self) -> Rebalance {
-        self.0.rebalance_all()
+    pub fn rebalance_all(&self) -> Result<()> {
+        self.0.rebalance_all().block()
     }
 
-    /// [`Client::retire_workers`](crate::Client::retire_workers), which [`RetireWorkers::block`]
-    /// waits for.
+    /// [`Client::retire_workers`](crate::Client::retire_workers).
     ///
     /// # Errors
     /// As there.
     pub fn retire_workers<W: Into<String>>(
         &self,
         workers: impl IntoIterator<Item = W>,
-    ) -> RetireWorkers {
-        self.0.retire_workers(workers)
+    ) -> Result<Vec<Address>> {
+        self.0.retire_workers(workers).block()
     }
 
-    /// [`Client::retire_idle_workers`](crate::Client::retire_idle_workers), which
-    /// [`RetireWorkers::block`] waits for.
+    /// [`Client::retire_idle_workers`](crate::Client::retire_idle_workers).
     ///
     /// # Errors
     /// As there.
-    pub fn retire_idle_workers(&self) -> RetireWorkers {
-        self.0.retire_idle_workers()
+    pub fn retire_idle_workers(&self) -> Result<Vec<Address>> {
+        self.0.retire_idle_workers().block()
+    }
+}
+
+impl Options<Client> {
+    /// [`Client::replicate`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn replicate(&self, futures: impl Futures) -> Result<()> {
+        self.asynchronous().replicate(futures).block()
+    }
+
+    /// [`Client::rebalance`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rebalance(&self, futures: impl Futures) -> Result<()> {
+        self.asynchronous().rebalance(futures).block()
     }
 }
 

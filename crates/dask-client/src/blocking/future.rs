@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use dask_proto::{Key, TaskError};
@@ -107,6 +108,20 @@ impl<T: Value> Future<T> {
     /// As there.
     pub fn try_result(&self, timeout: Duration) -> Result<T> {
         block_on(self.0.try_result(timeout))
+    }
+}
+
+impl<T> PartialEq for Future<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<T> Eq for Future<T> {}
+
+impl<T> Hash for Future<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

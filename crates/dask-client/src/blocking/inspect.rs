@@ -7,30 +7,34 @@ use dask_task::TaskFn;
 use super::{Client, block_on};
 use crate::submit::argument::IntoArgs;
 use crate::{
-    BenchmarkHardware, ClusterVersions, Futures, PerformanceReport, Plugin, RegisterPlugin,
-    Restart, RestartWorkers, Result, Run, RunOnScheduler, TakeProfile, TaskStream,
+    ClusterVersions, Futures, HardwareBenchmark, Options, PerformanceReport, Plugin, Profile,
+    Result, TaskStream,
 };
 
 impl Client {
-    /// [`Client::run`](crate::Client::run), which [`Run::block`] waits for.
+    /// [`Client::run`](crate::Client::run).
     ///
     /// ```
     /// # use dask_client::task;
     /// # #[task] fn pid() -> u32 { std::process::id() }
     /// let client = dask_client::blocking::Client::local()?;
-    /// assert_eq!(client.run(pid, ()).block()?.len(), 1);
+    /// assert_eq!(client.run(pid, ())?.len(), 1);
+    /// assert_eq!(client.options().workers(["0"]).run(pid, ())?.len(), 1);
     /// # client.close()?;
     /// # Ok::<(), dask_client::Error>(())
     /// ```
     ///
     /// # Errors
     /// As there.
-    pub fn run<F: TaskFn>(&self, function: F, args: impl IntoArgs<F::Params>) -> Run<F::Output> {
-        self.0.run(function, args)
+    pub fn run<F: TaskFn>(
+        &self,
+        function: F,
+        args: impl IntoArgs<F::Params>,
+    ) -> Result<HashMap<Address, F::Output>> {
+        self.0.run(function, args).block()
     }
 
-    /// [`Client::run_on_scheduler`](crate::Client::run_on_scheduler), which
-    /// [`RunOnScheduler::block`] waits for.
+    /// [`Client::run_on_scheduler`](crate::Client::run_on_scheduler).
     ///
     /// # Errors
     /// As there.
@@ -38,8 +42,8 @@ impl Client {
         &self,
         function: F,
         args: impl IntoArgs<F::Params>,
-    ) -> RunOnScheduler<F::Output> {
-        self.0.run_on_scheduler(function, args)
+    ) -> Result<F::Output> {
+        self.0.run_on_scheduler(function, args).block()
     }
 
     /// [`Client::get_versions`](crate::Client::get_versions).
@@ -96,18 +100,23 @@ impl Client {
         block_on(self.0.get_scheduler_logs(n))
     }
 
-    /// [`Client::restart`](crate::Client::restart), which [`Restart::block`] waits for.
-    pub fn restart(&self) -> Restart {
-        self.0.restart()
+    /// [`Client::restart`](crate::Client::restart).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restart(&self) -> Result<()> {
+        self.0.restart().block()
     }
 
-    /// [`Client::restart_workers`](crate::Client::restart_workers), which
-    /// [`RestartWorkers::block`] waits for.
+    /// [`Client::restart_workers`](crate::Client::restart_workers).
+    ///
+    /// # Errors
+    /// As there.
     pub fn restart_workers<W: Into<String>>(
         &self,
         workers: impl IntoIterator<Item = W>,
-    ) -> RestartWorkers {
-        self.0.restart_workers(workers)
+    ) -> Result<()> {
+        self.0.restart_workers(workers).block()
     }
 
     /// [`Client::upload_file`](crate::Client::upload_file).
@@ -135,21 +144,28 @@ impl Client {
         block_on(self.0.get_task_stream())
     }
 
-    /// [`Client::benchmark_hardware`](crate::Client::benchmark_hardware), which
-    /// [`BenchmarkHardware::block`] waits for.
-    pub fn benchmark_hardware(&self) -> BenchmarkHardware {
-        self.0.benchmark_hardware()
+    /// [`Client::benchmark_hardware`](crate::Client::benchmark_hardware).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn benchmark_hardware(&self) -> Result<HardwareBenchmark> {
+        self.0.benchmark_hardware().block()
     }
 
-    /// [`Client::profile`](crate::Client::profile), which [`TakeProfile::block`] waits for.
-    pub fn profile(&self) -> TakeProfile {
-        self.0.profile()
+    /// [`Client::profile`](crate::Client::profile).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn profile(&self) -> Result<Profile> {
+        self.0.profile().block()
     }
 
-    /// [`Client::register_plugin`](crate::Client::register_plugin), which
-    /// [`RegisterPlugin::block`] waits for.
-    pub fn register_plugin<Place, P: Plugin<Place>>(&self, plugin: P) -> RegisterPlugin {
-        self.0.register_plugin(plugin)
+    /// [`Client::register_plugin`](crate::Client::register_plugin).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn register_plugin<Place, P: Plugin<Place>>(&self, plugin: P) -> Result<String> {
+        self.0.register_plugin(plugin).block()
     }
 
     /// [`Client::unregister_worker_plugin`](crate::Client::unregister_worker_plugin).
@@ -174,6 +190,65 @@ impl Client {
     /// As there.
     pub fn dump_cluster_state(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         block_on(self.0.dump_cluster_state(path))
+    }
+}
+
+impl Client {
+    /// [`performance_report`] of this client.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn performance_report(&self) -> Result<PerformanceReport> {
+        performance_report(self)
+    }
+
+    /// [`Client::get_worker_logs`](crate::Client::get_worker_logs).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get_worker_logs(&self) -> Result<HashMap<Address, Vec<LogRecord>>> {
+        self.0.get_worker_logs().block()
+    }
+}
+
+impl Options<Client> {
+    /// [`Client::run`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run<F: TaskFn>(
+        &self,
+        function: F,
+        args: impl IntoArgs<F::Params>,
+    ) -> Result<HashMap<Address, F::Output>> {
+        self.asynchronous().run(function, args).block()
+    }
+
+    /// [`Client::restart`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restart(&self) -> Result<()> {
+        self.asynchronous().restart().block()
+    }
+
+    /// [`Client::restart_workers`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restart_workers<W: Into<String>>(
+        &self,
+        workers: impl IntoIterator<Item = W>,
+    ) -> Result<()> {
+        self.asynchronous().restart_workers(workers).block()
+    }
+
+    /// [`Client::get_worker_logs`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get_worker_logs(&self) -> Result<HashMap<Address, Vec<LogRecord>>> {
+        self.asynchronous().get_worker_logs().block()
     }
 }
 

@@ -12,9 +12,13 @@
 //! # Ok::<(), dask_client::Error>(())
 //! ```
 //!
-//! Only the verbs that wait are written twice, a line each. [`Client::asynchronous`] is the same
-//! client inside async code, and everything that takes futures takes blocking ones too. Called on
-//! a thread that drives an async runtime, a verb that blocks panics, as it would stop the runtime.
+//! Only the verbs that wait are written twice, a line each. Their options come with
+//! [`Client::options`]; the few that are those of one verb alone are set on the async one, which
+//! waits on this thread with `block`, as in
+//! `client.asynchronous().profile().duration(second).block()?`. [`Client::asynchronous`] is the
+//! same client inside async code, and everything that takes futures takes blocking ones too.
+//! Called on a thread that drives an async runtime, a verb that blocks panics, as it would stop the
+//! runtime.
 //!
 //! The thread that waits drives the connection meanwhile; while none waits, a thread of the
 //! library's own does.
@@ -31,6 +35,7 @@ mod running;
 mod shared;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::IntoFuture;
 
 use dask_proto::message::SchedulerInfo;
@@ -41,9 +46,9 @@ pub(crate) use crate::driver::block_on;
 use crate::future::gather::{Errors, Gather};
 use crate::future::wait::{DoneAndNotDone, Futures, Wait};
 use crate::graph::Graph;
-use crate::graph::delayed::Collection;
+use crate::graph::collections::Collections;
 use crate::submit::argument::IntoArgs;
-use crate::{ClientBuilder, Explanation, Options, Result, WorkerLogs};
+use crate::{ClientBuilder, Explanation, Options, Result};
 
 pub use crate::as_completed;
 pub use coordination::{Event, Lease, Lock, MultiLock, Queue, Semaphore, Variable};
@@ -53,7 +58,7 @@ pub use inspect::performance_report;
 pub use running::{WorkerClient, get_client, worker_client};
 
 /// [`Client`](crate::Client) whose verbs block.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client(crate::Client);
 
 impl Client {
@@ -94,6 +99,18 @@ impl Client {
     #[must_use]
     pub fn asynchronous(&self) -> &crate::Client {
         &self.0
+    }
+
+    /// [`Client::address`](crate::Client::address).
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        self.0.address()
+    }
+
+    /// [`Client::name`](crate::Client::name).
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.name()
     }
 
     /// [`Client::options`](crate::Client::options).
@@ -154,13 +171,13 @@ impl Client {
     }
 
     /// [`Client::compute`](crate::Client::compute).
-    pub fn compute<C: Collection>(&self, collection: &C) -> Future<C::Value> {
-        Future(self.0.compute(collection))
+    pub fn compute<C: Collections>(&self, collections: C) -> C::Blocking {
+        C::blocking(self.0.compute(collections))
     }
 
     /// [`Client::persist`](crate::Client::persist).
-    pub fn persist<C: Collection>(&self, collection: &C) -> C {
-        self.0.persist(collection)
+    pub fn persist<C: Collections>(&self, collections: C) -> C::Persisted {
+        self.0.persist(collections)
     }
 
     /// [`Client::get`](crate::Client::get).
@@ -239,12 +256,6 @@ impl Client {
         block_on(self.0.scheduler_info())
     }
 
-    /// [`Client::get_worker_logs`](crate::Client::get_worker_logs): the answer comes with
-    /// [`block`](WorkerLogs::block).
-    pub fn get_worker_logs(&self) -> WorkerLogs {
-        self.0.get_worker_logs()
-    }
-
     /// [`Client::wait_for_workers`](crate::Client::wait_for_workers).
     ///
     /// # Errors
@@ -286,6 +297,12 @@ impl Client {
     }
 }
 
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
 /// [`wait`](crate::wait).
 ///
 /// # Errors
@@ -302,6 +319,29 @@ impl<F: crate::AnyFuture> Wait<F> {
     pub fn block(self) -> Result<DoneAndNotDone<F>> {
         block_on(self.into_future())
     }
+}
+
+/// [`compute`](crate::compute).
+///
+/// ```
+/// # use dask_client::{blocking::compute, delayed, task};
+/// # #[task] fn inc(x: i64) -> i64 { x + 1 }
+/// assert_eq!(compute(&delayed(inc, 1))?, 2);
+/// # Ok::<(), dask_client::Error>(())
+/// ```
+///
+/// # Errors
+/// As there.
+pub fn compute<C: Collections>(collections: C) -> Result<<C::Futures as Gather>::Output> {
+    block_on(crate::compute(collections))
+}
+
+/// [`persist`](crate::persist).
+///
+/// # Errors
+/// As there.
+pub fn persist<C: Collections>(collections: C) -> Result<C::Persisted> {
+    block_on(crate::persist(collections))
 }
 
 /// [`progress`](crate::progress).

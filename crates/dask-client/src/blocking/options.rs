@@ -3,7 +3,7 @@ use dask_task::{TaskFn, Value};
 use super::{Client, Future, block_on, blocking};
 use crate::actor::ActorOptions;
 use crate::graph::Graph;
-use crate::graph::delayed::Collection;
+use crate::graph::collections::Collections;
 use crate::submit::argument::IntoArgs;
 use crate::{Options, Result};
 
@@ -37,13 +37,13 @@ impl Options<Client> {
     }
 
     /// [`Client::compute`] with these options.
-    pub fn compute<C: Collection>(&self, collection: &C) -> Future<C::Value> {
-        Future(self.asynchronous().compute(collection))
+    pub fn compute<C: Collections>(&self, collections: C) -> C::Blocking {
+        C::blocking(self.asynchronous().compute(collections))
     }
 
     /// [`Client::persist`] with these options.
-    pub fn persist<C: Collection>(&self, collection: &C) -> C {
-        self.asynchronous().persist(collection)
+    pub fn persist<C: Collections>(&self, collections: C) -> C::Persisted {
+        self.asynchronous().persist(collections)
     }
 
     /// [`Client::get`] with these options.

@@ -3,9 +3,9 @@ use std::future::IntoFuture;
 use dask_task::Value;
 use serde::Serialize;
 
-use super::{Client, block_on};
+use super::{Client, Future, block_on, blocking};
 use crate::client::dataset::PublishDataset;
-use crate::{MetadataPath, Result, TopicEvent};
+use crate::{MetadataPath, Options, Result, TopicEvent, Unknown};
 
 impl PublishDataset {
     /// Publishes it on this thread.
@@ -17,15 +17,39 @@ impl PublishDataset {
     }
 }
 
-impl Client {
-    /// [`Client::publish_dataset`](crate::Client::publish_dataset): it is published with
-    /// [`block`](PublishDataset::block).
+impl Options<Client> {
+    /// [`Client::publish_dataset`] with these options.
+    ///
+    /// # Errors
+    /// As there.
     pub fn publish_dataset<T: Serialize + ?Sized>(
         &self,
         name: impl Into<String>,
         value: &T,
-    ) -> PublishDataset {
-        self.0.publish_dataset(name, value)
+    ) -> Result<()> {
+        self.asynchronous().publish_dataset(name, value).block()
+    }
+}
+
+impl Client {
+    /// [`Client::publish_dataset`](crate::Client::publish_dataset).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn publish_dataset<T: Serialize + ?Sized>(
+        &self,
+        name: impl Into<String>,
+        value: &T,
+    ) -> Result<()> {
+        self.0.publish_dataset(name, value).block()
+    }
+
+    /// [`futures_of`](crate::futures_of), as blocking futures.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn futures_of<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<Future<Unknown>>> {
+        self.0.futures_of(value).map(blocking)
     }
 
     /// [`Client::get_dataset`](crate::Client::get_dataset).

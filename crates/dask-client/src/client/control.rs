@@ -52,6 +52,16 @@ pub(super) fn done(answer: Answer) -> Result<()> {
 /// How many keys one message names: keys may be long.
 pub(crate) const KEYS_AT_ONCE: usize = 2048;
 
+/// The keys of futures, as many as fit a message at a time. A message that names no keys asks for
+/// all, which nobody means by an empty list.
+pub(super) fn keys<F: Futures>(futures: F) -> Vec<Vec<Key>> {
+    if !F::NAMED {
+        return vec![Vec::new()];
+    }
+    let keys = |part: &[Arc<Hold>]| part.iter().map(|hold| hold.key.clone()).collect();
+    holds(futures).chunks(KEYS_AT_ONCE).map(keys).collect()
+}
+
 impl Client {
     /// Stops tasks and those that depend on them: Dask's `Client.cancel`. Their futures are
     /// cancelled. A task that another client holds goes on.
@@ -91,8 +101,8 @@ impl Client {
         retry(self.link(), &holds(futures)).await
     }
 
-    /// The workers that hold the results of these futures, by key: Dask's `Client.who_has`. Without
-    /// futures, an empty list, of every key on the cluster.
+    /// The workers that hold the results of these futures, by key: Dask's `Client.who_has`. With
+    /// `()` in place of futures, of every key on the cluster.
     ///
     /// ```
     /// # use dask_client::{Address, Client, Key, Result, task, wait};
@@ -116,15 +126,8 @@ impl Client {
     /// # Errors
     /// When the scheduler is gone.
     pub async fn who_has(&self, futures: impl Futures) -> Result<HashMap<Key, Vec<Address>>> {
-        let holds = holds(futures);
         let mut found = HashMap::new();
-        // Nothing to ask for asks for everything, so that is one question too.
-        let mut parts: Vec<_> = holds.chunks(KEYS_AT_ONCE).collect();
-        if parts.is_empty() {
-            parts.push(&[]);
-        }
-        for part in parts {
-            let keys = part.iter().map(|hold| hold.key.clone()).collect();
+        for keys in keys(futures) {
             match self.link().ask(Request::WhoHas { keys }).await? {
                 Answer::WhoHas(holders) => found.extend(holders),
                 _ => return Err(Kind::Answer.into()),

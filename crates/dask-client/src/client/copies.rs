@@ -12,7 +12,7 @@ use crate::future::BoxFuture;
 use crate::future::hold::Hold;
 use crate::future::wait::{Futures, holds};
 use crate::state::NAMED_AT_ONCE;
-use crate::{Client, Result};
+use crate::{Client, Options, Result};
 
 /// Copies of results on more workers, once it is awaited: [`Client::replicate`].
 #[derive(Debug)]
@@ -93,17 +93,18 @@ impl Client {
     /// # Errors
     /// When a result failed or cannot be moved, a worker that is named is not there, no worker
     /// runs, or the scheduler is gone.
-    pub fn rebalance(&self, futures: impl Futures) -> Rebalance {
-        let client = self.clone();
-        Rebalance { client, holds: Some(holds(futures)), workers: Vec::new() }
+    pub fn rebalance<F: Futures>(&self, futures: F) -> Rebalance {
+        let holds = F::NAMED.then(|| holds(futures));
+        Rebalance { client: self.clone(), holds, workers: Vec::new() }
     }
 
-    /// [`Client::rebalance`] of all results on the cluster, whoever holds them.
+    /// [`Client::rebalance`] of all results on the cluster, whoever holds them: what it does with
+    /// `()` in place of futures.
     ///
     /// # Errors
     /// As there.
     pub fn rebalance_all(&self) -> Rebalance {
-        Rebalance { client: self.clone(), holds: None, workers: Vec::new() }
+        self.rebalance(())
     }
 
     /// Has workers leave without a loss: Dask's `Client.retire_workers`. They get no more tasks,
@@ -147,6 +148,19 @@ impl Client {
     /// As there.
     pub fn retire_idle_workers(&self) -> RetireWorkers {
         RetireWorkers { client: self.clone(), workers: Vec::new(), n: None, idle: true }
+    }
+}
+
+impl Options {
+    /// [`Client::replicate`] with these options.
+    pub fn replicate(&self, futures: impl Futures) -> Replicate {
+        let replicate = self.client.replicate(futures);
+        Replicate { n: self.n, workers: self.task.workers.clone(), ..replicate }
+    }
+
+    /// [`Client::rebalance`] with these options.
+    pub fn rebalance(&self, futures: impl Futures) -> Rebalance {
+        self.client.rebalance(futures).workers(&self.task.workers)
     }
 }
 

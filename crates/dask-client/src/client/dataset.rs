@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::coordination::Handle;
 use crate::error::Kind;
 use crate::future::travel::pack;
-use crate::{BoxFuture, Client, Result};
+use crate::{BoxFuture, Client, Options, Result};
 
 /// A publication that starts when it is awaited: [`Client::publish_dataset`].
 #[must_use = "nothing is published until this is awaited"]
@@ -33,6 +33,17 @@ impl PublishDataset {
         let (name, value, overwrite) = (Key::new(self.name)?, self.value?, self.overwrite);
         let action = DatasetAction::Publish { name, value, overwrite };
         super::control::done(self.client.dataset(action).await?)
+    }
+}
+
+impl Options {
+    /// [`Client::publish_dataset`] with these options.
+    pub fn publish_dataset<T: Serialize + ?Sized>(
+        &self,
+        name: impl Into<String>,
+        value: &T,
+    ) -> PublishDataset {
+        self.client.publish_dataset(name, value).overwrite(self.overwrite)
     }
 }
 

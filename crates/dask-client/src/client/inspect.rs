@@ -1,19 +1,19 @@
 //! Verbs that look at what the cluster holds, runs and says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use dask_proto::message::{CallStack, Inspect, Inspected, LogRecord, Question, Reply, Whom};
 use dask_proto::{Address, Key};
 
-use super::control::KEYS_AT_ONCE;
+use super::control::{KEYS_AT_ONCE, keys};
 use super::question::{addresses, ask, ask_all, inspect};
 use crate::error::Kind;
-use crate::future::wait::{Futures, holds};
+use crate::future::wait::Futures;
 use crate::{Client, Result};
 
 impl Client {
     /// The sizes of results on the cluster in bytes, by key: Dask's `Client.nbytes` with
-    /// `summary=False`. Without futures, an empty list, of every key on the cluster. Results that
+    /// `summary=False`. With `()` in place of futures, of every key on the cluster. Results that
     /// are not in memory are left out.
     ///
     /// ```
@@ -34,7 +34,7 @@ impl Client {
     /// When the scheduler is gone.
     pub async fn nbytes(&self, futures: impl Futures) -> Result<HashMap<Key, u64>> {
         let mut sizes = HashMap::new();
-        for keys in parts(futures) {
+        for keys in keys(futures) {
             match inspect(self.link(), Inspect::NBytes { keys }).await? {
                 Inspected::NBytes(part) => sizes.extend(part),
                 _ => return Err(Kind::Answer.into()),
@@ -50,7 +50,7 @@ impl Client {
     /// When the scheduler is gone.
     pub async fn nbytes_by_prefix(&self, futures: impl Futures) -> Result<HashMap<String, u64>> {
         let mut sizes = HashMap::new();
-        for keys in parts(futures) {
+        for keys in keys(futures) {
             match inspect(self.link(), Inspect::NBytesByPrefix { keys }).await? {
                 Inspected::NBytesByPrefix(part) => {
                     for (prefix, nbytes) in part {
@@ -64,7 +64,7 @@ impl Client {
     }
 
     /// Where the tasks are that run at this moment, by worker, those first that have run for
-    /// longest: Dask's `Client.call_stack`. Without futures, an empty list, all of them.
+    /// longest: Dask's `Client.call_stack`. With `()` in place of futures, all of them.
     ///
     /// Each has its whole stack, outermost first: the task's function, and the functions that it
     /// called, with the lines that they are in, as far as the program says so (release builds do
@@ -103,13 +103,17 @@ impl Client {
     ///
     /// # Errors
     /// When a worker leaves before it replies, or the scheduler is gone.
-    pub async fn call_stack(
+    pub async fn call_stack<F: Futures>(
         &self,
-        futures: impl Futures,
+        futures: F,
     ) -> Result<HashMap<Address, Vec<CallStack>>> {
-        let keys: Vec<Key> = holds(futures).iter().map(|hold| hold.key.clone()).collect();
+        let keys: HashSet<Key> = keys(futures).into_iter().flatten().collect();
+        if F::NAMED && keys.is_empty() {
+            return Ok(HashMap::new());
+        }
         // More keys than fit a message are looked for here.
-        let asked = if keys.len() > KEYS_AT_ONCE { Vec::new() } else { keys.clone() };
+        let fit = keys.len() <= KEYS_AT_ONCE;
+        let asked = if fit { keys.iter().cloned().collect() } else { Vec::new() };
         let workers = addresses(self.link(), Vec::new()).await?;
         let question = Question::CallStack { keys: asked };
         let replies = ask_all(self.link(), workers, &question, stacks).await?.into_iter();
@@ -146,19 +150,6 @@ impl Client {
             _ => Err(Kind::Answer.into()),
         }
     }
-}
-
-/// The keys of futures, as many as fit a message at a time. Nothing to ask for asks for
-/// everything, so that is one question too.
-fn parts(futures: impl Futures) -> Vec<Vec<Key>> {
-    let holds = holds(futures);
-    let keys = |part: &[_]| part.iter().map(key).collect();
-    let parts: Vec<Vec<Key>> = holds.chunks(KEYS_AT_ONCE).map(keys).collect();
-    if parts.is_empty() { vec![Vec::new()] } else { parts }
-}
-
-fn key(hold: &std::sync::Arc<crate::future::hold::Hold>) -> Key {
-    hold.key.clone()
 }
 
 fn stacks(reply: Reply) -> Option<Vec<CallStack>> {

@@ -8,7 +8,7 @@ use dask_proto::message::{Answer, LogRecord, Request};
 
 use crate::blocking::block_on;
 use crate::error::Kind;
-use crate::{BoxFuture, Client, Result};
+use crate::{BoxFuture, Client, Options, Result};
 
 /// A question for logs that is asked when it is awaited: [`Client::get_worker_logs`].
 #[derive(Debug, Clone)]
@@ -51,6 +51,14 @@ impl Client {
     /// When a worker that is asked for is not connected, or the scheduler is gone.
     pub fn get_worker_logs(&self) -> WorkerLogs {
         WorkerLogs { client: self.clone(), workers: Vec::new(), n: None }
+    }
+}
+
+impl Options {
+    /// [`Client::get_worker_logs`] with these options.
+    pub fn get_worker_logs(&self) -> WorkerLogs {
+        let logs = self.client.get_worker_logs().workers(&self.task.workers);
+        WorkerLogs { n: self.n, ..logs }
     }
 }
 

@@ -5,7 +5,7 @@ use dask_task::{TaskFn, Value};
 
 use crate::actor::ActorOptions;
 use crate::graph::Graph;
-use crate::graph::delayed::Collection;
+use crate::graph::collections::{self, Collections};
 use crate::submit::argument::IntoArgs;
 use crate::submit::scatter::Scatter;
 use crate::submit::{MAP_BATCH, Name, Naming, Submitter};
@@ -16,12 +16,14 @@ use crate::{Client, Error, Future, Result};
 #[must_use = "options do nothing until a verb uses them"]
 pub struct Options<C = Client> {
     pub(crate) client: C,
-    task: TaskOptions,
+    pub(crate) task: TaskOptions,
     key: Option<String>,
     pure: bool,
     batch_size: usize,
     scatter: Scatter,
-    timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) n: Option<u32>,
+    pub(crate) overwrite: bool,
 }
 
 impl<C> Options<C> {
@@ -34,6 +36,8 @@ impl<C> Options<C> {
             batch_size: MAP_BATCH,
             scatter: Scatter::default(),
             timeout: None,
+            n: None,
+            overwrite: false,
         }
     }
 
@@ -63,7 +67,8 @@ impl<C> Options<C> {
         self
     }
 
-    /// The only workers that may run the task or get the data: addresses, hosts or names.
+    /// The only workers that may run the task or get the data, or that the verb is about:
+    /// addresses, hosts or names.
     pub fn workers<W: Into<String>>(mut self, workers: impl IntoIterator<Item = W>) -> Self {
         self.task.workers = workers.into_iter().map(Into::into).collect();
         self.scatter.workers.clone_from(&self.task.workers);
@@ -103,11 +108,24 @@ impl<C> Options<C> {
         self
     }
 
-    /// How long the verb waits for workers: 30 s for a scatter unless set, without end for
-    /// [`Client::wait_for_workers`].
+    /// How long the verb waits for workers: 30 s for a scatter unless set, two minutes for a
+    /// restart, without end for [`Client::wait_for_workers`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.scatter.timeout = timeout;
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How many copies [`Client::replicate`] makes, and how many lines of each worker
+    /// [`Client::get_worker_logs`] gives at most.
+    pub fn n(mut self, n: u32) -> Self {
+        self.n = Some(n);
+        self
+    }
+
+    /// Whether a dataset takes the place of one that has its name: Dask's `override`.
+    pub fn overwrite(mut self, overwrite: bool) -> Self {
+        self.overwrite = overwrite;
         self
     }
 
@@ -121,6 +139,8 @@ impl<C> Options<C> {
             batch_size: self.batch_size,
             scatter: self.scatter.clone(),
             timeout: self.timeout,
+            n: self.n,
+            overwrite: self.overwrite,
         }
     }
 
@@ -190,13 +210,13 @@ impl Options {
     }
 
     /// [`Client::compute`] with these options.
-    pub fn compute<C: Collection>(&self, collection: &C) -> Future<C::Value> {
-        Future::new(collection.finish().hold(self.client.link(), &self.task))
+    pub fn compute<C: Collections>(&self, collections: C) -> C::Futures {
+        collections::start(&collections, self.client.link(), &self.task)
     }
 
     /// [`Client::persist`] with these options.
-    pub fn persist<C: Collection>(&self, collection: &C) -> C {
-        crate::graph::delayed::persist(collection, self.client.link(), &self.task)
+    pub fn persist<C: Collections>(&self, collections: C) -> C::Persisted {
+        collections::persist_on(&collections, self.client.link(), &self.task)
     }
 
     /// [`Client::get`] with these options.

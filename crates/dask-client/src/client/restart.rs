@@ -11,7 +11,7 @@ use super::control::done;
 use super::question::{addresses, ask_each};
 use crate::blocking::block_on;
 use crate::error::Kind;
-use crate::{BoxFuture, Client, Error, Result};
+use crate::{BoxFuture, Client, Error, Options, Result};
 
 /// The name of a worker, and its program if an agent runs it.
 type Named = (String, Option<ProgramId>);
@@ -118,6 +118,23 @@ impl Client {
             }
         }
         Ok((names, refused))
+    }
+}
+
+impl Options {
+    /// [`Client::restart`] with these options.
+    pub fn restart(&self) -> Restart {
+        let timeout = self.timeout.unwrap_or(TIMEOUT);
+        self.client.restart().timeout(timeout)
+    }
+
+    /// [`Client::restart_workers`] with these options.
+    pub fn restart_workers<W: Into<String>>(
+        &self,
+        workers: impl IntoIterator<Item = W>,
+    ) -> RestartWorkers {
+        let timeout = self.timeout.unwrap_or(TIMEOUT);
+        self.client.restart_workers(workers).timeout(timeout)
     }
 }
 

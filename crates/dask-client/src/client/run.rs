@@ -16,14 +16,15 @@ use crate::error::Kind;
 use crate::future::gather::Errors;
 use crate::future::hold::Hold;
 use crate::submit::argument::{CallBuilder, IntoArgs};
-use crate::{BoxFuture, Client, Result};
+use crate::{BoxFuture, Client, Options, Result};
 
 /// A function on its way to every worker, once it is awaited: [`Client::run`].
 #[derive(Debug)]
 #[must_use = "nothing runs until this is awaited"]
 pub struct Run<T> {
     call: Call<T>,
-    workers: Vec<String>,
+    /// None means all of them.
+    workers: Option<Vec<String>>,
     errors: Errors,
 }
 
@@ -82,7 +83,7 @@ impl Client {
     /// is named is not there; when an argument is a future; when the scheduler is gone.
     pub fn run<F: TaskFn>(&self, function: F, args: impl IntoArgs<F::Params>) -> Run<F::Output> {
         let call = Call::new::<F>(self, function, args);
-        Run { call, workers: Vec::new(), errors: Errors::Raise }
+        Run { call, workers: None, errors: Errors::Raise }
     }
 
     /// Calls a task function in the process of the scheduler: Dask's `Client.run_on_scheduler`.
@@ -116,10 +117,19 @@ impl Client {
     }
 }
 
+impl Options {
+    /// [`Client::run`] with these options.
+    pub fn run<F: TaskFn>(&self, function: F, args: impl IntoArgs<F::Params>) -> Run<F::Output> {
+        let run = self.client.run(function, args);
+        let workers = Some(&self.task.workers).filter(|workers| !workers.is_empty());
+        Run { workers: workers.cloned(), ..run }
+    }
+}
+
 impl<T> Run<T> {
-    /// Only on these workers: addresses, hosts or names.
+    /// Only on these workers, which may be none: addresses, hosts or names.
     pub fn workers<W: Into<String>>(mut self, workers: impl IntoIterator<Item = W>) -> Self {
-        self.workers = workers.into_iter().map(Into::into).collect();
+        self.workers = Some(workers.into_iter().map(Into::into).collect());
         self
     }
 
@@ -156,7 +166,11 @@ impl<T: Value> Run<T> {
     async fn each(self) -> Result<Vec<(Address, Result<Option<T>>)>> {
         let Self { call, workers, .. } = self;
         let (client, name, question, _found) = call.question()?;
-        let workers = addresses(client.link(), workers).await?;
+        let workers = match workers {
+            // Whoever names none means none.
+            Some(named) if named.is_empty() => Vec::new(),
+            named => addresses(client.link(), named.unwrap_or_default()).await?,
+        };
         let replies = ask_each(client.link(), workers, &question).await.into_iter();
         let value = |(worker, reply): (Address, Result<Reply>)| {
             let value = reply.and_then(|reply| value(reply, &name));

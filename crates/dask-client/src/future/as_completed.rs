@@ -15,6 +15,8 @@ use crate::{Future, Result, blocking};
 ///
 /// A [`Stream`] of futures, with a [`next`](AsCompleted::next) of its own; of blocking futures an
 /// [`Iterator`]. A future comes out once for each time it went in, finished, failed or cancelled.
+/// [`with_results`](AsCompleted::with_results) has their results beside them, and
+/// [`batches`](AsCompleted::batches) all that are done at a time.
 ///
 /// ```
 /// # use dask_client::{task, Client, Result, as_completed};
@@ -100,14 +102,19 @@ impl<F: AnyFuture> AsCompleted<F> {
     }
 
     async fn batch(&mut self) -> Option<Vec<F>> {
-        let mut batch = vec![self.one().await?];
+        aside(std::future::poll_fn(|context| self.poll_batch(context))).await
+    }
+
+    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<F>>> {
+        let Some(first) = ready!(self.poll_done(context)) else { return Poll::Ready(None) };
+        let mut batch = vec![first];
         while let Ok(number) = self.done.try_recv() {
             batch.extend(self.pending.remove(&number));
         }
-        Some(batch)
+        Poll::Ready(Some(batch))
     }
 
-    fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Option<F>> {
+    pub(super) fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Option<F>> {
         loop {
             if self.pending.is_empty() {
                 return Poll::Ready(None);

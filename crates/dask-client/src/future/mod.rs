@@ -1,6 +1,7 @@
 //! Futures, and what waits for them.
 
 pub(crate) mod as_completed;
+pub(crate) mod completed;
 pub(crate) mod fetch;
 pub(crate) mod gather;
 pub(crate) mod hold;

@@ -13,7 +13,7 @@ use crate::driver::Link;
 use crate::error::Kind;
 use crate::future::hold::Hold;
 use crate::state::{Event, NAMED_AT_ONCE};
-use crate::{Future, Result, blocking, default};
+use crate::{Client, Future, Result, blocking, default};
 
 thread_local! {
     /// The futures in the value that is being serialized, where somebody wants to know.
@@ -118,6 +118,16 @@ pub enum Unknown {}
 pub fn futures_of<T: Serialize + ?Sized>(value: &T) -> Result<Vec<Future<Unknown>>> {
     let (_, holds) = encode(value)?;
     Ok(holds.into_iter().map(Future::new).collect())
+}
+
+impl Client {
+    /// [`futures_of`]: Dask's `Client.futures_of`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn futures_of<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<Future<Unknown>>> {
+        futures_of(value)
+    }
 }
 
 fn encode<T: Serialize + ?Sized>(value: &T) -> Result<(bytes::Bytes, Vec<Arc<Hold>>)> {

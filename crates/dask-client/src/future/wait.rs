@@ -9,7 +9,7 @@ use crate::blocking::Future as Blocking;
 use crate::future::BoxFuture;
 use crate::future::gather::{Gather, Holds};
 use crate::future::hold::{Hold, Outcome};
-use crate::{Error, Future, Result};
+use crate::{Error, Future, Result, Unknown};
 
 /// A future of this crate, async or blocking.
 pub trait AnyFuture: Gather + Clone + Send + Sync + 'static {}
@@ -18,13 +18,27 @@ impl<T: Value> AnyFuture for Future<T> {}
 impl<T: Value> AnyFuture for Blocking<T> {}
 
 /// One future or many: what the verbs on futures take. Futures, vectors, slices and arrays of them,
-/// by value or by reference.
+/// by value or by reference. `()` names none: verbs that look at the cluster look at all of it
+/// then, and `rebalance` moves whatever is there.
 pub trait Futures {
     /// The futures.
     type Future: AnyFuture;
 
+    #[doc(hidden)]
+    const NAMED: bool = true;
+
     /// The futures in a list.
     fn into_list(self) -> Vec<Self::Future>;
+}
+
+impl Futures for () {
+    type Future = Future<Unknown>;
+
+    const NAMED: bool = false;
+
+    fn into_list(self) -> Vec<Future<Unknown>> {
+        Vec::new()
+    }
 }
 
 /// Futures alone and in lists, by value and by reference.

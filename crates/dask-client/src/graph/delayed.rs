@@ -15,7 +15,7 @@ use crate::future::hold::Hold;
 use crate::graph::{Graph, Plan};
 use crate::submit::argument::{ArgumentError, Call, CallBuilder, Dependency, IntoArgs};
 use crate::submit::refusal;
-use crate::{Client, Future, Result};
+use crate::{BoxFuture, Result};
 
 /// A call that is not made yet: Dask's `Delayed`. [`delayed`] makes one.
 pub struct Delayed<T> {
@@ -99,6 +99,27 @@ pub trait Collection: Sized {
         Ok(None)
     }
 
+    /// Computes it on the default client, or in this process where there is none.
+    ///
+    /// # Errors
+    /// When a task fails, or the default client's scheduler is gone.
+    fn compute(&self) -> BoxFuture<'static, Result<Self::Value>> {
+        let call = self.finish();
+        Box::pin(async move { call.compute().await })
+    }
+
+    /// Starts computing it on the default client, or in this process where there is none, and keeps
+    /// its outputs there.
+    ///
+    /// # Errors
+    /// When there is no default client and none can be started in this process.
+    fn persist(&self) -> BoxFuture<'_, Result<Self>>
+    where
+        Self: Sync,
+    {
+        Box::pin(crate::persist(self))
+    }
+
     /// Draws the graph into a file: `.svg` for a picture, `.dot` for the text that Graphviz draws.
     ///
     /// # Errors
@@ -117,7 +138,7 @@ impl Output {
         Self(dependency)
     }
 
-    fn on_cluster(hold: Arc<Hold>) -> Self {
+    pub(crate) fn on_cluster(hold: Arc<Hold>) -> Self {
         Self(Dependency::Future(hold))
     }
 
@@ -125,21 +146,6 @@ impl Output {
     #[must_use]
     pub fn delayed<T>(self) -> Delayed<T> {
         Delayed::new(self.0)
-    }
-}
-
-pub(crate) fn persist<C: Collection>(collection: &C, link: &Arc<Link>, options: &TaskOptions) -> C {
-    let holds = collection.graph().submit(collection.outputs(), link, options);
-    match holds {
-        Ok(holds) => collection.rebuild(holds.into_iter().map(Output::on_cluster).collect()),
-        Err(error) => {
-            let outputs = collection.outputs().into_iter().map(|key| {
-                let kind = TaskErrorKind::InvalidGraph;
-                let error = dask_proto::TaskError::from_error(kind, key, &error);
-                Output::on_cluster(Hold::failed(link, error))
-            });
-            collection.rebuild(outputs.collect())
-        }
     }
 }
 
@@ -157,15 +163,6 @@ impl<T> Delayed<T> {
     pub(crate) fn dependency(&self) -> Dependency {
         self.source.clone()
     }
-
-    /// Submits the call with what it needs.
-    pub(crate) fn hold(&self, link: &Arc<Link>, options: &TaskOptions) -> Arc<Hold> {
-        match &self.source {
-            Dependency::Future(hold) => hold.clone().shared_with(link),
-            Dependency::Delayed(node) => node.submit(link, options),
-            Dependency::Key(key) => Hold::subscribe(link, key.clone()),
-        }
-    }
 }
 
 impl<T: Value> Delayed<T> {
@@ -174,7 +171,7 @@ impl<T: Value> Delayed<T> {
     /// # Errors
     /// When the task fails, or the default client's scheduler is gone.
     pub async fn compute(&self) -> Result<T> {
-        crate::default::or_local().await?.compute(self).result().await
+        crate::compute(self).await
     }
 
     /// Starts the call on the default client and keeps the result there, or in this process where
@@ -183,7 +180,7 @@ impl<T: Value> Delayed<T> {
     /// # Errors
     /// When there is no default client and none can be started in this process.
     pub async fn persist(&self) -> Result<Self> {
-        Ok(crate::default::or_local().await?.persist(self))
+        crate::persist(self).await
     }
 }
 
@@ -271,19 +268,5 @@ impl Drop for Node {
                 dependencies.append(&mut node.call.dependencies);
             }
         }
-    }
-}
-
-impl Client {
-    /// Starts computing a collection in the background: Dask's `Client.compute`.
-    pub fn compute<C: Collection>(&self, collection: &C) -> Future<C::Value> {
-        self.options().compute(collection)
-    }
-
-    /// Starts computing a collection and keeps its outputs on the cluster: Dask's `Client.persist`.
-    ///
-    /// The collection that is returned stands on futures in place of its graph.
-    pub fn persist<C: Collection>(&self, collection: &C) -> C {
-        self.options().persist(collection)
     }
 }

@@ -1,5 +1,6 @@
 //! Graphs of calls: raw graphs of the user, and what delayed calls depend on.
 
+pub(crate) mod collections;
 pub(crate) mod delayed;
 mod draw;
 pub(crate) mod optimize;

@@ -55,6 +55,16 @@ pub async fn performance_report(client: &Client) -> Result<PerformanceReport> {
     Ok(PerformanceReport { client: client.clone(), stream, began: Instant::now() })
 }
 
+impl Client {
+    /// [`performance_report`] of this client.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn performance_report(&self) -> Result<PerformanceReport> {
+        performance_report(self).await
+    }
+}
+
 impl PerformanceReport {
     /// The report of what happened until now, as HTML.
     ///
