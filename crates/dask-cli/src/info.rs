@@ -7,7 +7,8 @@ use dask_proto::ByteSize;
 use crate::config::Config;
 use crate::error::Error;
 
-/// Says what a cluster has: its workers, their threads and memory, and its tasks by state.
+/// Says what a cluster has: its agents, its workers with their threads and memory, and its tasks by
+/// state.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The scheduler's address, such as `10.0.0.1:8786`; `DASK_SCHEDULER_ADDRESS` unless given, or
@@ -49,10 +50,11 @@ async fn ask(args: &Args) -> Result<String, Error> {
 fn describe(info: &SchedulerInfo) -> String {
     let threads: u64 = info.workers.iter().map(|worker| u64::from(worker.nthreads)).sum();
     let mut text = format!(
-        "{} at {}\nworkers: {}, threads: {threads}, clients: {}\n",
+        "{} at {}\nworkers: {}, threads: {threads}, agents: {}, clients: {}\n",
         info.id,
         info.address,
         info.workers.len(),
+        info.agents.len(),
         // This one apart.
         info.clients.saturating_sub(1),
     );
@@ -61,19 +63,37 @@ fn describe(info: &SchedulerInfo) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "tasks: {}", tasks.join(", "));
     }
-    for worker in &info.workers {
-        let limit = worker.memory_limit.map(|bytes| ByteSize(bytes).to_string());
-        let limit = limit.as_deref().unwrap_or("no limit");
+    for agent in &info.agents {
+        let programs = match &agent.programs[..] {
+            [] => "and runs none yet: a client brings one".to_owned(),
+            programs => format!("and runs {}", programs.join(", ")),
+        };
         let _ = writeln!(
             text,
-            "{} {} {}: {} threads, memory {} of {limit}, processing {}",
+            "agent {} {}: offers each program {} x {} threads, memory of {}, {programs}",
+            agent.name,
+            agent.address,
+            agent.nworkers,
+            agent.nthreads,
+            limit(agent.memory_limit),
+        );
+    }
+    for worker in &info.workers {
+        let _ = writeln!(
+            text,
+            "{} {} {}: {} threads, memory {} of {}, processing {}",
             worker.name,
             worker.address,
             worker.status,
             worker.nthreads,
             ByteSize(worker.metrics.memory),
+            limit(worker.memory_limit),
             worker.processing,
         );
     }
     text
+}
+
+fn limit(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "no limit".to_owned(), |bytes| ByteSize(bytes).to_string())
 }

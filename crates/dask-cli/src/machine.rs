@@ -13,7 +13,7 @@ pub(crate) struct NoLimit;
 
 /// A text says no number of workers.
 #[derive(Debug, thiserror::Error)]
-#[error("expected `auto`, or a number: -1 means one for each core, -2 one less, and so on")]
+#[error("expected `auto`, or a number but 0: -1 means one for each core, -2 one less, and so on")]
 pub(crate) struct NoWorkers;
 
 /// How much memory each worker may use.
@@ -55,7 +55,10 @@ pub(crate) fn memory_limit(text: &str) -> Result<MemoryLimit, NoLimit> {
 pub(crate) fn workers(text: &str) -> Result<Workers, NoWorkers> {
     match text {
         "auto" => Ok(Workers::Auto),
-        text => text.parse().map(Workers::Number).map_err(|_| NoWorkers),
+        text => match text.parse() {
+            Ok(0) | Err(_) => Err(NoWorkers),
+            Ok(number) => Ok(Workers::Number(number)),
+        },
     }
 }
 
@@ -131,6 +134,7 @@ mod tests {
         assert_eq!(split(Workers::Number(-1), None, 8), (8, 1));
         assert_eq!(split(Workers::Number(-3), Some(2), 8), (6, 2));
         assert_eq!(split(Workers::Number(-100), None, 8), (1, 8));
+        assert!(workers("0").is_err() && workers("-2").is_ok() && workers("many").is_err());
         for (cores, expected) in [(1, (1, 1)), (4, (4, 1)), (8, (4, 2)), (16, (4, 4)), (64, (8, 8))]
         {
             assert_eq!(split(Workers::Auto, None, cores), expected);

@@ -106,6 +106,7 @@ async fn main() -> Result<()> {
         return another().await;
     }
     let cluster = Cluster::start();
+    info_tells_of_agents_that_have_no_workers_yet(&cluster);
     let client = Client::connect(&cluster.address).await?;
     the_program_runs_on_workers_that_have_never_seen_it(&client).await?;
     another_program_runs_at_the_same_time(&cluster, &client).await?;
@@ -171,11 +172,22 @@ fn copy_of_this(directory: &Path) -> PathBuf {
     copy
 }
 
+fn info_tells_of_agents_that_have_no_workers_yet(cluster: &Cluster) {
+    let offers = "offers each program 1 x 1 threads";
+    info_has(cluster, &["workers: 0", "agents: 2", "agent alice", "bob", offers, "runs none yet"]);
+}
+
 fn info_tells_who_works(cluster: &Cluster) {
+    let worker = format!("{}-", env!("CARGO_CRATE_NAME"));
+    let runs = format!("runs {worker}");
+    info_has(cluster, &[&cluster.address, "alice", "bob", "1 threads", "agents: 2", &runs]);
+}
+
+fn info_has(cluster: &Cluster, words: &[&str]) {
     let told = dask(&["info", &cluster.address]).output().unwrap();
     assert!(told.status.success());
     let text = String::from_utf8(told.stdout).unwrap();
-    for word in [&cluster.address, "alice", "bob", "1 threads"] {
+    for word in words {
         assert!(text.contains(word), "{word} is not in {text}");
     }
 }

@@ -126,8 +126,8 @@ pub use coordination::semaphore::Semaphore;
 pub use coordination::variable::Variable;
 pub use dask_macros::{actor, main, task};
 pub use dask_proto::message::{
-    Activity, ActivityKind, CallStack, Code, LogLevel, LogRecord, Program, Recorded, SchedulerInfo,
-    StackFrame, Versions, WorkerInfo,
+    Activity, ActivityKind, AgentInfo, CallStack, Code, LogLevel, LogRecord, Program, Recorded,
+    SchedulerInfo, StackFrame, Versions, WorkerInfo,
 };
 pub use dask_proto::program::{Executable, ProgramId};
 pub use dask_proto::{Address, Key, TaskError, TaskErrorKind};

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use dask_proto::id::{ClientId, RequestId};
 use dask_proto::message::{
-    LogLevel, Question, Reply, SchedulerToAgent, SchedulerToClient, SchedulerToWorker, Welcome,
+    LogLevel, Question, Rejection, Reply, SchedulerToAgent, SchedulerToClient, SchedulerToWorker,
+    Welcome,
 };
 use dask_proto::{Address, Moment};
 use dask_task::plugin::SchedulerPlugin;
@@ -409,6 +410,10 @@ impl Core {
             return;
         };
         match &welcome {
+            // It comes again and says which program it is: nobody has to know.
+            Welcome::Rejected(Rejection::Identify) => {
+                tracing::debug!(%peer, name = entry.name, "asked for its program");
+            }
             Welcome::Rejected(reason) => {
                 tracing::info!(%peer, name = entry.name, %reason, "rejected");
                 self.desk

@@ -25,6 +25,15 @@ async fn agents_that_have_never_seen_a_program_run_it() {
         client.asked("wait 2", "waited").await;
         assert_eq!(client.asked("programs 40", "programs: ").await, short(fixture));
         assert_eq!(client.asked("run", "ran: ").await, "2");
+        let observer = observe(&site.address).await;
+        let agents = observer.scheduler_info().await.unwrap().agents;
+        let names: Vec<_> = agents.iter().map(|agent| &*agent.name).collect();
+        assert_eq!(names, ["alice", "bob"]);
+        assert!(agents.iter().all(|agent| agent.programs == ["fixture"]), "{agents:?}");
+        // A client that was asked which program it is was not turned away.
+        let logs = observer.get_scheduler_logs(None).await.unwrap();
+        assert!(logs.iter().all(|line| !line.message.contains("rejected")), "{logs:?}");
+        observer.close().await.unwrap();
         // Fetched by one from the client, and by the other from that one.
         let expected = [dask_program::identify(fixture).unwrap().0.to_string()];
         assert_eq!(site.place.cached("alice"), expected);

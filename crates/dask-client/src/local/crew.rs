@@ -291,7 +291,8 @@ mod tests {
             let workers = names.iter().map(|name| worker(name, 0, 0)).collect();
             let address = "tcp://127.0.0.1:1".parse().expect("an address");
             let (id, tasks) = (String::new(), std::collections::BTreeMap::new());
-            Answer::Info(Box::new(SchedulerInfo { address, id, workers, clients: 1, tasks }))
+            let (clients, agents) = (1, Vec::new());
+            Answer::Info(Box::new(SchedulerInfo { address, id, workers, clients, tasks, agents }))
         };
         let leaving = tokio::spawn(async move {
             let names = ["0", "1", "2"].map(str::to_owned);

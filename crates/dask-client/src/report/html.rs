@@ -250,6 +250,7 @@ mod tests {
             workers: Vec::new(),
             clients: 1,
             tasks: BTreeMap::new(),
+            agents: Vec::new(),
         };
         let took = Duration::from_secs(2);
         Findings { took, records, info, version: "0.1.0" }

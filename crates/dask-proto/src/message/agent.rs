@@ -36,6 +36,23 @@ pub struct AgentJoin {
     pub tokens: Option<Vec<TokenId>>,
 }
 
+/// An agent as the scheduler knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentInfo {
+    /// Its name.
+    pub name: String,
+    /// Where other agents fetch programs that it has.
+    pub address: Address,
+    /// How many worker processes it starts for each program.
+    pub nworkers: u32,
+    /// How many tasks each of them runs at once.
+    pub nthreads: u32,
+    /// Bytes of memory that each of them may use; `None` without a limit.
+    pub memory_limit: Option<u64>,
+    /// The names of the programs that it runs.
+    pub programs: Vec<String>,
+}
+
 /// Whether an agent runs programs that clients bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum CodePolicy {

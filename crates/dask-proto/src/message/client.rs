@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::ProgramNews;
+use super::agent::{AgentInfo, ProgramNews};
 use super::ask::{Ask, Reply};
 use super::coordination::{Coordination, CoordinationAnswer, CoordinationRefusal};
 use super::handshake::Code;
@@ -360,6 +360,9 @@ pub struct SchedulerInfo {
     pub clients: u32,
     /// How many tasks it knows, by state.
     pub tasks: BTreeMap<String, u64>,
+    /// Its agents, in the order in which they joined: hosts that start workers of each program that
+    /// a client brings.
+    pub agents: Vec<AgentInfo>,
 }
 
 /// A worker as the scheduler knows it.

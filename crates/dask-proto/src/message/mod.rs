@@ -21,7 +21,7 @@ mod stream;
 mod worker;
 
 pub use agent::{
-    AgentJoin, AgentToScheduler, CodePolicy, ProgramLink, ProgramNews, ProgramSource,
+    AgentInfo, AgentJoin, AgentToScheduler, CodePolicy, ProgramLink, ProgramNews, ProgramSource,
     SchedulerToAgent,
 };
 pub use ask::{

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use dask_proto::graph::{Function, Priority, TaskOptions, TaskSpec};
 use dask_proto::id::{AgentId, ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
 use dask_proto::message::{
-    Answer, ClientToScheduler, Code, Compute, Dependency, Hello, KeyCount, Located, LogLevel,
-    LogRecord, Metrics, PeerReply, PeerRequest, Program, ProgramLink, ProgramNews, Refusal,
-    Rejection, Request, Role, ScatterItem, SchedulerInfo, SchedulerToClient, SchedulerToWorker,
-    StoredValue, Submit, ValueAt, VersionRange, Welcome, WorkerInfo, WorkerJoin, WorkerStatus,
-    WorkerToScheduler,
+    AgentInfo, Answer, ClientToScheduler, Code, Compute, Dependency, Hello, KeyCount, Located,
+    LogLevel, LogRecord, Metrics, PeerReply, PeerRequest, Program, ProgramLink, ProgramNews,
+    Refusal, Rejection, Request, Role, ScatterItem, SchedulerInfo, SchedulerToClient,
+    SchedulerToWorker, StoredValue, Submit, ValueAt, VersionRange, Welcome, WorkerInfo, WorkerJoin,
+    WorkerStatus, WorkerToScheduler,
 };
 use dask_proto::program::ProgramId;
 use dask_proto::{Address, Key, Payload, TaskError, TaskErrorKind};
@@ -299,6 +299,14 @@ fn info() -> SchedulerInfo {
         }],
         clients: 1,
         tasks: BTreeMap::from([("memory".to_owned(), 10)]),
+        agents: vec![AgentInfo {
+            name: "bob".to_owned(),
+            address: address(4002),
+            nworkers: 2,
+            nthreads: 4,
+            memory_limit: Some(8 << 30),
+            programs: vec!["session".to_owned()],
+        }],
     }
 }
 

@@ -240,6 +240,7 @@ impl SchedulerState {
             workers: self.workers.iter().map(|(_, entry)| entry.info()).collect(),
             clients: self.connected_clients(),
             tasks: states.map(|(state, count)| (state.as_str().to_owned(), count)).collect(),
+            agents: self.programs.infos(),
         }
     }
 

@@ -112,7 +112,14 @@ fn describe_answer(script: &Script, answer: &Answer) -> String {
             });
             let workers: Vec<String> = workers.collect();
             let (id, clients, tasks) = (&info.id, info.clients, &info.tasks);
-            format!("{id} {clients} clients, {tasks:?}, {workers:?}")
+            let agents = info.agents.iter().map(|a| {
+                format!("{} {} x {} runs {:?}", a.name, a.nworkers, a.nthreads, a.programs)
+            });
+            let agents = match agents.collect::<Vec<_>>() {
+                none if none.is_empty() => String::new(),
+                agents => format!(", agents {agents:?}"),
+            };
+            format!("{id} {clients} clients, {tasks:?}, {workers:?}{agents}")
         }
         Answer::Explanation(lines) => lines.join("\n      "),
         Answer::Coordination(answer) => coordination::answer(answer),

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use dask_proto::id::AgentId;
+use dask_proto::message::AgentInfo;
 use dask_proto::program::ProgramId;
 use dask_proto::{TaskError, TaskErrorKind};
 
@@ -7,7 +9,7 @@ use super::super::SchedulerState;
 use super::super::task::Row;
 use super::super::transition::Goal;
 use super::identity::UNKNOWN;
-use super::{CopyState, ProgramEntry};
+use super::{AgentEntry, CopyState, ProgramEntry, ProgramTable};
 
 /// How many agents an explanation lists.
 const LISTED: usize = 5;
@@ -18,6 +20,27 @@ impl ProgramEntry {
     fn is_hopeless(&self) -> bool {
         let lost = self.given_up + self.broken;
         self.workers.is_empty() && !self.copies.is_empty() && lost >= self.copies.len()
+    }
+}
+
+impl ProgramTable {
+    /// What each agent offers, and what it runs.
+    pub(in super::super) fn infos(&self) -> Vec<AgentInfo> {
+        let info = |(id, AgentEntry { join, .. }): (&AgentId, &AgentEntry)| AgentInfo {
+            name: join.name.clone(),
+            address: join.address.clone(),
+            nworkers: join.nworkers,
+            nthreads: join.nthreads,
+            memory_limit: join.memory_limit,
+            programs: self.run_by(*id).map(|entry| entry.executable.name.clone()).collect(),
+        };
+        self.agents.iter().map(info).collect()
+    }
+
+    fn run_by(&self, agent: AgentId) -> impl Iterator<Item = &ProgramEntry> {
+        self.programs.values().filter(move |entry| {
+            entry.copies.get(&agent).is_some_and(|copy| copy.state == CopyState::Ready)
+        })
     }
 }
 
