@@ -8,11 +8,16 @@ use super::{Violation, files};
 use crate::error::{Error, Result};
 
 /// Where the table is.
-const TABLE: &str = "docs/dask.md";
+const TABLE: &str = "README.md";
 
-/// The headings of its parts, with the number of names that each has in Dask.
-const PARTS: [(&str, usize); 2] =
-    [("## `distributed.Client`", 64), ("## `distributed.__all__`", 59)];
+/// How its parts begin, with the number of names that each has in Dask.
+const PARTS: [(&str, usize); 2] = [
+    ("<summary>The 64 public attributes of <code>distributed.Client</code></summary>", 64),
+    ("<summary>The 59 names of <code>distributed.__all__</code></summary>", 59),
+];
+
+/// How they end.
+const END: &str = "</details>";
 
 /// The crate that users name, and where else its public types have their methods.
 const CLIENT: &str = "crates/dask-client/src/";
@@ -24,7 +29,8 @@ const BLOCKING: &str = "blocking";
 
 /// Checks the table of the tree.
 pub(super) fn check(root: &Path, api: &Api) -> Result<Vec<Violation>> {
-    Ok(check_table(&read(root, TABLE)?, api))
+    let text = read(root, TABLE)?;
+    Ok(PARTS.into_iter().flat_map(|part| check_part(&text, part, api)).collect())
 }
 
 fn read(root: &Path, path: &str) -> Result<String> {
@@ -32,25 +38,16 @@ fn read(root: &Path, path: &str) -> Result<String> {
     std::fs::read_to_string(&full).map_err(|source| Error::Read { path: full, source })
 }
 
-fn check_table(table: &str, api: &Api) -> Vec<Violation> {
+/// Checks one part of the table, which has so many rows.
+fn check_part(text: &str, (heading, count): (&str, usize), api: &Api) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut part: Option<(usize, &str, usize)> = None;
     let mut names = BTreeSet::new();
     let violation = |line, remedy: String| Violation::new(TABLE, line, "dask-names", remedy);
-    let lines = table.lines().chain(["## end"]).zip(1..);
-    for (line, number) in lines {
-        if line.starts_with("## ") {
-            if let Some((at, heading, count)) = part.take().filter(|part| part.2 != names.len()) {
-                let have = names.len();
-                found.push(violation(
-                    at,
-                    format!("{heading} has {count} names, of which {have} are here"),
-                ));
-            }
-            names.clear();
-            let known = PARTS.iter().find(|(heading, _)| *heading == line);
-            part = known.map(|(heading, count)| (number, *heading, *count));
-        }
+    let mut lines = text.lines().zip(1..);
+    let Some((_, at)) = lines.find(|(line, _)| *line == heading) else {
+        return vec![violation(1, format!("a part begins with the line {heading}"))];
+    };
+    for (line, number) in lines.take_while(|(line, _)| *line != END) {
         let Some(row) = line.strip_prefix("| `") else {
             continue;
         };
@@ -70,6 +67,10 @@ fn check_table(table: &str, api: &Api) -> Vec<Violation> {
         found.extend(missing.map(|name| {
             violation(number, format!("dask-client has no public {name}: correct the row"))
         }));
+    }
+    if names.len() != count {
+        let have = names.len();
+        found.push(violation(at, format!("{count} names belong here, of which there are {have}")));
     }
     found
 }
@@ -231,6 +232,8 @@ fn method(line: &str, start: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    const HEADING: &str = "<summary>Names</summary>";
+
     const LIB: &str = "
 pub mod blocking;
 pub use client::Client;
@@ -289,20 +292,33 @@ impl Client {
         }
     }
 
+    /// What is wrong with the rows of a part that is to have so many names.
+    fn violations(rows: &str, count: usize) -> Vec<(usize, String)> {
+        let text = format!("| `other` |\n{HEADING}\n{rows}{END}\n| `another` |\n");
+        let found = check_part(&text, (HEADING, count), &api());
+        found.into_iter().map(|violation| (violation.line, violation.remedy)).collect()
+    }
+
     #[test]
     fn a_row_has_a_name_that_exists_or_a_reason() {
-        let lines = |table: &str| -> Vec<(usize, String)> {
-            let found = check_table(table, &api());
-            found.into_iter().map(|violation| (violation.line, violation.remedy)).collect()
-        };
-        assert_eq!(lines("| `wait` | `wait`, `Client::submit` | |\n| `rpc` | – | none |\n"), []);
-        let found =
-            lines("| `gone` | `Client::gone` | |\n| `rpc` | – | |\n| `rpc` | – | twice |\n");
+        let rows = "| `wait` | `wait`, `Client::submit` | |\n| `rpc` | – | none |\n";
+        assert_eq!(violations(rows, 2), []);
+        let rows = "| `gone` | `Client::gone` | |\n| `rpc` | – | |\n| `rpc` | – | twice |\n";
+        let found = violations(rows, 2);
         let at: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
-        assert_eq!(at, [1, 2, 3], "{found:?}");
+        assert_eq!(at, [3, 4, 5], "{found:?}");
         assert!(found[0].1.contains("no public Client::gone"), "{found:?}");
-        let found = lines("## `distributed.__all__`\n| `wait` | `wait` | |\n");
+        assert_eq!(violations("| `rpc` | – |\n", 0).len(), 1);
+    }
+
+    #[test]
+    fn a_part_is_there_and_has_all_names() {
+        let found = violations("| `wait` | `wait` | |\n", 59);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].1.contains("59 names, of which 1 are here"), "{found:?}");
+        assert_eq!(found[0].0, 2);
+        assert!(found[0].1.contains("59 names belong here, of which there are 1"), "{found:?}");
+        let found = check_part("no part\n", (HEADING, 1), &api());
+        assert_eq!(found.len(), 1);
+        assert!(found[0].remedy.contains(HEADING));
     }
 }
