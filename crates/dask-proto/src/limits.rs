@@ -110,6 +110,11 @@ pub const MAX_KEPT_BYTES: u64 = 256 << 20;
 /// Names of primitives and datasets that a scheduler remembers.
 pub const MAX_KEPT_NAMES: usize = 1 << 16;
 
+/// Those of events, queues, variables, datasets and metadata that one connected client was the
+/// first to mention: they stay when nobody waits for anything, and none is to have all of them.
+/// What it leaves behind counts for all.
+pub const MAX_KEPT_NAMES_OF_CLIENT: usize = MAX_KEPT_NAMES / 4;
+
 /// Requests about primitives that wait, hold a lease, or were answered with what the client has not
 /// accepted, on one scheduler.
 pub const MAX_KEPT_REQUESTS: usize = 1 << 16;
@@ -152,7 +157,16 @@ pub const MAX_TOPIC_BYTES: u64 = 256 << 10;
 /// Bytes of one event. Events are news, not data.
 pub const MAX_EVENT_BYTES: u64 = 64 << 10;
 
-/// Bytes of the name of a program's file, and of its target: what names of files have at most.
+/// Bytes of a program that travels: how long that may take depends on it. Executables of debug
+/// builds reach hundreds of megabytes.
+pub const MAX_PROGRAM_BYTES: u64 = 8 << 30;
+
+/// Bytes of a program that come in a second at least, on average: a line of one megabit. Whoever
+/// sends less keeps the turn of others that have it too.
+pub const PROGRAM_BYTES_PER_SECOND: u64 = 128 << 10;
+
+/// Bytes of the name of a program's file or of an agent, and of a target: what names of files have
+/// at most.
 pub const MAX_PROGRAM_NAME_BYTES: usize = 255;
 
 /// Bytes of one piece of a program that travels: a piece is in memory as a whole, at each of those

@@ -7,13 +7,15 @@ use dask_proto::graph::{Function, TaskOptions, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, RequestId, WorkerId};
 use dask_proto::limits::{
     KEPT_ENTRY_BYTES, LOCKS_AT_ONCE, MAX_AWAITED_WORKERS, MAX_FUNCTIONS_OF_CLIENT,
-    MAX_KEPT_BYTES_OF_CLIENT, MAX_KEPT_REQUESTS, MAX_KEPT_REQUESTS_OF_CLIENT, MAX_KEPT_VALUE_BYTES,
-    MAX_KEY_BYTES, MAX_LOCK_NAMES_BYTES, MAX_TOPICS, MAX_TOPICS_OF_CLIENT, MAX_WAITS,
+    MAX_KEPT_BYTES_OF_CLIENT, MAX_KEPT_NAMES_OF_CLIENT, MAX_KEPT_REQUESTS,
+    MAX_KEPT_REQUESTS_OF_CLIENT, MAX_KEPT_VALUE_BYTES, MAX_KEY_BYTES, MAX_LOCK_NAMES_BYTES,
+    MAX_TOPICS, MAX_TOPICS_OF_CLIENT, MAX_WAITS,
 };
 use dask_proto::message::{
     Answer, ClientToScheduler, Code, Coordination, CoordinationAnswer, CoordinationRefusal,
-    EventAction, Kept, KeptValue, Manage, MetadataAction, Patience, QueueAction, Refusal, Request,
-    SchedulerToClient, SchedulerToWorker, Submit, TopicAction, WorkerJoin,
+    DatasetAction, EventAction, Kept, KeptValue, Manage, MetadataAction, Patience, QueueAction,
+    Refusal, Request, SchedulerToClient, SchedulerToWorker, Submit, TopicAction, VariableAction,
+    WorkerJoin,
 };
 use dask_proto::{Address, Key, Moment, Payload};
 use dask_scheduler::Config;
@@ -105,6 +107,43 @@ fn an_event_is_set_however_many_wait_and_no_client_takes_all_places() {
     let answers = says(&mut state, last, set);
     assert_eq!(answers.len(), MAX_KEPT_REQUESTS + 1);
     assert!(answers.iter().all(|(_, answer)| *answer == Answer::Done));
+}
+
+#[test]
+fn no_client_has_all_names() {
+    let mut state = state(3);
+    let set = |name: u64| {
+        let (name, action) = (key(name.to_string()), EventAction::Set);
+        Request::Coordinate(Coordination::Event { name, action })
+    };
+    let most = MAX_KEPT_NAMES_OF_CLIENT as u64;
+    for name in 0..most {
+        assert_eq!(asks(&mut state, (CLIENT, name), set(name)), Some(Answer::Done));
+    }
+    let share = refused(CoordinationRefusal::Share(Kept::Names));
+    assert_eq!(asks(&mut state, (CLIENT, most), set(most)), share);
+    let small = Bytes::from_static(b"a value");
+    assert_eq!(asks(&mut state, (CLIENT, most), put("queue", small.clone())), share);
+    let value = || KeptValue { payload: small.clone().into(), futures: Vec::new() };
+    let (path, action) = (vec![key("where")], MetadataAction::Set(value()));
+    let metadata = Request::Coordinate(Coordination::Metadata { path, action });
+    assert_eq!(asks(&mut state, (CLIENT, most), metadata.clone()), share);
+    let action = VariableAction::Set(value());
+    let variable = Request::Coordinate(Coordination::Variable { name: key("v"), action });
+    assert_eq!(asks(&mut state, (CLIENT, most), variable), share);
+    let publish = DatasetAction::Publish { name: key("data"), value: value(), overwrite: false };
+    let publish = Request::Coordinate(Coordination::Dataset(publish));
+    assert_eq!(asks(&mut state, (CLIENT, most), publish.clone()), share);
+    // What is there it can use, and what it gives up it can have again.
+    assert_eq!(asks(&mut state, (CLIENT, most), set(0)), Some(Answer::Done));
+    let clear = Coordination::Event { name: key("0"), action: EventAction::Clear };
+    let cleared = asks(&mut state, (CLIENT, most), Request::Coordinate(clear));
+    assert_eq!(cleared, Some(Answer::Done));
+    assert_eq!(asks(&mut state, (CLIENT, most), publish), Some(Answer::Done));
+    // Others have shares of their own.
+    assert_eq!(asks(&mut state, (ClientId(2), 0), metadata), Some(Answer::Done));
+    assert_eq!(asks(&mut state, (ClientId(2), 1), set(most)), Some(Answer::Done));
+    state.check_invariants().expect("they hold");
 }
 
 #[test]

@@ -83,6 +83,8 @@ scripts! {
     program_identity,
     program_limits,
     program_refused,
+    program_slow,
+    program_unknown_forgotten,
     program_retiring,
     program_sources,
     program_stopped,

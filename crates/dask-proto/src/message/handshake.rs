@@ -208,6 +208,12 @@ pub enum Rejection {
     /// and say so.
     #[error("it has agents, and wants to know which program this is")]
     Identify,
+    /// The name or the target of an agent is too long.
+    #[error("names and targets of agents have {limit} bytes at most: give this one a shorter name")]
+    TooLong {
+        /// The limit in bytes.
+        limit: u32,
+    },
 }
 
 /// The first exchange went wrong.

@@ -134,6 +134,7 @@ pub(crate) fn rejections() -> Vec<Rejection> {
         Rejection::Closing,
         Rejection::Program { reason: "alice runs no programs of clients".to_owned() },
         Rejection::Identify,
+        Rejection::TooLong { limit: 255 },
     ]
 }
 

@@ -33,14 +33,18 @@ impl SchedulerState {
     /// Forgets functions once there are many that no worker has, no client has named and no task
     /// is of. One look at all tasks each time that the number of functions has doubled.
     pub(super) fn forget_unused_functions(&mut self) {
-        if !self.functions.is_crowded() {
-            return;
+        if self.functions.is_crowded() {
+            self.forget_functions(self.functions.rows());
         }
+    }
+
+    /// Forgets those of these functions that are not in use.
+    pub(super) fn forget_functions(&mut self, rows: impl IntoIterator<Item = FunctionRow>) {
         let mut used: BTreeSet<FunctionRow> = BTreeSet::new();
         used.extend(self.clients.values().flat_map(|entry| entry.functions.values()));
         used.extend(self.tasks.iter().filter_map(|(_, task)| task.function()));
         used.extend(self.workers.iter().flat_map(|(_, entry)| entry.work.functions()));
-        let forgotten: BTreeSet<FunctionRow> = self.functions.forget_unused(&used);
+        let forgotten: BTreeSet<FunctionRow> = self.functions.forget_unused(rows, &used);
         // Their ids are going to stand for others.
         let workers: Vec<_> = self.workers.iter().map(|(worker, _)| worker).collect();
         for worker in workers {

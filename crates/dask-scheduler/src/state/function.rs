@@ -118,10 +118,14 @@ impl FunctionTable {
         self.by_function.len() >= self.look_at.max(LOOKED_AT)
     }
 
-    /// Forgets the functions that no worker offers and that are none of these.
-    pub(super) fn forget_unused(&mut self, used: &BTreeSet<FunctionRow>) -> BTreeSet<FunctionRow> {
+    /// Forgets those of these functions that no worker offers and that are not used.
+    pub(super) fn forget_unused(
+        &mut self,
+        rows: impl IntoIterator<Item = FunctionRow>,
+        used: &BTreeSet<FunctionRow>,
+    ) -> BTreeSet<FunctionRow> {
         let mut forgotten = BTreeSet::new();
-        for row in self.rows() {
+        for row in rows {
             let entry = &mut self.entries[row.0 as usize];
             if !entry.groups.is_empty() || !entry.queue.is_empty() || used.contains(&row) {
                 continue;

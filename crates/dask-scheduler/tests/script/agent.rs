@@ -25,7 +25,8 @@ pub(super) fn code(settings: &[&str]) -> Code {
     }
     let offered = setting(settings, "program").map(|id| Executable {
         id: program(id),
-        bytes: 1000,
+        bytes: setting(settings, "bytes")
+            .map_or(32 << 20, |bytes| bytes.parse().expect("a number")),
         name: name_of_length(setting(settings, "name").map_or(3, number)),
         target: setting(settings, "target").unwrap_or(TARGET).to_owned(),
     });

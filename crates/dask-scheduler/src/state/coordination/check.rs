@@ -22,14 +22,23 @@ impl CoordinationTable {
             entry.putters.values().map(|(_, value)| *value).for_each(&mut note);
         }
         self.variables.values().filter_map(|entry| entry.value).for_each(&mut note);
-        self.datasets.values().copied().for_each(&mut note);
-        self.metadata.values().copied().for_each(&mut note);
+        self.datasets.values().map(|named| named.value).for_each(&mut note);
+        self.metadata.values().map(|named| named.value).for_each(&mut note);
         for (_, place) in self.places.iter() {
             if let Place::Answered { values, .. } = place {
                 values.iter().copied().for_each(&mut note);
             }
         }
         uses.into_iter().eq(self.kept.uses())
+    }
+
+    /// Whether every name is counted for whoever brought it.
+    pub(in crate::state) fn names_add_up(&self, is_here: impl Fn(&ClientId) -> bool) -> bool {
+        let events = self.events.values().map(|entry| entry.by);
+        let queues = self.queues.values().map(|entry| entry.by);
+        let variables = self.variables.values().map(|entry| entry.by);
+        let named = self.datasets.values().chain(self.metadata.values()).map(|named| named.by);
+        self.shares.are(events.chain(queues).chain(variables).chain(named).filter(is_here))
     }
 
     /// Whether every request is found where its place says, and in no other line.

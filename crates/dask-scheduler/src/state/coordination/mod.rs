@@ -13,6 +13,7 @@ mod multi_lock;
 mod places;
 mod queue;
 mod semaphore;
+mod share;
 mod variable;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use multi_lock::MultiLockTable;
 use places::{Place, Places};
 use queue::QueueEntry;
 use semaphore::SemaphoreEntry;
+use share::Shares;
 use variable::VariableEntry;
 
 /// The order of those who wait.
@@ -55,15 +57,25 @@ pub(super) struct CoordinationTable {
     multi_locks: MultiLockTable,
     queues: BTreeMap<Key, QueueEntry>,
     variables: BTreeMap<Key, VariableEntry>,
-    datasets: BTreeMap<Key, KeptId>,
+    datasets: BTreeMap<Key, Named>,
     /// Values by the names on the way to them.
-    metadata: BTreeMap<Vec<Key>, KeptId>,
+    metadata: BTreeMap<Vec<Key>, Named>,
+    /// The names of events, queues, variables, datasets and metadata, by who brought them. Others
+    /// stand for requests, of which each client has a share.
+    shares: Shares,
     places: Places,
     /// The values in queues and elsewhere, and those that were not accepted.
     pub(super) kept: KeptTable,
     next_ticket: Ticket,
     /// Answers to requests that waited.
     answers: Vec<(Asked, Answer)>,
+}
+
+/// A value that has a name, and who was the first to mention that.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    value: KeptId,
+    by: ClientId,
 }
 
 impl CoordinationTable {
@@ -75,6 +87,12 @@ impl CoordinationTable {
     /// Whether another name can be remembered.
     fn check_name(&self) -> Result<(), CoordinationRefusal> {
         self.check_names(1)
+    }
+
+    /// The same for a name that stays, which this client brings.
+    fn check_name_of(&self, client: ClientId) -> Result<(), CoordinationRefusal> {
+        self.check_name()?;
+        self.shares.check(client)
     }
 
     /// Whether so many more names can be remembered.
@@ -115,7 +133,7 @@ impl CoordinationTable {
             }
             Coordination::Variable { name, action } => self.variable(asked, name, action),
             Coordination::Dataset(action) => self.dataset(asked, action),
-            Coordination::Metadata { path, action } => self.metadata(path, &action),
+            Coordination::Metadata { path, action } => self.metadata(asked, path, &action),
             // A client of a later version asks for more than this scheduler has.
             _ => Ok(Some(Answer::Refused(Refusal::TooLarge))),
         }
@@ -132,7 +150,7 @@ impl CoordinationTable {
             Some(Place::Getters(name, ticket)) => self.leave_getters(&name, ticket),
             Some(Place::Putters(name, ticket)) => self.leave_putters(&name, ticket),
             Some(Place::Variable(name, ticket)) => self.leave_variable(&name, ticket),
-            Some(Place::Answered { from, values }) => self.take_back(from, values),
+            Some(Place::Answered { from, values }) => self.take_back(asked, from, values),
         }
     }
 
@@ -233,6 +251,7 @@ impl SchedulerState {
             self.coordination.forget(asked);
         }
         self.coordination.kept.forget_client(client);
+        self.coordination.shares.forget_client(client);
         self.carry_out_coordination();
     }
 

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use dask_proto::Key;
+use dask_proto::id::ClientId;
 use dask_proto::limits::VALUES_AT_ONCE;
 use dask_proto::message::{Answer, CoordinationRefusal, Patience, QueueAction, Refusal};
 
@@ -9,8 +10,10 @@ use super::{CoordinationTable, Line, Outcome, Place, Ticket, count, not_now};
 use crate::state::request::Asked;
 
 /// A queue that has values, is waited for, or is bounded; any other needs no entry.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct QueueEntry {
+    /// Who was the first to mention it.
+    pub(super) by: ClientId,
     /// How many values it takes; 0 for no limit.
     maxsize: u32,
     pub(super) values: VecDeque<KeptId>,
@@ -21,6 +24,11 @@ pub(super) struct QueueEntry {
 }
 
 impl QueueEntry {
+    fn new(by: ClientId) -> Self {
+        let (values, getters, putters) = (VecDeque::new(), Line::new(), Line::new());
+        Self { by, maxsize: 0, values, getters, putters }
+    }
+
     /// Whether another value may come in: also one that the first getter needs to go on.
     fn has_room(&self) -> bool {
         let wanted = self.getters.first_key_value().map_or(0, |(_, (_, wanted))| *wanted);
@@ -49,9 +57,9 @@ impl CoordinationTable {
         action: QueueAction,
     ) -> Outcome {
         if !self.queues.contains_key(&name) {
-            self.check_name()?;
+            self.check_name_of(asked.0)?;
         }
-        let entry = self.queues.entry(name.clone()).or_default();
+        let entry = self.queue_entry(asked.0, &name);
         if entry.maxsize == 0 {
             entry.maxsize = maxsize;
         }
@@ -133,7 +141,9 @@ impl CoordinationTable {
                 self.answers.push((asked, Answer::Done));
             } else {
                 if entry.is_unused() {
+                    let by = entry.by;
                     self.queues.remove(name);
+                    self.shares.remove(by);
                 }
                 return;
             }
@@ -156,20 +166,29 @@ impl CoordinationTable {
     }
 
     /// Values that were not accepted are the first in their queue again.
-    pub(super) fn take_back(&mut self, from: Option<Key>, values: Vec<KeptId>) {
+    pub(super) fn take_back(&mut self, asked: Asked, from: Option<Key>, values: Vec<KeptId>) {
         let Some(name) = from else {
             values.into_iter().for_each(|value| self.kept.drop_one(value));
             return;
         };
-        let entry = self.queues.entry(name.clone()).or_default();
+        let entry = self.queue_entry(asked.0, &name);
         for value in values.into_iter().rev() {
             entry.values.push_front(value);
         }
         self.settle_queue(&name);
     }
 
+    /// The entry of a queue, a new one if it has none.
+    fn queue_entry(&mut self, client: ClientId, name: &Key) -> &mut QueueEntry {
+        if !self.queues.contains_key(name) {
+            self.shares.add(client);
+        }
+        self.queues.entry(name.clone()).or_insert_with(|| QueueEntry::new(client))
+    }
+
     fn close_queue(&mut self, name: &Key) {
         let Some(entry) = self.queues.remove(name) else { return };
+        self.shares.remove(entry.by);
         let waiting = entry.getters.into_values().map(|(asked, _)| asked);
         let mut refused: Vec<Asked> = waiting.collect();
         for (asked, value) in entry.putters.into_values() {

@@ -1,4 +1,5 @@
 use dask_proto::Key;
+use dask_proto::id::ClientId;
 use dask_proto::message::{Answer, Patience, VariableAction};
 
 use super::kept::KeptId;
@@ -6,8 +7,10 @@ use super::{CoordinationTable, Line, Outcome, Place, Ticket, not_now};
 use crate::state::request::Asked;
 
 /// A variable that has a value, or whose value somebody waits for; any other needs no entry.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct VariableEntry {
+    /// Who was the first to mention it.
+    pub(super) by: ClientId,
     pub(super) value: Option<KeptId>,
     pub(super) getters: Line,
 }
@@ -15,10 +18,10 @@ pub(super) struct VariableEntry {
 impl CoordinationTable {
     pub(super) fn variable(&mut self, asked: Asked, name: Key, action: VariableAction) -> Outcome {
         if !self.variables.contains_key(&name) {
-            self.check_name()?;
+            self.check_name_of(asked.0)?;
         }
         match action {
-            VariableAction::Set(_) => self.set_variable(name),
+            VariableAction::Set(_) => self.set_variable(asked.0, &name),
             VariableAction::Get(patience) => {
                 return Ok(self.get_variable(asked, name, patience));
             }
@@ -34,9 +37,18 @@ impl CoordinationTable {
         Ok(Some(Answer::Done))
     }
 
-    fn set_variable(&mut self, name: Key) {
+    /// The entry of a variable, a new one if it has none.
+    fn variable_entry(&mut self, client: ClientId, name: &Key) -> &mut VariableEntry {
+        if !self.variables.contains_key(name) {
+            self.shares.add(client);
+        }
+        let new = || VariableEntry { by: client, value: None, getters: Line::new() };
+        self.variables.entry(name.clone()).or_insert_with(new)
+    }
+
+    fn set_variable(&mut self, client: ClientId, name: &Key) {
         let Some(value) = self.kept.brought.take() else { return };
-        let entry = self.variables.entry(name).or_default();
+        let entry = self.variable_entry(client, name);
         let old = entry.value.replace(value);
         let getters = std::mem::take(&mut entry.getters);
         old.into_iter().for_each(|old| self.kept.drop_one(old));
@@ -55,7 +67,7 @@ impl CoordinationTable {
         let answer = not_now(patience);
         if answer.is_none() {
             let ticket = self.ticket();
-            let entry = self.variables.entry(name.clone()).or_default();
+            let entry = self.variable_entry(asked.0, &name);
             entry.getters.insert(ticket, (asked, ()));
             self.places.insert(asked, Place::Variable(name, ticket));
         }
@@ -70,9 +82,11 @@ impl CoordinationTable {
     }
 
     fn forget_unused_variable(&mut self, name: &Key) {
-        let entry = self.variables.get(name);
-        if entry.is_some_and(|entry| entry.value.is_none() && entry.getters.is_empty()) {
+        let is_unused = |e: &&VariableEntry| e.value.is_none() && e.getters.is_empty();
+        if let Some(entry) = self.variables.get(name).filter(is_unused) {
+            let by = entry.by;
             self.variables.remove(name);
+            self.shares.remove(by);
         }
     }
 }

@@ -17,6 +17,8 @@ impl SchedulerState {
         let known = self.carried.rows().all(|row| self.tasks.get(row).is_some());
         ensure!(known, "what is carried is carried by a known task")?;
         ensure!(self.coordination.kept.adds_up(), "what is kept is counted in bytes")?;
+        let add_up = self.coordination.names_add_up(|client| self.clients.contains_key(client));
+        ensure!(add_up, "names count for whoever brought them")?;
         ensure!(self.coordination.is_kept_for_a_reason(), "what is kept is somewhere")?;
         let mut clients = self.coordination.clients().chain(self.topics.subscribers());
         let connected = clients.all(|client| self.clients.contains_key(&client));

@@ -1,5 +1,10 @@
+use std::time::Duration;
+
 use dask_proto::id::AgentId;
-use dask_proto::limits::{MAX_AGENT_PROGRAMS, MAX_AGENT_TOKENS, MAX_TROUBLE_BYTES};
+use dask_proto::limits::{
+    MAX_AGENT_PROGRAMS, MAX_AGENT_TOKENS, MAX_PROGRAM_NAME_BYTES, MAX_TROUBLE_BYTES,
+    PROGRAM_BYTES_PER_SECOND,
+};
 use dask_proto::message::{
     AgentJoin, AgentToScheduler, ProgramNews, Rejection, SchedulerToAgent, SchedulerToClient,
     Welcome,
@@ -15,6 +20,9 @@ impl SchedulerState {
         let peer = Peer::Agent(agent);
         let rejection = if self.is_closing {
             Some(Rejection::Closing)
+        } else if join.name.len().max(join.target.len()) > MAX_PROGRAM_NAME_BYTES {
+            // Clients are told of it in every message about it.
+            Some(Rejection::TooLong { limit: MAX_PROGRAM_NAME_BYTES as u32 })
         } else if self.programs.names.contains(&join.name) {
             Some(Rejection::NameTaken { name: join.name.clone() })
         } else {
@@ -161,7 +169,8 @@ impl SchedulerState {
         }
     }
 
-    /// Takes the source from agents that have not got on for too long: others may need it.
+    /// Takes the source from agents that have not got on for too long, or too slowly: others may
+    /// need it.
     pub(in super::super) fn end_stuck_fetches(&mut self) {
         let patience = self.config.fetch_patience;
         while let Some((at, program, agent)) = self.programs.fetches.first().copied() {
@@ -174,11 +183,17 @@ impl SchedulerState {
             let Some(copy) = copy.filter(|copy| copy.state.has_source()) else {
                 continue;
             };
-            let until = copy.heard + patience;
+            let bytes = entry.map_or(0, |entry| entry.executable.bytes);
+            let most = patience + Duration::from_secs(bytes / PROGRAM_BYTES_PER_SECOND);
+            let (stands_still, is_late) = (copy.heard + patience, copy.since + most);
+            let until = stands_still.min(is_late);
             if until > self.now {
                 self.programs.fetches.insert((until, program, agent));
-            } else {
+            } else if stands_still <= self.now {
                 let reason = format!("nothing of it has come for {patience:?}");
+                self.fetch_failed(agent, program, &reason);
+            } else {
+                let reason = format!("not all of it has come in {most:?}");
                 self.fetch_failed(agent, program, &reason);
             }
         }

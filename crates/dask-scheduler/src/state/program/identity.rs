@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dask_proto::id::ClientId;
-use dask_proto::limits::MAX_PROGRAM_NAME_BYTES;
+use dask_proto::limits::{MAX_PROGRAM_BYTES, MAX_PROGRAM_NAME_BYTES};
 use dask_proto::message::{Code, ProgramNews, SchedulerToClient};
 use dask_proto::program::{Executable, ProgramId};
 
@@ -20,11 +20,13 @@ pub(in super::super) const UNKNOWN: ProgramId = ProgramId([u8::MAX; 32]);
 /// Why what a client says about its program cannot be so; `None` if it can. Agents are told it as
 /// it is, in messages that must not be too large for them.
 pub(in super::super) fn implausible(code: &Code) -> Option<&'static str> {
-    let Code::Offered { executable: Executable { id, name, target, .. }, .. } = code else {
+    let Code::Offered { executable: Executable { id, bytes, name, target }, .. } = code else {
         return None;
     };
     if name.len().max(target.len()) > MAX_PROGRAM_NAME_BYTES {
         Some("the name of its file, or of its target, is too long")
+    } else if *bytes > MAX_PROGRAM_BYTES {
+        Some("it is too large to travel")
     } else if *id == UNKNOWN {
         Some("no executable has this hash")
     } else {
@@ -153,11 +155,14 @@ impl SchedulerState {
         }
         let function = |row: Row| self.tasks[row].function().filter(|old| unknown.contains(old));
         let tasks = self.tasks.iter().filter_map(|(row, _)| Some((row, function(row)?)));
-        for (row, old) in tasks.collect::<Vec<_>>() {
+        let tasks: Vec<_> = tasks.collect();
+        for (row, old) in tasks {
             let any = self.functions.get(old).function.clone();
             let new = self.functions.intern(None, &any);
             self.bind_task(row, old, new);
         }
+        // Nobody names them any more.
+        self.forget_functions(unknown);
         self.rejudge_queued();
         self.rejudge_no_worker();
     }

@@ -98,7 +98,9 @@ struct Copy {
     failures: u32,
     /// How often it crashed at start since a worker of the program joined.
     crashes: u32,
-    /// When it was given a source, or got more of the program, last.
+    /// When it was given a source last.
+    since: Moment,
+    /// When that was, or when it got more of the program since.
     heard: Moment,
     /// Whether it had the program and lost it.
     had_it: bool,

@@ -86,7 +86,7 @@ impl SchedulerState {
             };
             if let Some(copy) = entry.copies.get_mut(&agent) {
                 copy.state = state;
-                copy.heard = self.now;
+                (copy.since, copy.heard) = (self.now, self.now);
             }
             table.fetches.insert((self.now + self.config.fetch_patience, program, agent));
             let taker = table.agents.get(&agent);
