@@ -102,8 +102,13 @@ impl Program {
 
     /// A worker that may not have joined yet.
     pub(crate) fn worker(scheduler: &str, name: &str) -> Self {
+        Self::worker_with(scheduler, name, &[])
+    }
+
+    /// The same with more variables.
+    pub(crate) fn worker_with(scheduler: &str, name: &str, more: &[(&str, &str)]) -> Self {
         let child = [("DASK_EXIT_ON_STDIN_CLOSE", "1")];
-        Self::start(&[], &[&Self::worker_variables(scheduler, name)[..], &child].concat())
+        Self::start(&[], &[&Self::worker_variables(scheduler, name)[..], &child, more].concat())
     }
 
     /// The same, as somebody starts it from a shell.

@@ -8,6 +8,8 @@ mod actor;
 #[cfg(target_os = "linux")]
 mod agent;
 mod blocking;
+#[cfg(target_os = "linux")]
+mod busy_poll;
 mod cancel;
 mod carried;
 mod child;

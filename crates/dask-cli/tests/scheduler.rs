@@ -113,6 +113,48 @@ async fn a_signal_ends_its_whole_cluster_cleanly() {
     assert_eq!(scheduler.ended(), (true, String::new()));
 }
 
+/// The processor time that a process has taken, in hundredths of a second.
+#[cfg(target_os = "linux")]
+fn ticks(scheduler: &Scheduler) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", scheduler.child.id())).unwrap();
+    // Behind the name, which may have spaces.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let mut times = fields.split(' ').skip(11).map(|field| field.parse::<u64>().unwrap());
+    times.next().unwrap() + times.next().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn it_rests_between_messages_where_it_is_told_to() {
+    // With one processor nobody looks.
+    if std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1) {
+        return;
+    }
+    let minute = "60000000";
+    let looks = Scheduler::start(&["--busy-poll", minute]);
+    let rests = Scheduler::start(&["--busy-poll", "0"]);
+    let mut told = dask(&["scheduler", "--port", "0"]);
+    let rests_too = Scheduler::spawn(told.env("DASK_BUSY_POLL", "0"));
+    let mut clients = Vec::new();
+    for scheduler in [&looks, &rests, &rests_too] {
+        let builder = Client::builder().address(&scheduler.address).set_as_default(false);
+        let client = builder.connect().await.unwrap();
+        for _ in 0..100 {
+            client.nthreads().await.unwrap();
+        }
+        clients.push(client);
+    }
+    // Now nothing comes, and the first of them goes on looking for it.
+    let before = [&looks, &rests, &rests_too].map(ticks);
+    while ticks(&looks) < before[0] + 30 {
+        std::thread::yield_now();
+    }
+    for (scheduler, before) in [&rests, &rests_too].into_iter().zip(&before[1..]) {
+        let took = ticks(scheduler) - before;
+        assert!(took < 10, "{took} hundredths of a second");
+    }
+}
+
 #[test]
 fn the_end_of_its_input_ends_it_when_asked_for() {
     let mut scheduler = Scheduler::start(&["--exit-on-stdin-close"]);

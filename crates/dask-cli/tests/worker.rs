@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use dask_client::{Client, Future, Result, task};
+use dask_client::{Client, Future, Result, WorkerInfo, task};
 
 #[task]
 fn inc(x: i64) -> i64 {
@@ -22,6 +22,16 @@ fn inc(x: i64) -> i64 {
 fn program(_call: u32) -> std::io::Result<String> {
     let path = std::env::current_exe()?;
     Ok(path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+}
+
+#[task]
+fn zeros(n: usize) -> Vec<u8> {
+    vec![0; n]
+}
+
+#[task]
+fn length(bytes: &[u8]) -> usize {
+    bytes.len()
 }
 
 /// A process that does not outlive its test.
@@ -81,6 +91,9 @@ impl Cluster {
                 dask(&["worker", "--name", name, "--nthreads", "1", "--scheduler-file"]);
             worker.arg(&file).env("DASK_CONFIG", &config);
             worker.arg("--program-cache").arg(directory.path().join(name));
+            if name == "bob" {
+                worker.args(["--contact-address", "localhost"]);
+            }
             worker.arg("--pid-file").arg(directory.path().join(format!("{name}.pid")));
             Process::start(&mut worker, "Agent at: ").0
         });
@@ -109,6 +122,7 @@ async fn main() -> Result<()> {
     info_tells_of_agents_that_have_no_workers_yet(&cluster);
     let client = Client::connect(&cluster.address).await?;
     the_program_runs_on_workers_that_have_never_seen_it(&client).await?;
+    a_worker_is_reached_at_its_contact_address(&client).await?;
     another_program_runs_at_the_same_time(&cluster, &client).await?;
     info_tells_who_works(&cluster);
     keys_can_tell_builds_apart(&cluster).await?;
@@ -146,6 +160,19 @@ async fn the_program_runs_on_workers_that_have_never_seen_it(client: &Client) ->
     assert!(workers.iter().all(|worker| worker.resources == gpus && worker.nthreads == 1));
     assert!(workers.iter().all(|worker| worker.memory_limit.is_some()));
     assert_eq!(programs(client).await?.len(), 1);
+    Ok(())
+}
+
+async fn a_worker_is_reached_at_its_contact_address(client: &Client) -> Result<()> {
+    let workers = client.scheduler_info().await?.workers.into_iter();
+    let address = |worker: WorkerInfo| (worker.name, worker.address.host().to_owned());
+    let hosts: BTreeMap<String, String> = workers.map(address).collect();
+    assert_eq!((&*hosts["alice"], &*hosts["bob"]), ("127.0.0.1", "localhost"));
+    // From bob to alice and to this client, both of which ask for it there.
+    let on = |worker: &str| client.options().workers([worker]);
+    let block: Future<Vec<u8>> = on("bob").submit(zeros, 1 << 20);
+    assert_eq!(on("alice").submit(length, &block).await?, 1 << 20);
+    assert_eq!(block.await?.len(), 1 << 20);
     Ok(())
 }
 

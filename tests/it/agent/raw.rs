@@ -16,7 +16,7 @@ use dask_transport::{
     ConnectError, Connection, Inbox, Outbox, channel, connect, receive_hello, send_welcome,
 };
 
-use super::Site;
+use super::{Place, Site, fixture_at};
 use crate::child::{FIXTURE, Program, SECONDS, bounded};
 use support::cluster::eventually;
 
@@ -189,6 +189,32 @@ async fn an_agent_that_is_killed_while_it_fetches_fetches_anew() {
         assert_eq!(client.asked("inc 1", "result: ").await, "2");
         let id = dask_program::identify(fixture).unwrap().0;
         assert_eq!(site.place.cached("alice"), [id.to_string()]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_nothing_loses_its_turn_to_another() {
+    bounded(async {
+        let place = Place::new();
+        // Longer than the agent is silent while it does get on.
+        let mut scheduler = Program::start(&["scheduler-for", "8000"], &[]);
+        let address = scheduler.says("Scheduler at: ").await;
+        let _alice = place.agent(&address, "alice", &[]).await;
+        let fixture = Path::new(FIXTURE);
+        let mut silent = Raw::connect(&address, executable(fixture)).await.unwrap();
+        let ticket = silent.wanted().await;
+        let _connection = silent.upload(ticket).await;
+        let mut client = fixture_at(&address).await;
+        assert_eq!(client.asked("inc 1", "result: ").await, "2");
+        let reason = 'outer: loop {
+            for message in silent.hears().await {
+                if let SchedulerToClient::Program(ProgramNews::Trouble { reason, .. }) = message {
+                    break 'outer reason;
+                }
+            }
+        };
+        assert!(reason.contains("nothing of it has come for 8s"), "{reason}");
     })
     .await;
 }

@@ -67,6 +67,21 @@ async fn traveller_refused(mut client: Program) -> String {
 }
 
 #[tokio::test]
+async fn a_token_is_given_to_the_builder_of_an_async_client_and_of_one_that_blocks() {
+    bounded(async {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let _alice = place.guarded(&address, "alice").await;
+        // What the builder has counts.
+        let variables = [("DASK_TOKEN", "a-guess")];
+        let mut clients = Program::start(&["guarded", &address, TOKEN], &variables);
+        assert_eq!(clients.says("async: ").await, "2");
+        assert_eq!(clients.says("blocking: ").await, "3");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_client_runs_where_its_token_is_allowed_or_none_is_asked_for() {
     bounded(async {
         let place = Place::new();
