@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use dask_client::blocking::{self, Client, Future, as_completed, wait};
-use dask_client::{Graph, Status, delayed};
+use dask_client::{Graph, Skip, Status, delayed};
 use support::cluster::{Cluster, Over, TWO_WORKERS};
 use support::fault_tasks::panics;
 use support::stage::{Stage, linger, perform};
@@ -143,7 +143,7 @@ fn failures_and_cancelling(client: &Client, runtime: &Runtime) {
     assert_eq!(failed.exception().unwrap().unwrap().message, "no luck");
     assert!(failed.traceback().unwrap().is_some());
     let mixed = [failed, client.submit(inc, 1)];
-    assert_eq!(client.gather_skipping(&mixed).unwrap(), [2]);
+    assert_eq!(client.options().errors(Skip).gather(&mixed).unwrap(), [2]);
 
     let stage = runtime.block_on(Stage::new());
     let lucky = client.submit(perform, (stage.address(), "a"));

@@ -18,6 +18,7 @@ on_every_transport! {
     results_are_replicated_and_the_copies_stay,
     results_are_moved_until_workers_hold_as_much,
     what_cannot_be_copied_is_said,
+    superfluous_copies_stay_while_the_manager_is_stopped,
 }
 
 async fn results_are_replicated_and_the_copies_stay(cluster: &Cluster) {
@@ -52,6 +53,24 @@ async fn results_are_moved_until_workers_hold_as_much(cluster: &Cluster) {
         assert_eq!(weight, 1 << 16);
     }
     assert_eq!(cluster.finished("noise").await, 10);
+}
+
+async fn superfluous_copies_stay_while_the_manager_is_stopped(cluster: &Cluster) {
+    let (client, amm) = (&cluster.client, cluster.client.amm());
+    assert!(amm.running().await.unwrap());
+    amm.stop().await.unwrap();
+    assert!(!amm.running().await.unwrap());
+    let data = client.options().workers(["0"]).submit(noise, (1 << 16, 1));
+    // Its worker fetches the data, and keeps it.
+    let weight = client.options().workers(["1"]).submit(weigh, &data);
+    wait([&weight]).await.unwrap();
+    assert_eq!(held(client, std::slice::from_ref(&data)).await.len(), 2);
+    amm.run_once().await.unwrap();
+    assert_eq!(held(client, std::slice::from_ref(&data)).await.len(), 1);
+    assert!(!amm.running().await.unwrap());
+    amm.start().await.unwrap();
+    assert!(amm.running().await.unwrap());
+    assert_eq!(weight.await.unwrap().0, 1 << 16);
 }
 
 async fn what_cannot_be_copied_is_said(cluster: &Cluster) {
@@ -210,6 +229,10 @@ fn the_verbs_block_on_a_blocking_client() {
     client.rebalance(&futures).unwrap();
     client.options().workers(["0"]).rebalance(&futures).unwrap();
     client.rebalance_all().unwrap();
+    client.amm().stop().unwrap();
+    client.amm().run_once().unwrap();
+    assert!(!client.amm().running().unwrap());
+    client.amm().start().unwrap();
     let error = client.retire_idle_workers().unwrap_err();
     says(&error, &["results could not be copied to another worker"]);
     assert_eq!(client.gather(&futures).unwrap(), [0, 2, 4]);

@@ -19,6 +19,7 @@ on_every_transport! {
     a_task_is_explained_down_to_the_last_cause,
     finished_tasks_are_counted_by_worker_and_name,
     a_wait_for_workers_ends_when_they_are_there,
+    a_client_writes_where_its_scheduler_is_and_another_reads_it,
 }
 
 async fn the_scheduler_describes_its_workers(cluster: &Cluster) {
@@ -142,6 +143,28 @@ async fn a_wait_for_workers_ends_when_they_are_there(cluster: &Cluster) {
     extra.leave().await;
     let gone = async || (client.nthreads().await.unwrap().len() == 2).then_some(());
     eventually("the third worker to be gone", gone).await;
+}
+
+async fn a_client_writes_where_its_scheduler_is_and_another_reads_it(cluster: &Cluster) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("scheduler.json");
+    let builder = Client::builder().set_as_default(false).scheduler_file(&file);
+    let hurried = builder.clone().timeout(Duration::ZERO).connect();
+    let error = within("an error", hurried).await.unwrap_err();
+    assert!(error.is_timeout() && error.to_string().contains("scheduler.json"), "{error}");
+    std::fs::write(&file, "{}").unwrap();
+    // It waits for what is not there yet; the address of the file counts.
+    let other = tokio::spawn(builder.address("tcp://127.0.0.1:1").connect());
+    let client = &cluster.client;
+    client.write_scheduler_file(&file).await.unwrap();
+    let other = within("a client", other).await.unwrap().unwrap();
+    assert_eq!(other.address(), client.address());
+    let (ours, theirs) = (client.scheduler_info().await, other.scheduler_info().await);
+    assert_eq!(ours.unwrap().id, theirs.unwrap().id);
+    other.close().await.unwrap();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    let nowhere = directory.path().join("nowhere/scheduler.json");
+    assert!(client.write_scheduler_file(&nowhere).await.is_err());
 }
 
 #[tokio::test]

@@ -1,9 +1,15 @@
 //! A client alone with a scheduler that the test answers for.
 
+use std::future::IntoFuture;
+
 use dask_client::testing::MockScheduler;
 use dask_client::transport::Transports;
 use dask_client::{Address, Status, wait};
-use dask_proto::message::{Answer, ClientToScheduler, Refusal, Reply, Request, SchedulerToClient};
+use dask_proto::id::RequestId;
+use dask_proto::message::{
+    Answer, ClientToScheduler, Inspected, Manage, NamedWorker, Refusal, Reply, Request,
+    SchedulerToClient, Whom,
+};
 use support::cluster::within;
 use support::tasks::{add, inc};
 
@@ -154,5 +160,53 @@ async fn the_link_to_a_dashboard_is_there_where_the_scheduler_serves_one() {
         let is_local = scheduler.address().scheme() == "inproc";
         let host = if is_local { "localhost" } else { "127.0.0.1" };
         assert_eq!(client.dashboard_link(), Some(format!("http://{host}:8787/status")));
+    }
+}
+
+/// The next question of the client.
+async fn question(scheduler: &mut MockScheduler) -> (RequestId, Request) {
+    loop {
+        if let ClientToScheduler::Request { id, request } =
+            within("a question", scheduler.next()).await.unwrap()
+        {
+            return (id, request);
+        }
+    }
+}
+
+#[tokio::test]
+async fn workers_that_left_before_they_were_asked_to_restart_are_awaited_as_well() {
+    for mut scheduler in mocks().await {
+        let client = scheduler.client().await.unwrap();
+        let restarting = tokio::spawn(client.restart_workers(["a", "b", "c", "d"]).into_future());
+        let (id, _) = question(&mut scheduler).await;
+        let worker = |(name, port): (&str, u16)| NamedWorker {
+            address: format!("tcp://10.0.0.1:{port}").parse().unwrap(),
+            name: name.to_owned(),
+            program: None,
+        };
+        let workers = [("a", 1), ("b", 2), ("c", 3), ("d", 4)].map(worker);
+        let answer = Answer::Inspected(Box::new(Inspected::Named(workers.to_vec())));
+        scheduler.send(SchedulerToClient::Answer { id, answer }).unwrap();
+        for _ in &workers {
+            let (id, request) = question(&mut scheduler).await;
+            let Request::Ask(ask) = request else { panic!("{request:?}") };
+            let Whom::Worker(worker) = ask.whom else { panic!("{:?}", ask.whom) };
+            let reply = |reply| Answer::Reply(Box::new(reply));
+            let answer = match worker.as_str() {
+                "tcp://10.0.0.1:1" => reply(Reply::Restarting),
+                "tcp://10.0.0.1:2" => Answer::Refused(Refusal::UnknownWorker("it".to_owned())),
+                "tcp://10.0.0.1:3" => Answer::Refused(Refusal::WorkerLeft { worker }),
+                _ => reply(Reply::Refused("nothing starts it".to_owned())),
+            };
+            scheduler.send(SchedulerToClient::Answer { id, answer }).unwrap();
+        }
+        let (id, request) = question(&mut scheduler).await;
+        let names = ["a", "b", "c"].map(|name| (name.to_owned(), None)).to_vec();
+        assert_eq!(request, Request::Manage(Manage::AwaitWorkers { workers: names }));
+        scheduler.send(SchedulerToClient::Answer { id, answer: Answer::Done }).unwrap();
+        let error = within("the end", restarting).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("nothing starts it"), "{error}");
+        client.close().await.unwrap();
     }
 }

@@ -1,5 +1,8 @@
 //! What a running task can do, and what it holds while it runs.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use dask_client::blocking;
 use dask_client::{
     Client, LocalCluster, LocalClusterBuilder, LogLevel, get_worker, rejoin, secede,
@@ -10,6 +13,7 @@ use support::running_tasks::{
 };
 use support::stage::{Stage, perform};
 use support::tasks::inc;
+use tracing_subscriber::util::SubscriberInitExt;
 
 on_every_transport! {
     ONE_THREAD:
@@ -135,6 +139,62 @@ async fn what_tasks_say_is_found_with_their_keys(cluster: &Cluster) {
     assert!(error.to_string().contains("nobody"), "{error}");
 }
 
+/// Where a test finds what is said with `tracing`.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Heard {
+    async fn until(&self, text: &str) -> String {
+        eventually(text, async || {
+            let heard = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            heard.contains(text).then_some(heard)
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn what_workers_log_is_said_in_the_program_of_a_client() {
+    for over in [Over::Inproc, Over::Processes(env!("CARGO_BIN_EXE_fixture"))] {
+        let heard = Heard::default();
+        let writer = heard.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false);
+        let _guard = log.with_writer(move || writer.clone()).set_default();
+        run(over, ONE_THREAD, async |cluster| {
+            let client = &cluster.client;
+            client.forward_logging(LogLevel::Warn).await.unwrap();
+            let future = client.submit(count_aloud, 1);
+            let text = heard.until("that was all").await;
+            let worker = cluster.workers().await.remove(0);
+            let line = text.lines().find(|line| line.contains("that was all")).unwrap();
+            for part in ["WARN", "dask::worker", worker.as_str(), future.key().as_str()] {
+                assert!(line.contains(part), "{part} is not in {line}");
+            }
+            assert!(!text.contains("0 of 1"), "{text}");
+            // Another level, and then none.
+            client.forward_logging(LogLevel::Error).await.unwrap();
+            let quiet = client.options().pure(false).submit(count_aloud, 2);
+            quiet.wait().await;
+            client.forward_logging(LogLevel::Info).await.unwrap();
+            let loud = client.options().pure(false).submit(count_aloud, 3);
+            let text = heard.until(loud.key().as_str()).await;
+            assert!(!text.contains(quiet.key().as_str()), "{text}");
+            client.unforward_logging().await.unwrap();
+        })
+        .await;
+    }
+}
+
 #[test]
 fn only_tasks_secede_and_rejoin() {
     assert!(secede().unwrap_err().to_string().contains("only a running task"));
@@ -144,6 +204,8 @@ fn only_tasks_secede_and_rejoin() {
 #[test]
 fn logs_are_read_without_async_too() {
     let client = blocking::Client::local().unwrap();
+    client.forward_logging(LogLevel::Warn).unwrap();
+    client.unforward_logging().unwrap();
     client.submit(count_aloud, 1).result().unwrap();
     let logs = client.options().n(1).get_worker_logs().unwrap();
     let lines: Vec<_> = logs.into_values().flatten().collect();

@@ -214,7 +214,7 @@ impl Sim {
                 Instruction::Abandon { future, why } => self.abandon(peer, future, &why),
                 Instruction::Answer { id, answer } => self.answered(peer, id, answer),
                 // Nobody subscribes, and what tasks say is for people.
-                Instruction::Event { .. } | Instruction::Said(_) => {}
+                Instruction::Event { .. } | Instruction::Said(_) | Instruction::Logged { .. } => {}
                 Instruction::Program(news) => panic!("nobody has agents: {news:?}"),
                 Instruction::Unanswered { id, .. } => {
                     if let Some(program) = self.programs.get_mut(&peer) {

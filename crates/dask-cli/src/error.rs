@@ -37,8 +37,8 @@ pub(crate) enum Error {
     Setting { key: &'static str, text: String, place: String, reason: String },
     #[error("the configuration {} cannot be read: {reason}", path.display())]
     ConfigFile { path: std::path::PathBuf, reason: String },
-    #[error("the scheduler file {} cannot be read: {reason}", path.display())]
-    SchedulerFile { path: std::path::PathBuf, reason: String },
+    #[error(transparent)]
+    SchedulerFile(#[from] dask_client::scheduler_file::SchedulerFileError),
     #[error("cannot write {}", path.display())]
     Write { path: std::path::PathBuf, source: std::io::Error },
 }

@@ -77,6 +77,8 @@ pub(crate) enum Kind {
     #[error("there is no default client: connect one first")]
     NoDefault,
     #[error(transparent)]
+    SchedulerFile(#[from] crate::scheduler_file::SchedulerFileError),
+    #[error(transparent)]
     Io(#[from] std::io::Error),
     #[cfg(feature = "local")]
     #[error(
@@ -131,7 +133,7 @@ impl Error {
     /// Whether the time was up.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(&*self.0, Kind::Timeout { .. })
+        matches!(&*self.0, Kind::Timeout { .. } | Kind::SchedulerFile(_))
             || matches!(
                 &*self.0,
                 Kind::Connect(ConnectError::Unreachable { .. } | ConnectError::NoAnswer { .. })

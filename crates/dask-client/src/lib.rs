@@ -76,6 +76,8 @@ extern crate self as dask_client;
 pub mod __private;
 pub mod blocking;
 #[doc(hidden)]
+pub mod scheduler_file;
+#[doc(hidden)]
 pub mod state;
 pub mod testing;
 pub mod transport;
@@ -100,6 +102,7 @@ mod submit;
 pub use actor::call::ActorFuture;
 pub use actor::{Actor, ActorFn, ActorOptions, ActorType};
 pub use client::Client;
+pub use client::amm::ActiveMemoryManager;
 pub use client::benchmark::{BenchmarkHardware, HardwareBenchmark};
 pub use client::builder::ClientBuilder;
 pub use client::control::fire_and_forget;

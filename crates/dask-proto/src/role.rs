@@ -56,6 +56,10 @@ pub const EXIT_ON_STDIN_CLOSE: &str = "DASK_EXIT_ON_STDIN_CLOSE";
 /// `1`: whoever started it starts it again when it exits with [`exit::RESTARTING`].
 pub const RESTARTS: &str = "DASK_WORKER_RESTARTS";
 
+/// The target of what a client says with `tracing` on behalf of workers. A process that is one
+/// itself does not log it again.
+pub const FORWARDED_LOG: &str = "dask::worker";
+
 /// How a worker process ends.
 pub mod exit {
     /// It came to its end: its parent is gone.

@@ -39,6 +39,7 @@ macro_rules! scripts {
 scripts! {
     actor,
     adaptive,
+    amm,
     ask,
     await_workers,
     cancel,
@@ -66,6 +67,7 @@ scripts! {
     lingering,
     lock_holder_lost,
     logs,
+    logs_forwarded,
     many_dependents,
     metadata,
     multi_lock,
@@ -151,6 +153,7 @@ scripts! {
     watchdog_off,
     watchdog_others,
     worker_lost,
+    workers_named,
 }
 
 fn folder() -> std::path::PathBuf {

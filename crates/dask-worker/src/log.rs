@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dask_proto::Key;
 use dask_proto::message::{LogLevel, LogRecord};
+use dask_proto::role::FORWARDED_LOG;
 use dask_task::context::Context;
 use tokio::sync::Notify;
 use tracing::field::{Field, Visit};
@@ -108,7 +109,8 @@ struct Recorder {
 
 impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= Level::INFO
+        let is_own = metadata.target() != FORWARDED_LOG;
+        metadata.is_event() && is_own && *metadata.level() <= Level::INFO
     }
 
     fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {

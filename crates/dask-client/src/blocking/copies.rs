@@ -5,7 +5,51 @@ use dask_proto::Address;
 use super::{Client, block_on};
 use crate::{Futures, Options, Rebalance, Replicate, Result, RetireWorkers};
 
+/// [`ActiveMemoryManager`](crate::ActiveMemoryManager) whose verbs block.
+#[derive(Debug, Clone)]
+pub struct ActiveMemoryManager(crate::ActiveMemoryManager);
+
+impl ActiveMemoryManager {
+    /// [`ActiveMemoryManager::start`](crate::ActiveMemoryManager::start).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start(&self) -> Result<()> {
+        block_on(self.0.start())
+    }
+
+    /// [`ActiveMemoryManager::stop`](crate::ActiveMemoryManager::stop).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn stop(&self) -> Result<()> {
+        block_on(self.0.stop())
+    }
+
+    /// [`ActiveMemoryManager::run_once`](crate::ActiveMemoryManager::run_once).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_once(&self) -> Result<()> {
+        block_on(self.0.run_once())
+    }
+
+    /// [`ActiveMemoryManager::running`](crate::ActiveMemoryManager::running).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn running(&self) -> Result<bool> {
+        block_on(self.0.running())
+    }
+}
+
 impl Client {
+    /// [`Client::amm`](crate::Client::amm).
+    #[must_use]
+    pub fn amm(&self) -> ActiveMemoryManager {
+        ActiveMemoryManager(self.0.amm())
+    }
+
     /// [`Client::replicate`](crate::Client::replicate).
     ///
     /// ```

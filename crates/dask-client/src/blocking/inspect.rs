@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use dask_proto::message::{CallStack, LogRecord};
+use dask_proto::message::{CallStack, LogLevel, LogRecord};
 use dask_proto::{Address, Key};
 use dask_task::TaskFn;
 
@@ -98,6 +98,30 @@ impl Client {
     /// As there.
     pub fn get_scheduler_logs(&self, n: Option<u32>) -> Result<Vec<LogRecord>> {
         block_on(self.0.get_scheduler_logs(n))
+    }
+
+    /// [`Client::forward_logging`](crate::Client::forward_logging).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward_logging(&self, level: LogLevel) -> Result<()> {
+        block_on(self.0.forward_logging(level))
+    }
+
+    /// [`Client::unforward_logging`](crate::Client::unforward_logging).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn unforward_logging(&self) -> Result<()> {
+        block_on(self.0.unforward_logging())
+    }
+
+    /// [`Client::write_scheduler_file`](crate::Client::write_scheduler_file).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_scheduler_file(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        block_on(self.0.write_scheduler_file(path))
     }
 
     /// [`Client::restart`](crate::Client::restart).

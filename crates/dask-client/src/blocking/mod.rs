@@ -43,7 +43,7 @@ use dask_proto::{Address, Key};
 use dask_task::{TaskFn, Value};
 
 pub(crate) use crate::driver::block_on;
-use crate::future::gather::{Errors, Gather};
+use crate::future::gather::Gather;
 use crate::future::wait::{DoneAndNotDone, Futures, Wait};
 use crate::graph::Graph;
 use crate::graph::collections::Collections;
@@ -52,6 +52,7 @@ use crate::{ClientBuilder, Explanation, Options, Result};
 
 pub use crate::as_completed;
 pub use coordination::{Event, Lease, Lock, MultiLock, Queue, Semaphore, Variable};
+pub use copies::ActiveMemoryManager;
 pub use executor::Executor;
 pub use future::Future;
 pub use inspect::performance_report;
@@ -135,20 +136,13 @@ impl Client {
         blocking(self.0.map(function, items))
     }
 
-    /// [`Client::gather`](crate::Client::gather).
+    /// [`Client::gather`](crate::Client::gather). Without the futures that failed it is
+    /// `client.options().errors(Skip).gather(…)`.
     ///
     /// # Errors
     /// As there.
     pub fn gather<G: Gather + Send>(&self, futures: G) -> Result<G::Output> {
         block_on(self.0.gather(futures).into_future())
-    }
-
-    /// [`Client::gather`](crate::Client::gather) without the futures that failed.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn gather_skipping<G: Gather + Send>(&self, futures: G) -> Result<G::Output> {
-        block_on(self.0.gather(futures).errors(Errors::Skip).into_future())
     }
 
     /// [`Client::scatter`](crate::Client::scatter).

@@ -1,7 +1,10 @@
+use std::future::IntoFuture;
+
 use dask_task::{TaskFn, Value};
 
 use super::{Client, Future, block_on, blocking};
 use crate::actor::ActorOptions;
+use crate::future::gather::Gather;
 use crate::graph::Graph;
 use crate::graph::collections::Collections;
 use crate::submit::argument::IntoArgs;
@@ -56,6 +59,14 @@ impl Options<Client> {
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Vec<T>> {
         block_on(self.asynchronous().get(graph, keys))
+    }
+
+    /// [`Client::gather`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn gather<G: Gather + Send>(&self, futures: G) -> Result<G::Output> {
+        block_on(self.asynchronous().gather(futures).into_future())
     }
 
     /// [`Client::scatter`] with these options.

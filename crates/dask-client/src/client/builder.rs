@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dask_proto::Address;
@@ -11,7 +12,7 @@ use tokio::task::JoinSet;
 use super::program::{identified, program, travelling};
 use crate::driver::{self, Courier, Identity, Link};
 use crate::error::Kind;
-use crate::{Client, Error, Result, default};
+use crate::{Client, Error, Result, default, scheduler_file};
 
 /// Where a scheduler is unless it is said where.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8786";
@@ -21,6 +22,7 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:8786";
 #[must_use = "a builder does nothing until it connects"]
 pub struct ClientBuilder {
     address: Option<String>,
+    scheduler_file: Option<PathBuf>,
     name: Option<String>,
     timeout: Duration,
     set_as_default: bool,
@@ -35,6 +37,7 @@ impl Default for ClientBuilder {
     fn default() -> Self {
         Self {
             address: None,
+            scheduler_file: None,
             name: None,
             timeout: Duration::from_secs(10),
             set_as_default: true,
@@ -52,6 +55,23 @@ impl ClientBuilder {
     /// `DASK_SCHEDULER_ADDRESS`, or else `127.0.0.1:8786`.
     pub fn address(mut self, address: impl AsRef<str>) -> Self {
         self.address = Some(address.as_ref().to_owned());
+        self
+    }
+
+    /// The file that says where the scheduler is: `dask scheduler --scheduler-file` writes one, and
+    /// so does [`Client::write_scheduler_file`]. It is waited for until the
+    /// [timeout](Self::timeout), and says it also where an [address](Self::address) is set, as in
+    /// Dask.
+    ///
+    /// ```no_run
+    /// # use dask_client::{Client, Result};
+    /// # async fn connect() -> Result<()> {
+    /// let client = Client::builder().scheduler_file("/shared/scheduler.json").connect().await?;
+    /// # client.close().await
+    /// # }
+    /// ```
+    pub fn scheduler_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.scheduler_file = Some(path.into());
         self
     }
 
@@ -134,7 +154,8 @@ impl ClientBuilder {
     /// Connects.
     ///
     /// # Errors
-    /// As [`Client::connect`].
+    /// As [`Client::connect`]; when the [file](Self::scheduler_file) does not say in time where the
+    /// scheduler is ([`Error::is_timeout`]).
     pub async fn connect(self) -> Result<Client> {
         let mut connecting = JoinSet::new();
         connecting.spawn_on(self.connect_here(), &driver::home());
@@ -147,8 +168,13 @@ impl ClientBuilder {
 
     /// Connects on this runtime, which drives the connection from then on.
     async fn connect_here(self) -> Result<Client> {
-        let named = self.address.or_else(|| std::env::var(SCHEDULER_ADDRESS).ok());
-        let address: Address = named.as_deref().unwrap_or(DEFAULT_ADDRESS).parse()?;
+        let address: Address = match &self.scheduler_file {
+            Some(path) => scheduler_file::read(path, self.timeout).await?,
+            None => {
+                let named = self.address.or_else(|| std::env::var(SCHEDULER_ADDRESS).ok());
+                named.as_deref().unwrap_or(DEFAULT_ADDRESS).parse()?
+            }
+        };
         let name = self.name.unwrap_or_else(|| unique_key_name("Client"));
         let token = self.token.or_else(|| std::env::var(TOKEN).ok());
         let salt = if self.program_in_keys { Some(build().await?) } else { None };

@@ -1,6 +1,7 @@
 //! Verbs that change or describe the cluster.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use dask_proto::id::FutureId;
@@ -13,7 +14,7 @@ use crate::error::Kind;
 use crate::future::hold::Hold;
 use crate::future::wait::{Futures, holds};
 use crate::state::{Event, NAMED_AT_ONCE};
-use crate::{Client, Result};
+use crate::{Client, Result, scheduler_file};
 
 /// Whether a cancellation overrules other clients that hold the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +247,29 @@ impl Client {
             Answer::Explanation(lines) => Ok(Explanation(lines)),
             _ => Err(Kind::Answer.into()),
         }
+    }
+
+    /// Writes a file that says where the scheduler is, for programs that connect with
+    /// [`scheduler_file`](crate::ClientBuilder::scheduler_file) and for `dask worker
+    /// --scheduler-file`: Dask's `Client.write_scheduler_file`. A file that is there is replaced.
+    ///
+    /// ```
+    /// # use dask_client::{Client, Result};
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// # let path = std::env::temp_dir().join(format!("scheduler-{}.json", std::process::id()));
+    /// client.write_scheduler_file(&path).await?;
+    /// # std::fs::remove_file(path)?;
+    /// # client.close().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the file cannot be written, or the scheduler is gone.
+    pub async fn write_scheduler_file(&self, path: impl AsRef<Path>) -> Result<()> {
+        let id = self.scheduler_info().await?.id;
+        Ok(scheduler_file::write(path.as_ref(), &id, self.address())?)
     }
 
     /// Stops all workers and the scheduler, and closes this client: Dask's `Client.shutdown`.

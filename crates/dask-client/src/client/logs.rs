@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::future::IntoFuture;
 
 use dask_proto::Address;
-use dask_proto::message::{Answer, LogRecord, Request};
+use dask_proto::message::{Answer, LogLevel, LogRecord, Manage, Request};
 
+use super::control::done;
 use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::{BoxFuture, Client, Options, Result};
@@ -51,6 +52,43 @@ impl Client {
     /// When a worker that is asked for is not connected, or the scheduler is gone.
     pub fn get_worker_logs(&self) -> WorkerLogs {
         WorkerLogs { client: self.clone(), workers: Vec::new(), n: None }
+    }
+
+    /// Has what workers log from now on said in this process too, with `tracing` at its own level,
+    /// under the target `dask::worker` and with the fields `worker` and `key`: Dask's
+    /// `forward_logging`. That is what [`get_worker_logs`](Client::get_worker_logs) has, but for
+    /// what tasks [`print`](crate::print()), down to this level; another call sets another level.
+    ///
+    /// ```
+    /// # use dask_client::{Client, LogLevel, Result};
+    /// # #[dask_client::main]
+    /// # async fn main() -> Result<()> {
+    /// # let client = Client::local().await?;
+    /// client.forward_logging(LogLevel::Warn).await?;
+    /// // …
+    /// client.unforward_logging().await?;
+    /// # client.close().await
+    /// # }
+    /// ```
+    ///
+    /// A client of a [running task](crate::get_client) hears nothing.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn forward_logging(&self, level: LogLevel) -> Result<()> {
+        self.forward(Some(level)).await
+    }
+
+    /// Ends what [`Client::forward_logging`] began: Dask's `unforward_logging`.
+    ///
+    /// # Errors
+    /// When the scheduler is gone.
+    pub async fn unforward_logging(&self) -> Result<()> {
+        self.forward(None).await
+    }
+
+    async fn forward(&self, level: Option<LogLevel>) -> Result<()> {
+        done(self.link().ask(Request::Manage(Manage::ForwardLogging { level })).await?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client and its verbs.
 
+pub(crate) mod amm;
 pub(crate) mod benchmark;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 pub(crate) mod builder;

@@ -4,6 +4,7 @@ use dask_proto::graph::TaskOptions;
 use dask_task::{TaskFn, Value};
 
 use crate::actor::ActorOptions;
+use crate::future::gather::{Errors, Gather, GatherBuilder};
 use crate::graph::Graph;
 use crate::graph::collections::{self, Collections};
 use crate::submit::argument::IntoArgs;
@@ -24,6 +25,7 @@ pub struct Options<C = Client> {
     pub(crate) timeout: Option<Duration>,
     pub(crate) n: Option<u32>,
     pub(crate) overwrite: bool,
+    errors: Errors,
 }
 
 impl<C> Options<C> {
@@ -38,6 +40,7 @@ impl<C> Options<C> {
             timeout: None,
             n: None,
             overwrite: false,
+            errors: Errors::Raise,
         }
     }
 
@@ -129,6 +132,24 @@ impl<C> Options<C> {
         self
     }
 
+    /// Whether futures that failed are an error of a `gather`, as unless told otherwise, or left
+    /// out.
+    ///
+    /// ```
+    /// # use dask_client::{Skip, blocking, task};
+    /// # #[task]
+    /// # fn parse(s: &str) -> Result<i64, std::num::ParseIntError> { s.parse() }
+    /// # let client = blocking::Client::local()?;
+    /// let futures = client.map(parse, ["1", "two", "3"]);
+    /// assert_eq!(client.options().errors(Skip).gather(&futures)?, [1, 3]);
+    /// # client.close()?;
+    /// # Ok::<(), dask_client::Error>(())
+    /// ```
+    pub fn errors(mut self, errors: Errors) -> Self {
+        self.errors = errors;
+        self
+    }
+
     /// The same options for another client.
     pub(crate) fn on<D>(&self, client: D) -> Options<D> {
         Options {
@@ -141,6 +162,7 @@ impl<C> Options<C> {
             timeout: self.timeout,
             n: self.n,
             overwrite: self.overwrite,
+            errors: self.errors,
         }
     }
 
@@ -231,6 +253,11 @@ impl Options {
         let holds = graph.submit(keys, self.client.link(), &self.task)?;
         let futures: Vec<Future<T>> = holds.into_iter().map(Future::new).collect();
         self.client.gather(&futures).await
+    }
+
+    /// [`Client::gather`] with these options.
+    pub fn gather<'a, G: Gather + Send + 'a>(&self, futures: G) -> GatherBuilder<'a, G> {
+        self.client.gather(futures).errors(self.errors)
     }
 
     /// [`Client::scatter`] with these options.

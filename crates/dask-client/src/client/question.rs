@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dask_proto::Address;
 use dask_proto::message::{
-    Answer, Ask, Inspect, Inspected, Question, Refusal, Reply, Request, Whom,
+    Answer, Ask, Inspect, Inspected, NamedWorker, Question, Refusal, Reply, Request, Whom,
 };
 use tokio::task::JoinSet;
 
@@ -87,6 +87,14 @@ pub(crate) async fn ask_all<T>(
 pub(crate) async fn addresses(link: &Link, workers: Vec<String>) -> Result<Vec<Address>> {
     match link.ask(Request::Inspect(Inspect::Workers { workers })).await? {
         Answer::Workers(workers) => Ok(workers),
+        _ => Err(Kind::Answer.into()),
+    }
+}
+
+/// The same workers, with what their successors are known by.
+pub(crate) async fn named(link: &Link, workers: Vec<String>) -> Result<Vec<NamedWorker>> {
+    match inspect(link, Inspect::Named { workers }).await? {
+        Inspected::Named(workers) => Ok(workers),
         _ => Err(Kind::Answer.into()),
     }
 }

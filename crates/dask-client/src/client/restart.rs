@@ -1,14 +1,15 @@
 //! Workers that end and are started again.
 
+use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::time::Duration;
 
 use dask_proto::Address;
-use dask_proto::message::{Manage, Question, Reply, Request};
+use dask_proto::message::{Manage, NamedWorker, Question, Refusal, Reply, Request};
 use dask_proto::program::ProgramId;
 
 use super::control::done;
-use super::question::{addresses, ask_each};
+use super::question::{ask_each, named};
 use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::{BoxFuture, Client, Error, Options, Result};
@@ -100,24 +101,26 @@ impl Client {
         done(answer.map_err(|_| Error::timeout("waiting for workers", timeout))??)
     }
 
-    /// Has workers end; those that are started again, and why the others are not.
-    async fn end_workers(&self, workers: Vec<Address>) -> Result<(Vec<Named>, Option<Error>)> {
-        let info = self.scheduler_info().await?;
-        let mut names = Vec::new();
+    /// Has workers end; those that are started again, and why the others are not. One that left by
+    /// itself meanwhile has ended already, and is started again like those that were asked to.
+    async fn end_workers(&self, workers: Vec<NamedWorker>) -> Result<(Vec<Named>, Option<Error>)> {
+        let addresses = workers.iter().map(|worker| worker.address.clone()).collect();
+        let mut ended: BTreeMap<Address, Named> =
+            workers.into_iter().map(|w| (w.address, (w.name, w.program))).collect();
         let mut refused = None;
-        for (worker, reply) in ask_each(self.link(), workers, &Question::Restart).await {
+        for (worker, reply) in ask_each(self.link(), addresses, &Question::Restart).await {
             match reply {
-                Ok(Reply::Restarting) => {
-                    let mut known = info.workers.iter();
-                    let known = known.find(|known| known.address == worker);
-                    names.extend(known.map(|known| (known.name.clone(), known.program)));
-                }
+                Ok(Reply::Restarting) => {}
                 Ok(_) => return Err(Kind::Answer.into()),
                 Err(error) if error.is_disconnected() || error.is_closed() => return Err(error),
-                Err(error) => refused = Some(error),
+                Err(error) if matches!(error.refusal(), Some(Refusal::WorkerLeft { .. })) => {}
+                Err(error) => {
+                    ended.remove(&worker);
+                    refused = Some(error);
+                }
             }
         }
-        Ok((names, refused))
+        Ok((ended.into_values().collect(), refused))
     }
 }
 
@@ -154,7 +157,7 @@ impl Restart {
     async fn run(self) -> Result<()> {
         let Self { client, timeout, wait_for_workers } = self;
         done(client.link().ask(Request::Manage(Manage::Reset)).await?)?;
-        let workers = addresses(client.link(), Vec::new()).await?;
+        let workers = named(client.link(), Vec::new()).await?;
         let (names, _) = client.end_workers(workers).await?;
         if wait_for_workers { client.await_workers(names, timeout).await } else { Ok(()) }
     }
@@ -173,7 +176,7 @@ impl RestartWorkers {
         if workers.is_empty() {
             return Ok(());
         }
-        let workers = addresses(client.link(), workers).await?;
+        let workers = named(client.link(), workers).await?;
         let (names, refused) = client.end_workers(workers).await?;
         client.await_workers(names, timeout).await?;
         refused.map_or(Ok(()), Err)

@@ -188,6 +188,7 @@ impl Driver {
                 }
                 Instruction::Event { topic, message } => self.topics.event(topic, message),
                 Instruction::Said(record) => self.topics.said(&record),
+                Instruction::Logged { worker, record } => topic::logged(&worker, &record),
                 Instruction::Answer { id, answer } => self.reply(id, Ok(answer)),
                 Instruction::Unanswered { id, why } => self.reply(id, Err(why)),
                 Instruction::Program(news) => self.courier.hear(news, &self.queue),

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use dask_proto::message::{LogLevel, LogRecord};
-use dask_proto::{Key, Payload};
+use dask_proto::role::FORWARDED_LOG;
+use dask_proto::{Address, Key, Payload};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -15,6 +16,24 @@ use crate::client::topic::TopicEvent;
 
 /// Events that wait for a handler at most; more are dropped, and the log says so.
 const EVENTS: usize = 16_384;
+
+/// Says what a worker logged with `tracing`, at its level, as if it was said in this process.
+pub(super) fn logged(worker: &Address, record: &LogRecord) {
+    let (key, message) = (record.key.as_ref().map(Key::as_str), &record.message);
+    macro_rules! say {
+        ($($level:pat => $named:ident;)*) => {
+            match record.level {
+                $($level => tracing::$named!(target: FORWARDED_LOG, %worker, key, "{message}"),)*
+            }
+        };
+    }
+    say! {
+        LogLevel::Error => error;
+        LogLevel::Warn => warn;
+        LogLevel::Print | LogLevel::Info => info;
+        _ => debug;
+    }
+}
 
 /// Who wants to hear what.
 #[derive(Default)]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use dask_proto::id::{FutureId, RequestId};
 use dask_proto::message::{Answer, ClientToScheduler, LogRecord, ProgramNews};
-use dask_proto::{Key, Payload, TaskError};
+use dask_proto::{Address, Key, Payload, TaskError};
 
 /// What a step asks of the shell, in order.
 pub type Instructions = Vec<Instruction>;
@@ -49,6 +49,13 @@ pub enum Instruction {
     },
     /// A task that the program submitted said something.
     Said(LogRecord),
+    /// A worker logged something, and the program wants to hear that.
+    Logged {
+        /// The worker.
+        worker: Address,
+        /// What.
+        record: LogRecord,
+    },
     /// The question is answered.
     Answer {
         /// The question's id.

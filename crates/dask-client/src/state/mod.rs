@@ -178,6 +178,9 @@ impl ClientState {
                 out.push(Instruction::Event { topic, message });
             }
             SchedulerToClient::Said(record) => out.push(Instruction::Said(record)),
+            SchedulerToClient::Logged { worker, record } => {
+                out.push(Instruction::Logged { worker, record });
+            }
             SchedulerToClient::Close { reason } => {
                 self.ended(Link::Down(reason.into()), out);
             }

@@ -449,4 +449,11 @@ pub enum SchedulerToClient {
     Said(LogRecord),
     /// Something about the client's program.
     Program(ProgramNews),
+    /// A worker logged something, and the client wants to hear that.
+    Logged {
+        /// The worker.
+        worker: Address,
+        /// What.
+        record: LogRecord,
+    },
 }

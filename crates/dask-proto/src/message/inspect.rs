@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::dump::TaskDump;
 use super::stream::Recorded;
-use crate::Key;
+use crate::program::ProgramId;
+use crate::{Address, Key};
 
 /// A look at the scheduler's state. Each names what it gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,24 @@ pub enum Inspect {
         /// 0, or what the answer before said.
         from: u64,
     },
+    /// These workers, all as they are at one moment. [`Inspected::Named`].
+    Named {
+        /// Addresses, hosts or names; all workers when empty.
+        workers: Vec<String>,
+    },
+    /// Whether superfluous copies are removed. [`Inspected::ManagesMemory`].
+    ManagesMemory,
+}
+
+/// A worker, and what one that takes its place is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedWorker {
+    /// Its address.
+    pub address: Address,
+    /// Its name.
+    pub name: String,
+    /// Its program, if an agent runs it.
+    pub program: Option<ProgramId>,
 }
 
 /// What a look at the scheduler's state showed.
@@ -69,4 +88,8 @@ pub enum Inspected {
         /// Where the next begin, if there are more.
         next: Option<u64>,
     },
+    /// Workers.
+    Named(Vec<NamedWorker>),
+    /// Whether superfluous copies are removed.
+    ManagesMemory(bool),
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::worker::LogLevel;
 use crate::Payload;
 use crate::program::ProgramId;
 
@@ -26,6 +27,26 @@ pub enum Manage {
         /// Its name.
         name: String,
     },
+    /// Have superfluous copies removed, or not (Dask's `amm`).
+    ManageMemory(ManageMemory),
+    /// Tell this client what workers log from now on, down to this level (Dask's
+    /// `forward_logging`); nothing for `None`.
+    ForwardLogging {
+        /// The level.
+        level: Option<LogLevel>,
+    },
+}
+
+/// What the active memory manager is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ManageMemory {
+    /// Look at copies every now and then.
+    Start,
+    /// Do so no more.
+    Stop,
+    /// Look at all of them now, whether it does so by itself or not.
+    RunOnce,
 }
 
 /// Something that every worker is to have, also those that join later.

@@ -42,8 +42,8 @@ pub use handshake::{
     Code, HandshakeError, Hello, PROTOCOL_VERSION, Program, Rejection, Role, VersionRange, Welcome,
     WorkerJoin, decode_hello, decode_welcome, encode_hello, encode_welcome,
 };
-pub use inspect::{Inspect, Inspected};
-pub use manage::{Equipment, Item, Manage};
+pub use inspect::{Inspect, Inspected, NamedWorker};
+pub use manage::{Equipment, Item, Manage, ManageMemory};
 pub use peer::{PeerReply, PeerRequest, StoredValue, ValueAt};
 pub use stream::{Activity, ActivityKind, Recorded};
 pub use worker::{

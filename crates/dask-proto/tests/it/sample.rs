@@ -339,6 +339,10 @@ pub(crate) fn scheduler_to_client() -> Vec<SchedulerToClient> {
     let (topic, message) = (key("news"), payload("an event"));
     messages.push(SchedulerToClient::Event { topic, message });
     messages.extend(log_records().into_iter().take(1).map(SchedulerToClient::Said));
+    messages.extend(log_records().into_iter().map(|record| {
+        let worker = address(4001);
+        SchedulerToClient::Logged { worker, record }
+    }));
     let answered = (1..).map(RequestId).zip(answers());
     messages.extend(answered.map(|(id, answer)| SchedulerToClient::Answer { id, answer }));
     messages

@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use dask_proto::id::WorkerId;
-use dask_proto::message::WorkerStatus;
+use dask_proto::message::{Answer, ManageMemory, Refusal, WorkerStatus};
 
 use super::SchedulerState;
 use super::task::{Row, TaskState};
@@ -24,10 +24,30 @@ const STEPS: usize = 20_000;
 impl SchedulerState {
     /// Sets the time of the next round, if there is anything to look at.
     pub(super) fn plan_round(&mut self) {
-        if self.replicas.next_round.is_none() && self.config.active_memory_manager {
+        if self.replicas.next_round.is_none() && self.replicas.is_managed {
             let next = self.now + self.config.active_memory_manager_interval;
             self.replicas.next_round = Some(next);
         }
+    }
+
+    /// Starts or stops the manager, or has it look at everything once.
+    pub(super) fn manage_memory(&mut self, what: ManageMemory) -> Answer {
+        match what {
+            ManageMemory::Start => {
+                self.replicas.is_managed = true;
+                if !self.replicas.replicated.is_empty() {
+                    self.plan_round();
+                }
+            }
+            ManageMemory::Stop => {
+                self.replicas.is_managed = false;
+                (self.replicas.next_round, self.replicas.next_row) = (None, None);
+            }
+            ManageMemory::RunOnce => drop(self.make_round(None, usize::MAX)),
+            // A client of a later version.
+            _ => return Answer::Refused(Refusal::TooLarge),
+        }
+        Answer::Done
     }
 
     /// Makes a round, if it is time for one.
@@ -37,30 +57,29 @@ impl SchedulerState {
         }
         self.replicas.next_round = None;
         let start = self.replicas.next_row.take();
-        let mut steps = 0;
-        let mut rows = self.rows_from(start);
-        while let Some(row) = rows.pop() {
-            if steps >= STEPS {
-                self.replicas.next_row = Some(row);
-                break;
-            }
-            steps += self.reduce(row);
-        }
+        self.replicas.next_row = self.make_round(start, STEPS);
         if !self.replicas.replicated.is_empty() {
             self.plan_round();
         }
     }
 
-    /// The results with several copies from a row on, the next one last: each costs a step at
-    /// least.
-    fn rows_from(&self, start: Option<Row>) -> Vec<Row> {
-        let replicated = &self.replicas.replicated;
-        let mut rows: Vec<Row> = match start {
-            Some(start) => replicated.range(start..).take(STEPS + 1).copied().collect(),
-            None => replicated.iter().take(STEPS + 1).copied().collect(),
+    /// Looks at the results with several copies from a row on; where it ended, if that was after
+    /// so many steps.
+    fn make_round(&mut self, start: Option<Row>, most: usize) -> Option<Row> {
+        // Each costs a step at least.
+        let (replicated, rows) = (&self.replicas.replicated, most.saturating_add(1));
+        let rows: Vec<Row> = match start {
+            Some(start) => replicated.range(start..).take(rows).copied().collect(),
+            None => replicated.iter().take(rows).copied().collect(),
         };
-        rows.reverse();
-        rows
+        let mut steps = 0;
+        for row in rows {
+            if steps >= most {
+                return Some(row);
+            }
+            steps += self.reduce(row);
+        }
+        None
     }
 
     /// Removes the copies of one result that nobody wants; how many steps that took.

@@ -178,6 +178,7 @@ impl SchedulerState {
         self.happened(|| Observation::ClientRemoved { name: entry.name.clone() });
         self.out.discard(Peer::Client(client));
         self.topics.forget_client(client);
+        self.log_listeners.remove(&client);
         self.log_own_event(&format!("remove-client {}", entry.name));
         self.leave_program(client, entry.program);
         self.stop_watching(client);

@@ -3,27 +3,36 @@
 use std::collections::BTreeMap;
 
 use dask_proto::Key;
-use dask_proto::id::ClientId;
-use dask_proto::message::{Answer, Inspect, Inspected, Refusal};
+use dask_proto::id::{ClientId, WorkerId};
+use dask_proto::message::{Answer, Inspect, Inspected, NamedWorker, Refusal};
 use dask_tokenize::key_prefix;
 
 use super::SchedulerState;
 use super::task::Row;
+use super::worker::WorkerEntry;
 
 impl SchedulerState {
     pub(super) fn inspected(&self, client: ClientId, inspect: Inspect) -> Answer {
         let inspected = match inspect {
             Inspect::Workers { workers } => {
-                // A client whose program travels means the workers that run it.
-                let own = self.workers_of_program(client).filter(|_| workers.is_empty());
-                return match own.map_or_else(|| self.present_workers(&workers), Ok) {
-                    Ok(workers) => {
-                        let entries = workers.iter().filter_map(|worker| self.workers.get(*worker));
-                        Answer::Workers(entries.map(|entry| entry.join.address.clone()).collect())
-                    }
+                let address = |entry: &WorkerEntry| entry.join.address.clone();
+                return match self.meant(client, &workers) {
+                    Ok(workers) => Answer::Workers(workers.map(address).collect()),
                     Err(refusal) => Answer::Refused(refusal),
                 };
             }
+            Inspect::Named { workers } => {
+                let named = |WorkerEntry { join, .. }: &WorkerEntry| NamedWorker {
+                    address: join.address.clone(),
+                    name: join.name.clone(),
+                    program: join.program,
+                };
+                match self.meant(client, &workers) {
+                    Ok(workers) => Inspected::Named(workers.map(named).collect()),
+                    Err(refusal) => return Answer::Refused(refusal),
+                }
+            }
+            Inspect::ManagesMemory => Inspected::ManagesMemory(self.replicas.is_managed),
             Inspect::NBytes { keys } => Inspected::NBytes(
                 self.sizes(&keys)
                     .map(|(row, nbytes)| (self.tasks[row].key.clone(), nbytes))
@@ -45,6 +54,18 @@ impl SchedulerState {
             _ => return Answer::Refused(Refusal::TooLarge),
         };
         Answer::Inspected(Box::new(inspected))
+    }
+
+    /// The workers that a client names; if it names none, all that may run its tasks.
+    fn meant(
+        &self,
+        client: ClientId,
+        names: &[String],
+    ) -> Result<impl Iterator<Item = &WorkerEntry>, Refusal> {
+        // A client whose program travels means the workers that run it.
+        let own = self.workers_of_program(client).filter(|_| names.is_empty());
+        let workers: Vec<WorkerId> = own.map_or_else(|| self.present_workers(names), Ok)?;
+        Ok(workers.into_iter().filter_map(|worker| self.workers.get(worker)))
     }
 
     /// What is in memory, and how large it is; of all tasks when no key is named.
@@ -70,6 +91,9 @@ pub(super) fn inspected_bytes(inspected: &Inspected) -> usize {
     match inspected {
         Inspected::NBytes(sizes) => sizes.iter().map(|(key, _)| 16 + key.as_str().len()).sum(),
         Inspected::NBytesByPrefix(sizes) => sizes.iter().map(|(name, _)| 16 + name.len()).sum(),
+        Inspected::Named(workers) => {
+            workers.iter().map(|w| 49 + w.address.as_str().len() + w.name.len()).sum()
+        }
         _ => 0,
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use dask_proto::Address;
-use dask_proto::id::WorkerId;
+use dask_proto::id::{ClientId, WorkerId};
 use dask_proto::limits::{MAX_HEADER_BYTES, MAX_LOG_TEXT_BYTES};
-use dask_proto::message::{Answer, LogRecord};
+use dask_proto::message::{Answer, LogLevel, LogRecord, SchedulerToClient};
 
 use super::SchedulerState;
+use super::client::ClientEntry;
 
 /// Bytes of lines that are remembered for one worker, however few lines they are.
 const LOG_BYTES: usize = 4 << 20;
@@ -56,8 +57,34 @@ impl SchedulerState {
         // Workers cut their lines a little above the limit; nobody sends longer ones.
         for record in records.into_iter().filter(|r| r.message.len() <= 2 * MAX_LOG_TEXT_BYTES) {
             self.tell_output(&record);
+            self.tell_listeners(worker, &record);
             if let Some(entry) = self.workers.get_mut(worker) {
                 entry.log.add(record, most);
+            }
+        }
+    }
+
+    /// A client wants to hear what workers log, or no more. That of a worker's tasks may say again
+    /// what it hears, and would hear that too.
+    pub(super) fn forward_logging(&mut self, client: ClientId, level: Option<LogLevel>) -> Answer {
+        let is_of_tasks = self.clients.get(&client).is_some_and(ClientEntry::is_of_tasks);
+        match level.filter(|_| !is_of_tasks) {
+            Some(level) => drop(self.log_listeners.insert(client, level)),
+            None => drop(self.log_listeners.remove(&client)),
+        }
+        Answer::Done
+    }
+
+    /// Passes on what a worker logged. What tasks print has ways of its own.
+    fn tell_listeners(&mut self, worker: WorkerId, record: &LogRecord) {
+        if self.log_listeners.is_empty() || record.level == LogLevel::Print {
+            return;
+        }
+        let Some(entry) = self.workers.get(worker) else { return };
+        for (client, level) in &self.log_listeners {
+            if record.level <= *level {
+                let (worker, record) = (entry.join.address.clone(), record.clone());
+                self.out.tell_client(*client, SchedulerToClient::Logged { worker, record });
             }
         }
     }

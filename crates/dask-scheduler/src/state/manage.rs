@@ -25,6 +25,8 @@ impl SchedulerState {
             }
             Manage::Equip(equipment) => Some(self.keep_equipment(equipment)),
             Manage::Unequip { name } => Some(self.unequip(name)),
+            Manage::ManageMemory(what) => Some(self.manage_memory(what)),
+            Manage::ForwardLogging { level } => Some(self.forward_logging(asked_by.0, level)),
             // A client of a later version.
             _ => Some(Answer::Refused(Refusal::TooLarge)),
         }

@@ -69,7 +69,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use dask_proto::graph::Priority;
 use dask_proto::id::{ClientId, FutureId, RunId, StimulusId, TaskId, WorkerId};
-use dask_proto::message::{Code, Rejection, Welcome};
+use dask_proto::message::{Code, LogLevel, Rejection, Welcome};
 use dask_proto::{Address, Key, Moment};
 
 use super::Config;
@@ -143,6 +143,8 @@ pub struct SchedulerState {
     carried: CarryTable,
     coordination: CoordinationTable,
     topics: TopicTable,
+    /// The clients that want to hear what workers log, and down to which level.
+    log_listeners: BTreeMap<ClientId, LogLevel>,
     /// Whether an actor was ever submitted.
     has_actors: bool,
     /// The worker that was scattered to last.
@@ -163,7 +165,6 @@ impl SchedulerState {
     pub fn new(config: Config, address: Address) -> Self {
         Self {
             story: StoryLog::new(config.story_len),
-            config,
             address,
             now: Moment::default(),
             since: Since::default(),
@@ -185,7 +186,7 @@ impl SchedulerState {
             equipment: EquipmentTable::default(),
             stream: Stream::default(),
             observed: None,
-            replicas: ReplicaTable::default(),
+            replicas: ReplicaTable::new(&config),
             transfers: TransferTable::default(),
             errands: ErrandTable::default(),
             retirements: RetirementTable::default(),
@@ -193,12 +194,14 @@ impl SchedulerState {
             carried: CarryTable::default(),
             coordination: CoordinationTable::default(),
             topics: TopicTable::default(),
+            log_listeners: BTreeMap::new(),
             has_actors: false,
             scattered_to: WorkerId::default(),
             patience: Patience::default(),
             watchdog: Watchdog::default(),
             announced: 0,
             is_closing: false,
+            config,
             out: Instructions::default(),
         }
     }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use dask_proto::Moment;
 use dask_proto::id::{TaskId, WorkerId};
 
-use super::SchedulerState;
 use super::task::{Row, TaskState};
+use super::{Config, SchedulerState};
 
 /// What is known about copies beyond the list of holders that each task has.
 #[derive(Debug, Default)]
 pub(super) struct ReplicaTable {
+    /// Whether rounds are made.
+    pub(super) is_managed: bool,
     /// The results with more than one holder: what a round of [`amm`](super::amm) looks at.
     pub(super) replicated: BTreeSet<Row>,
     /// How many copies somebody asked for, for as long as the result is in memory: by replicating
@@ -26,6 +28,10 @@ pub(super) struct ReplicaTable {
 }
 
 impl ReplicaTable {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { is_managed: config.active_memory_manager, ..Self::default() }
+    }
+
     /// How many copies of a result there shall be at least.
     pub(super) fn wanted(&self, row: Row) -> usize {
         self.wishes.get(&row).copied().unwrap_or(1).max(1)

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use dask_proto::id::RequestId;
 use dask_proto::message::{
-    Activity, ActivityKind, Ask, Equipment, Inspect, Item, Manage, Question, Reply, Request,
-    Versions, Whom, WorkerToScheduler,
+    Activity, ActivityKind, Ask, Equipment, Inspect, Item, LogLevel, Manage, ManageMemory,
+    Question, Reply, Request, Versions, Whom, WorkerToScheduler,
 };
 
 use super::parse::{address_of, key, number};
@@ -36,6 +36,10 @@ pub(super) fn request(words: &[&str]) -> Request {
                 "workers" => {
                     Inspect::Workers { workers: rest.iter().map(|w| (*w).to_owned()).collect() }
                 }
+                "named" => {
+                    Inspect::Named { workers: rest.iter().map(|w| (*w).to_owned()).collect() }
+                }
+                "amm" => Inspect::ManagesMemory,
                 "nbytes" => Inspect::NBytes { keys: keys() },
                 "prefixes" => Inspect::NBytesByPrefix { keys: keys() },
                 "stream" => Inspect::TaskStream { from: rest.first().map(|n| number(n).into()) },
@@ -53,6 +57,20 @@ pub(super) fn request(words: &[&str]) -> Request {
             let workers = names.iter().map(worker).collect();
             Request::Manage(Manage::AwaitWorkers { workers })
         }
+        ["manage", "amm", what] => Request::Manage(Manage::ManageMemory(match *what {
+            "start" => ManageMemory::Start,
+            "stop" => ManageMemory::Stop,
+            "once" => ManageMemory::RunOnce,
+            other => panic!("no {other}"),
+        })),
+        ["manage", "forward", level] => Request::Manage(Manage::ForwardLogging {
+            level: match *level {
+                "nothing" => None,
+                "warn" => Some(LogLevel::Warn),
+                "info" => Some(LogLevel::Info),
+                other => panic!("no level {other}"),
+            },
+        }),
         ["manage", "equip", file] => Request::Manage(Manage::Equip(equipment(file))),
         ["manage", "unequip", name] => {
             Request::Manage(Manage::Unequip { name: (*name).to_owned() })

@@ -84,6 +84,9 @@ fn to_client(script: &mut Script, message: &SchedulerToClient, client: ClientId)
             let by = record.key.as_ref().map_or("", |key| key.as_str());
             format!("{by} said: {}", record.message)
         }
+        SchedulerToClient::Logged { worker, record } => {
+            format!("{worker} logged: {:?} {}", record.level, record.message)
+        }
         SchedulerToClient::Program(news) => super::agent::news(news),
         other => format!("{other:?}"),
     }

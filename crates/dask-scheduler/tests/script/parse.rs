@@ -317,7 +317,9 @@ impl Script {
             ["reschedules", name] => {
                 WorkerToScheduler::Rescheduled { task: task(name), run: self.run(name, &[]) }
             }
-            ["logs", texts @ ..] => WorkerToScheduler::Logged { records: log_records(texts) },
+            [how @ ("logs" | "warns" | "informs"), texts @ ..] => {
+                WorkerToScheduler::Logged { records: log_records(how, texts) }
+            }
             ["lingers", runs] => {
                 WorkerToScheduler::Lingering { runs: runs.parse().expect("a number") }
             }
@@ -434,11 +436,15 @@ fn amounts(text: &str) -> BTreeMap<String, f64> {
 }
 
 /// Lines of one word each, said by the task before the colon if there is one.
-fn log_records(texts: &[&str]) -> Vec<LogRecord> {
+fn log_records(how: &str, texts: &[&str]) -> Vec<LogRecord> {
+    let level = match how {
+        "warns" => LogLevel::Warn,
+        "informs" => LogLevel::Info,
+        _ => LogLevel::Print,
+    };
     let record = |text: &&str| {
         let (by, message) = text.split_once(':').map_or((None, *text), |(by, m)| (Some(by), m));
-        let (message, level) = (message.to_owned(), LogLevel::Print);
-        LogRecord { unix_ns: 0, level, key: by.map(key), message }
+        LogRecord { unix_ns: 0, level, key: by.map(key), message: message.to_owned() }
     };
     texts.iter().map(record).collect()
 }

@@ -3,9 +3,9 @@
 use dask_proto::TaskErrorKind;
 use dask_proto::id::TaskId;
 use dask_proto::message::{
-    Activity, ActivityKind, Ask, Benchmark, CallStack, Equipment, Inspect, Inspected, Item, Manage,
-    Question, Recorded, Reply, RunFunction, RunningTask, Sample, StackFrame, TaskDump, Versions,
-    Whom, WorkerTaskDump,
+    Activity, ActivityKind, Ask, Benchmark, CallStack, Equipment, Inspect, Inspected, Item,
+    LogLevel, Manage, ManageMemory, NamedWorker, Question, Recorded, Reply, RunFunction,
+    RunningTask, Sample, StackFrame, TaskDump, Versions, Whom, WorkerTaskDump,
 };
 use dask_proto::program::ProgramId;
 
@@ -92,6 +92,8 @@ pub(super) fn inspects() -> Vec<Inspect> {
         Inspect::AdaptiveTarget { target_duration_ns: 5_000_000_000 },
         Inspect::TaskStream { from: Some(7) },
         Inspect::Tasks { from: 7 },
+        Inspect::Named { workers: vec!["alice".to_owned()] },
+        Inspect::ManagesMemory,
     ]
 }
 
@@ -102,6 +104,12 @@ pub(super) fn inspected() -> Vec<Inspected> {
         Inspected::Target(7),
         Inspected::TaskStream { records: recorded(), next: 9, end: 10 },
         Inspected::Tasks { tasks: vec![task()], next: Some(9) },
+        Inspected::Named(vec![NamedWorker {
+            address: address(4001),
+            name: "alice".to_owned(),
+            program: Some(ProgramId([7; 32])),
+        }]),
+        Inspected::ManagesMemory(true),
     ]
 }
 
@@ -153,6 +161,10 @@ pub(super) fn manages() -> Vec<Manage> {
         Manage::Unequip { name: "weights.bin".to_owned() },
     ];
     manages.extend(equipment().into_iter().map(Manage::Equip));
+    let managing = [ManageMemory::Start, ManageMemory::Stop, ManageMemory::RunOnce];
+    manages.extend(managing.map(Manage::ManageMemory));
+    let levels = [None, Some(LogLevel::Warn)];
+    manages.extend(levels.map(|level| Manage::ForwardLogging { level }));
     manages
 }
 

@@ -27,7 +27,7 @@ impl SchedulerState {
         let several: Vec<Row> = several.map(|(row, _)| row).collect();
         let agree = self.replicas.replicated.iter().copied().eq(several.iter().copied());
         ensure!(agree, "results with several copies are known")?;
-        let planned = self.replicas.next_round.is_some() == self.config.active_memory_manager;
+        let planned = self.replicas.next_round.is_some() == self.replicas.is_managed;
         ensure!(several.is_empty() || planned, "somebody will look at superfluous copies")?;
         let mut wished = self.replicas.wished();
         let known = wished.all(|row| {
