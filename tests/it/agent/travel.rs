@@ -72,6 +72,9 @@ async fn two_programs_at_once_each_run_their_own_code() {
         let mut names = workers(&site.address).await;
         names.sort();
         assert_eq!(names, ["alice", "alice", "bob", "bob"]);
+        // What is called on every worker is so on those of the client's program.
+        assert_eq!(one.asked("run", "ran: ").await, "2");
+        assert_eq!(two.asked("run", "ran: ").await, "2");
     })
     .await;
 }

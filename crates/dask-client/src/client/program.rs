@@ -3,6 +3,7 @@
 #[cfg(not(feature = "worker"))]
 use dask_proto::message::Code;
 use dask_proto::message::Program;
+use dask_proto::program::ProgramId;
 
 /// This program, which stays where it is.
 pub(crate) fn program() -> Program {
@@ -22,6 +23,18 @@ pub(crate) async fn identified(token: Option<&str>) -> Program {
     Program { code: code(token).await, ..program() }
 }
 
+/// Which program this is, once a cluster with agents has asked.
+#[cfg(feature = "worker")]
+pub(super) fn this() -> Option<ProgramId> {
+    identity::this()
+}
+
+/// It travels nowhere.
+#[cfg(not(feature = "worker"))]
+pub(super) fn this() -> Option<ProgramId> {
+    None
+}
+
 #[cfg(feature = "worker")]
 mod identity {
     use dask_program::Token;
@@ -32,6 +45,10 @@ mod identity {
     use super::program;
 
     static THIS: OnceCell<Option<(ProgramId, u64)>> = OnceCell::const_new();
+
+    pub(super) fn this() -> Option<ProgramId> {
+        THIS.get().copied().flatten().map(|(id, _)| id)
+    }
 
     /// Whether it travels, if that is known already.
     pub(super) fn known(token: Option<&str>) -> Code {

@@ -57,6 +57,7 @@ impl Client {
     /// Calls a task function in every worker process, outside of the scheduler: Dask's
     /// `Client.run`. It starts at once, on a thread of its own, however busy the worker is, and
     /// has no key. For what is about the process: what its environment is, what it has cached.
+    /// Where agents run several programs, every worker is every one of this program.
     ///
     /// ```
     /// # use dask_client::{Address, Client, Result, task};
@@ -169,7 +170,8 @@ impl<T: Value> Run<T> {
         let workers = match workers {
             // Whoever names none means none.
             Some(named) if named.is_empty() => Vec::new(),
-            named => addresses(client.link(), named.unwrap_or_default()).await?,
+            Some(named) => addresses(client.link(), named).await?,
+            None => of_this_program(&client).await?,
         };
         let replies = ask_each(client.link(), workers, &question).await.into_iter();
         let value = |(worker, reply): (Address, Result<Reply>)| {
@@ -229,6 +231,14 @@ impl<T> Call<T> {
         let Self { client, name, function, found, wait, .. } = self;
         Ok((client, name, Question::Run(RunFunction { wait, ..function? }), found))
     }
+}
+
+/// All workers but those that run another program, on which its functions are others.
+async fn of_this_program(client: &Client) -> Result<Vec<Address>> {
+    let this = super::program::this();
+    let mut workers = client.scheduler_info().await?.workers;
+    workers.retain(|worker| this.is_none() || worker.program.is_none() || worker.program == this);
+    Ok(workers.into_iter().map(|worker| worker.address).collect())
 }
 
 /// What a function returned; nothing where nobody waits for that.
