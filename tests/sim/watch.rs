@@ -14,9 +14,12 @@ pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// How long tasks may be without a worker.
 pub(crate) const UNRUNNABLE_AFTER: Duration = Duration::from_millis(100);
 
-/// What may pass until the scheduler warns of what waits: it sweeps now and then, and counts in
-/// tenths of seconds.
-const LATEST: Duration = Duration::from_secs(5);
+/// What may pass until the scheduler warns of tasks without a worker: it counts in tenths of
+/// seconds.
+const LATEST_WITHOUT_WORKER: Duration = Duration::from_secs(1);
+
+/// The same for data that is to come: it sweeps now and then.
+const LATEST_OF_DATA: Duration = Duration::from_secs(5);
 
 /// The same for what is under way: ten times as long as the longest task is well, and then the
 /// first in line has to be seen to stay so.
@@ -32,8 +35,10 @@ type Runs = BTreeSet<(TaskId, RunId)>;
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     warned: BTreeSet<Key>,
-    /// Keys without a worker and data that is to come, since when.
-    waiting: BTreeMap<Key, Moment>,
+    /// Keys without a worker, since when.
+    without_worker: BTreeMap<Key, Moment>,
+    /// Data that is to come, since when.
+    to_come: BTreeMap<Key, Moment>,
     /// All that a worker has to compute, unchanged since when.
     given: BTreeMap<WorkerId, (Runs, Moment)>,
 }
@@ -52,10 +57,9 @@ impl Sim {
             let state = state.held(*client, *future).map(|(_, state)| state);
             key.as_str().starts_with("data") && state == Some("released")
         });
-        let waiting = to_come.map(|(_, (key, _))| key).chain(state.without_worker());
-        let before = std::mem::take(&mut self.watch.waiting);
-        let since = |key: &Key| before.get(key).copied().unwrap_or(self.now);
-        let waiting = waiting.map(|key| (key.clone(), since(key))).collect();
+        let to_come = to_come.map(|(_, (key, _))| key);
+        let to_come = still(&self.watch.to_come, to_come, self.now);
+        let without_worker = still(&self.watch.without_worker, state.without_worker(), self.now);
         let mut given: BTreeMap<WorkerId, (Runs, Moment)> = BTreeMap::new();
         for (task, run, worker) in state.assignments() {
             given.entry(worker).or_insert((Runs::new(), self.now)).0.insert((task, run));
@@ -64,25 +68,41 @@ impl Sim {
             let known = self.watch.given.get(worker).filter(|(known, _)| known == runs);
             *since = known.map_or(self.now, |(_, since)| *since);
         }
-        self.watch.waiting = waiting;
+        self.watch.to_come = to_come;
+        self.watch.without_worker = without_worker;
         self.watch.given = given;
-        if self.watch.waiting.len() + self.watch.given.len() <= WARNED_AT_ONCE {
-            self.what_waits_is_warned_of();
+        // They are looked for apart from the others.
+        if self.watch.without_worker.len() <= WARNED_AT_ONCE {
+            self.what_has_no_worker_is_warned_of();
+        }
+        if self.watch.to_come.len() + self.watch.given.len() <= WARNED_AT_ONCE {
+            self.what_does_not_come_is_warned_of();
             self.what_does_not_end_is_warned_of();
         }
     }
 
     /// Tasks with the same needs are warned of together.
-    fn what_waits_is_warned_of(&self) {
-        let needs = |key: &Key| {
-            let spec = self.book.pages(key).first().map(|page| &self.book.specs[*page]);
-            spec.filter(|spec| !spec.is_data).map(|spec| (spec.function, &spec.options))
+    fn what_has_no_worker_is_warned_of(&self) {
+        // What a client wrote of its needs may come to the same as what another wrote.
+        let functions = |key: &Key| -> Vec<u32> {
+            let specs = self.book.pages(key).iter().map(|page| &self.book.specs[*page]);
+            specs.filter(|spec| !spec.is_data).map(|spec| spec.function).collect()
         };
-        for (key, since) in &self.watch.waiting {
-            let is_late = self.now.since(*since) > LATEST && !self.watch.warned.contains(key);
+        for (key, since) in &self.watch.without_worker {
+            let is_late = self.now.since(*since) > LATEST_WITHOUT_WORKER;
             let mut warned = self.watch.warned.iter();
-            let is_like = |other: &Key| needs(key).is_some() && needs(key) == needs(other);
-            assert!(!is_late || warned.any(is_like), "{key} waits, and nobody is warned");
+            let is_like = |other: &Key| {
+                key == other || functions(key).iter().any(|f| functions(other).contains(f))
+            };
+            assert!(!is_late || warned.any(is_like), "{key} has no worker, and nobody is warned");
+        }
+    }
+
+    fn what_does_not_come_is_warned_of(&self) {
+        for (key, since) in &self.watch.to_come {
+            let is_late = self.now.since(*since) > LATEST_OF_DATA;
+            let is_warned = self.watch.warned.contains(key);
+            assert!(!is_late || is_warned, "{key} does not come, and nobody is warned");
         }
     }
 
@@ -95,4 +115,14 @@ impl Sim {
             }
         }
     }
+}
+
+/// What is so now: what was so before has been since then.
+fn still<'a>(
+    before: &BTreeMap<Key, Moment>,
+    keys: impl Iterator<Item = &'a Key>,
+    now: Moment,
+) -> BTreeMap<Key, Moment> {
+    let since = |key: &Key| before.get(key).copied().unwrap_or(now);
+    keys.map(|key| (key.clone(), since(key))).collect()
 }
