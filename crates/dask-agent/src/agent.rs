@@ -28,6 +28,9 @@ use crate::{Config, Error, serve};
 /// How long one attempt to reach the scheduler takes.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
+/// How long it takes at least.
+const LAST_ATTEMPT: Duration = Duration::from_millis(100);
+
 /// How long workers may take to hand over what they hold when the agent's life is over.
 const RETIREMENT: Duration = Duration::from_secs(60);
 
@@ -244,7 +247,10 @@ async fn reach(host: &Host, join: &AgentJoin, since: Since) -> Result<Connection
         let programs = config.cache.programs().into_iter().take(MAX_AGENT_PROGRAMS).collect();
         let role = Role::Agent(Box::new(AgentJoin { programs, ..join.clone() }));
         let hello = Hello { role, program: host.program.clone() };
-        let attempt = connect(&host.transports, &config.scheduler, &hello, ATTEMPT).await;
+        // The last attempt takes no longer than is left.
+        let left = config.death_timeout.map(|limit| limit.saturating_sub(started.elapsed()));
+        let patience = left.map_or(ATTEMPT, |left| left.clamp(LAST_ATTEMPT, ATTEMPT));
+        let attempt = connect(&host.transports, &config.scheduler, &hello, patience).await;
         let error = match attempt {
             Ok((connection, Welcome::Agent { .. })) => return Ok(connection),
             Ok(_) => return Err(Error::NoScheduler(config.scheduler.clone())),

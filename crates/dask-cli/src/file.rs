@@ -9,8 +9,8 @@ use dask_proto::Address;
 
 use crate::error::Error;
 
-/// How long it is waited for a scheduler file.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it is waited for a scheduler file, unless told otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A file that goes with the process.
 #[derive(Debug)]
@@ -35,9 +35,12 @@ pub(crate) fn write_scheduler(path: &Path, id: &str, at: &Address) -> Result<Tem
     written(path, scheduler_file::write(path, id, at))
 }
 
-/// Reads where a scheduler is, once it has written so.
-pub(crate) async fn read_scheduler(path: &Path) -> Result<Address, Error> {
-    Ok(scheduler_file::read(path, PATIENCE).await?)
+/// Reads where a scheduler is, once it has written so; for so long it is waited.
+pub(crate) async fn read_scheduler(path: &Path, patience: Duration) -> Result<Address, Error> {
+    if !path.exists() {
+        tracing::info!("waiting for the scheduler file {}", path.display());
+    }
+    Ok(scheduler_file::read(path, patience).await?)
 }
 
 fn written(path: &Path, written: io::Result<()>) -> Result<Temporary, Error> {
@@ -55,7 +58,7 @@ mod tests {
         let path = directory.path().join("scheduler.json");
         let address: Address = "tcp://10.0.0.1:8786".parse().unwrap();
         let file = write_scheduler(&path, "Scheduler-1", &address).unwrap();
-        assert_eq!(read_scheduler(&path).await.unwrap(), address);
+        assert_eq!(read_scheduler(&path, PATIENCE).await.unwrap(), address);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
         drop(file);
         assert!(!path.exists());

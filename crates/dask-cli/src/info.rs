@@ -6,6 +6,7 @@ use dask_proto::ByteSize;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::file::{PATIENCE, read_scheduler};
 
 /// Says what a cluster has: its agents, its workers with their threads and memory, and its tasks by
 /// state.
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 
 async fn ask(args: &Args) -> Result<String, Error> {
     let named = match &args.scheduler_file {
-        Some(file) => Some(crate::file::read_scheduler(file).await?.to_string()),
+        Some(file) => Some(read_scheduler(file, PATIENCE).await?.to_string()),
         None => match &args.scheduler {
             Some(address) => Some(address.clone()),
             None => Config::read()?.get("scheduler-address", |text| {

@@ -161,7 +161,7 @@ async fn serve(args: &Args) -> Result<(), Error> {
 impl Args {
     async fn scheduler(&self, config: &Config) -> Result<Address, Error> {
         if let Some(file) = &self.scheduler_file {
-            return file::read_scheduler(file).await;
+            return file::read_scheduler(file, self.death_timeout.unwrap_or(file::PATIENCE)).await;
         }
         match &self.scheduler {
             Some(text) => Ok(text.parse()?),
