@@ -58,10 +58,12 @@ async fn a_function_runs_while_all_threads_are_busy(cluster: &Cluster) {
 async fn a_failure_is_raised_returned_or_left_out(cluster: &Cluster) {
     let client = &cluster.client;
     // The first that comes gets it, and the other fails.
-    let paths = ["raise", "skip", "return"].map(unclaimed);
+    let paths = ["raise", "skip", "return", "skip as an option"].map(unclaimed);
     let error = client.run(claim, paths[0].as_str()).await.unwrap_err();
     assert!(error.is_task_error(), "{error:?}");
     let claimed = client.run(claim, paths[1].as_str()).errors(Skip).await.unwrap();
+    assert_eq!(claimed.into_values().collect::<Vec<_>>(), [true]);
+    let claimed = client.options().errors(Skip).run(claim, paths[3].as_str()).await.unwrap();
     assert_eq!(claimed.into_values().collect::<Vec<_>>(), [true]);
     let each = client.run(claim, paths[2].as_str()).results().await.unwrap();
     let (claimed, failed): (Vec<_>, Vec<_>) = each.into_iter().partition(|(_, r)| r.is_ok());

@@ -25,7 +25,7 @@ pub struct Options<C = Client> {
     pub(crate) timeout: Option<Duration>,
     pub(crate) n: Option<u32>,
     pub(crate) overwrite: bool,
-    errors: Errors,
+    pub(crate) errors: Errors,
 }
 
 impl<C> Options<C> {
@@ -133,7 +133,7 @@ impl<C> Options<C> {
     }
 
     /// Whether futures that failed are an error of a `gather`, as unless told otherwise, or left
-    /// out.
+    /// out; for a `run`, whether workers on which it failed are.
     ///
     /// ```
     /// # use dask_client::{Skip, blocking, task};

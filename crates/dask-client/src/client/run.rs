@@ -123,7 +123,7 @@ impl Options {
     pub fn run<F: TaskFn>(&self, function: F, args: impl IntoArgs<F::Params>) -> Run<F::Output> {
         let run = self.client.run(function, args);
         let workers = Some(&self.task.workers).filter(|workers| !workers.is_empty());
-        Run { workers: workers.cloned(), ..run }
+        Run { workers: workers.cloned(), errors: self.errors, ..run }
     }
 }
 
