@@ -134,21 +134,17 @@ async fn an_agent_whose_workers_were_retired_starts_others_for_the_next_client()
 #[tokio::test]
 async fn an_installed_program_that_changes_is_not_started() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let installed = place.build(1);
-        let has = format!("has={}", installed.display());
-        let _alice = place.agent(&address, "alice", &["no-code", &has]).await;
-        let same = place.0.path().join("same");
+        let (site, installed) = Site::installed().await;
+        let same = site.place.0.path().join("same");
         std::fs::copy(&installed, &same).unwrap();
-        std::fs::rename(place.build(2), &installed).unwrap();
-        let mut client = traveller(&same, &address).await;
+        std::fs::rename(site.place.build(2), &installed).unwrap();
+        let mut client = traveller(&same, &site.address).await;
         let error = client.asked("inc 1", "failed: ").await;
         for word in ["alice", "--program", "start the agent anew"] {
             assert!(error.contains(word), "{word} is not in {error}");
         }
         // Nor is it fetched, where only installed programs run.
-        assert_eq!(place.cached("alice"), Vec::<String>::new());
+        assert_eq!(site.place.cached("alice"), Vec::<String>::new());
     })
     .await;
 }

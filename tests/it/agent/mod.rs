@@ -29,6 +29,16 @@ impl Site {
         Self { alice, _scheduler, address, place }
     }
 
+    /// With an agent that runs one build and no other, and the file of that.
+    async fn installed() -> (Self, PathBuf) {
+        let place = Place::new();
+        let (_scheduler, address) = scheduler(LONG).await;
+        let installed = place.build(1);
+        let has = format!("has={}", installed.display());
+        let alice = place.agent(&address, "alice", &["no-code", &has]).await;
+        (Self { alice, _scheduler, address, place }, installed)
+    }
+
     /// A client of the fixture that has connected.
     async fn client(&self) -> Program {
         fixture_at(&self.address).await

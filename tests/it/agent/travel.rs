@@ -123,19 +123,15 @@ async fn a_program_that_nobody_needs_is_stopped_and_comes_again_from_the_cache()
 #[tokio::test]
 async fn an_agent_without_code_runs_what_is_installed_and_refuses_the_rest() {
     bounded(async {
-        let place = Place::new();
-        let (_scheduler, address) = scheduler(LONG).await;
-        let installed = place.build(1);
-        let has = format!("has={}", installed.display());
-        let _alice = place.agent(&address, "alice", &["no-code", &has]).await;
-        let mut client = traveller(&installed, &address).await;
+        let (site, installed) = Site::installed().await;
+        let mut client = traveller(&installed, &site.address).await;
         assert_eq!(client.asked("inc 1", "result: ").await, "2");
-        let mut refused = Program::of(&place.build(2), &["traveller", &address]);
+        let mut refused = Program::of(&site.place.build(2), &["traveller", &site.address]);
         let reason = refused.says("refused: ").await;
         for word in ["alice", "--no-code", "rejected the connection"] {
             assert!(reason.contains(word), "{word} is not in {reason}");
         }
-        assert_eq!(place.cached("alice"), Vec::<String>::new());
+        assert_eq!(site.place.cached("alice"), Vec::<String>::new());
     })
     .await;
 }
