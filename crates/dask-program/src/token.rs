@@ -41,8 +41,7 @@ impl Token {
 
     /// Whether a voucher for this program was made with this token. How long that takes does not
     /// depend on how much of it is right.
-    #[must_use]
-    pub fn has_made(&self, voucher: &Voucher, program: ProgramId) -> bool {
+    fn has_made(&self, voucher: &Voucher, program: ProgramId) -> bool {
         let mac = self.keyed().chain_update(PROGRAM).chain_update(program.0);
         mac.verify_slice(&voucher.tag).is_ok()
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::dump::WorkerTaskDump;
 use super::handshake::Program;
+use super::log::LogRecord;
 use super::manage::Equipment;
-use super::worker::LogRecord;
 use crate::graph::Function;
 use crate::id::TaskId;
 use crate::{Address, Key, Payload, TaskError};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::worker::LogLevel;
+use super::log::LogLevel;
 use crate::Payload;
 use crate::program::ProgramId;
 

@@ -15,6 +15,7 @@ mod coordination;
 mod dump;
 mod handshake;
 mod inspect;
+mod log;
 mod manage;
 mod peer;
 mod stream;
@@ -43,10 +44,10 @@ pub use handshake::{
     WorkerJoin, decode_hello, decode_welcome, encode_hello, encode_welcome,
 };
 pub use inspect::{Inspect, Inspected, NamedWorker};
+pub use log::{LogLevel, LogRecord};
 pub use manage::{Equipment, Item, Manage, ManageMemory};
 pub use peer::{PeerReply, PeerRequest, StoredValue, ValueAt};
 pub use stream::{Activity, ActivityKind, Recorded};
 pub use worker::{
-    Compute, Dependency, LogLevel, LogRecord, Metrics, RETIRED, SchedulerToWorker, WorkerStatus,
-    WorkerToScheduler,
+    Compute, Dependency, Metrics, RETIRED, SchedulerToWorker, WorkerStatus, WorkerToScheduler,
 };

@@ -12,6 +12,7 @@
 
 mod difference;
 mod digest;
+mod ending;
 mod file;
 mod recorder;
 mod recording;
@@ -21,8 +22,9 @@ mod tests;
 
 pub use difference::Difference;
 pub use digest::Digest;
+pub use ending::{Ending, Stop};
 pub use file::{Header, ReadError};
+pub use recorder::Detail;
 pub(crate) use recorder::Recorder;
-pub use recorder::{Detail, Stop};
-pub use recording::{Ending, Outcome, Recorded, Recording};
+pub use recording::{Outcome, Recorded, Recording};
 pub use replay::Replay;

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use dask_proto::codec::{self, Carriage};
 use dask_proto::{Frames, Moment};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::digest::Digest;
+use super::ending::{Ending, Stop};
 use super::file::{Header, Tag, write_entry, write_header, write_value};
-use super::recording::Ending;
 use crate::state::{Event, Instruction, Peer};
 
 /// Pieces that wait to be written.
@@ -37,26 +37,6 @@ pub enum Detail {
     Digests,
     /// All of each, so that a difference can be read: recordings are about twice as large.
     Instructions,
-}
-
-/// Why a recording ends before its scheduler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[non_exhaustive]
-pub enum Stop {
-    /// A peer in the same process sent a value by reference.
-    #[error(
-        "a peer in the scheduler's own process sent a live object, which has no bytes to record"
-    )]
-    LiveObject,
-    /// Something could not be encoded.
-    #[error("an event or an instruction could not be encoded")]
-    Encoding,
-    /// The file could not take what happened as fast as it happened.
-    #[error("the disk was too slow, and {BACKLOG_BYTES} bytes waited for it")]
-    TooSlow,
-    /// The scheduler panicked: the last event may be why.
-    #[error("the scheduler panicked")]
-    Panic,
 }
 
 /// Records until it is dropped, which waits for what is not yet written.

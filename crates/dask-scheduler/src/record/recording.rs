@@ -3,11 +3,10 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use dask_proto::Moment;
-use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::ending::Ending;
 use super::file::{Header, ReadError, Reader, Tag};
-use super::recorder::Stop;
 use crate::state::{Event, Instruction};
 
 /// A recording that is being read.
@@ -39,31 +38,6 @@ pub struct Outcome {
     pub digests: Vec<Digest>,
     /// The instructions themselves; empty unless they were recorded too.
     pub instructions: Vec<Instruction>,
-}
-
-/// How a recording ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Ending {
-    /// With its scheduler.
-    Finished,
-    /// Before its scheduler, which goes on.
-    Stopped(Stop),
-    /// In the middle: its scheduler was killed, the disk was full, or the file was cut.
-    Missing,
-}
-
-impl std::fmt::Display for Ending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Finished => f.write_str("it is complete"),
-            Self::Stopped(stop) => write!(f, "it was stopped early: {stop}"),
-            Self::Missing => f.write_str(
-                "its end is missing: the scheduler was killed, the disk was full, or the file was \
-                 cut",
-            ),
-        }
-    }
 }
 
 impl Recording {
