@@ -7,10 +7,10 @@ use dask_proto::{Address, Key, ParseAddressError, TaskError, ValueError};
 use dask_task::registry::RegistryError;
 use dask_transport::{ConnectError, PeerError};
 
-/// The result of everything that can fail here; with its second parameter it serves as std's too.
+/// The result of whatever can fail in this crate; with a second parameter it is std's `Result`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something did not work. The predicates tell the cases apart that a program acts on.
+/// Why something did not work. Its predicates tell apart the cases that a program may act on.
 pub struct Error(Box<Kind>);
 
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +124,7 @@ impl Error {
     }
 
     /// How the task failed: its key, its worker, what the error says with its causes, where it
-    /// panicked. `None` when something else than a task failed.
+    /// panicked. `None` when something other than a task failed.
     #[must_use]
     pub fn task_error(&self) -> Option<&TaskError> {
         if let Kind::Task(error) = &*self.0 { Some(error) } else { None }
@@ -146,13 +146,13 @@ impl Error {
         matches!(&*self.0, Kind::Cancelled { .. })
     }
 
-    /// Whether the client was closed before.
+    /// Whether the client had been closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(&*self.0, Kind::Closed)
     }
 
-    /// Whether the scheduler is not there, or no longer.
+    /// Whether the scheduler cannot be reached, or is gone.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
         matches!(&*self.0, Kind::Disconnected { .. } | Kind::Connect(_))

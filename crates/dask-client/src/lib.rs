@@ -23,6 +23,43 @@
 //! }
 //! ```
 //!
+//! # Where to find what
+//! - **Connect, or start a cluster**: [`Client::connect`], [`Client::builder`],
+//!   [`Client::local`], [`LocalCluster`].
+//! - **Write tasks and programs**: [`#[task]`](macro@task), [`#[actor]`](macro@actor),
+//!   [`#[main]`](macro@main), [`TaskFn`], [`Value`].
+//! - **Call tasks**: [`Client::submit`], [`Client::map`], [`Options`], [`Executor`].
+//! - **Get results**: [`Future`], [`Client::gather`], [`wait`], [`as_completed`], [`progress`],
+//!   [`fire_and_forget`].
+//! - **Put data on workers**: [`Client::scatter`], [`Client::replicate`], [`Client::rebalance`],
+//!   [`Client::publish_dataset`], [`Client::upload_file`].
+//! - **Build graphs**: [`delayed`], [`Delayed`], [`compute`], [`persist`], [`optimize`],
+//!   [`Collection`], [`Graph`].
+//! - **Use the cluster in a task**: [`get_client`], [`worker_client`], [`get_worker`],
+//!   [`secede`], [`rejoin`], [`is_cancelled`], [`print`](fn@print), [`warn`],
+//!   [`local_directory`], [`Reschedule`].
+//! - **Coordinate**: [`Lock`], [`MultiLock`], [`Semaphore`], [`Event`], [`Queue`], [`Variable`],
+//!   [`Client::log_event`], [`Client::subscribe_topic`], [`Client::set_metadata`].
+//! - **See what goes on**: [`Client::scheduler_info`], [`Client::who_has`], [`Client::story`],
+//!   [`Client::explain`], [`Client::call_stack`], [`Client::profile`],
+//!   [`Client::get_task_stream`], [`performance_report`], [`MemorySampler`],
+//!   [`Client::dump_cluster_state`].
+//! - **Control the cluster**: [`Client::run`], [`Client::restart`], [`Client::retire_workers`],
+//!   [`Client::register_plugin`], [`LocalCluster::scale`], [`LocalCluster::adapt`].
+//! - **Handle failures**: [`Error`], [`TaskError`], [`Client::retry`].
+//! - **Write programs without async**: [`blocking`], where the same verbs block.
+//! - **Test without a cluster**: [`testing::MockScheduler`].
+//! - **Bring a transport of your own**: [`transport`].
+//!
+//! # Features
+//! All are on by default.
+//!
+//! - `local`: [`Client::local`] and [`LocalCluster`]: a scheduler and workers that this process
+//!   starts.
+//! - `worker`: the worker role of a program marked [`#[main]`](macro@main).
+//! - `progress`: the bars of [`progress`].
+//! - `visualize`: pictures of graphs: [`Graph::visualize`].
+//!
 //! # Actors
 //! A value that is to be changed by many is an actor: it stays on one worker, which makes it, and
 //! its methods run there, one at a time. `#[actor]` goes on the `impl` block: functions that return
@@ -65,9 +102,6 @@
 //! A method that fails or panics gives an error, and the actor goes on as that call left it. The
 //! worker that holds an actor is the only one that knows its state: when it dies, calls fail with
 //! an error that says so, and a new actor has to be submitted.
-//!
-//! Reading order: [`Client`] and its [`Options`], [`Future`], [`wait`] and [`as_completed`],
-//! [`delayed`] and [`Graph`], [`blocking`], [`LocalCluster`], [`transport`], [`testing`].
 
 // The macros' output names this crate, also inside of it.
 extern crate self as dask_client;

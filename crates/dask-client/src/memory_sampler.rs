@@ -81,7 +81,7 @@ pub struct Sampling {
 }
 
 impl MemorySampler {
-    /// One without samples.
+    /// A sampler without samples.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -129,7 +129,7 @@ impl MemorySampler {
 }
 
 impl StartSampling {
-    /// Which memory is meant: that of the processes unless set.
+    /// Which memory to sample; by default that of the processes.
     pub fn measure(mut self, measure: MemoryMeasure) -> Self {
         self.measure = measure;
         self

@@ -89,8 +89,8 @@ impl MockScheduler {
         &self.address
     }
 
-    /// Has clients that connect from now on hear of what else the process serves, such as a
-    /// `dashboard`, and on which port.
+    /// Tells clients that connect from now on what else the process serves, such as a `dashboard`,
+    /// and on which port.
     pub fn serve(&mut self, service: impl Into<String>, port: u16) {
         self.services.insert(service.into(), port);
     }

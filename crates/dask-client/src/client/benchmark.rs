@@ -34,7 +34,7 @@ pub struct HardwareBenchmark {
     pub network: BTreeMap<u64, f64>,
 }
 
-/// A benchmark that runs once it is awaited: [`Client::benchmark_hardware`].
+/// A benchmark of the hardware, which runs when awaited: [`Client::benchmark_hardware`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing is measured until this is awaited"]
 pub struct BenchmarkHardware {
@@ -45,8 +45,8 @@ pub struct BenchmarkHardware {
 
 impl Client {
     /// Measures the disks, the memory and the network of the workers: Dask's
-    /// `Client.benchmark_hardware`. Pieces of 1 KiB to 100 MiB, each size for half a second on all
-    /// workers at once; on a cluster that has nothing else to do.
+    /// `Client.benchmark_hardware`. It tries pieces of 1 KiB to 100 MiB, each size for half a
+    /// second on all workers at once. The cluster should have nothing else to do.
     ///
     /// ```
     /// # use dask_client::{Client, Result, task};

@@ -17,7 +17,7 @@ use crate::{Client, Error, Result, default, scheduler_file};
 /// Where a scheduler is unless it is said where.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8786";
 
-/// How to connect: [`Client::builder`].
+/// Settings for a connection, made by [`Client::builder`].
 #[derive(Clone)]
 #[must_use = "a builder does nothing until it connects"]
 pub struct ClientBuilder {
@@ -51,7 +51,7 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// The address of the scheduler. Unless set it is that of the variable
+    /// The address of the scheduler; by default that in the environment variable
     /// `DASK_SCHEDULER_ADDRESS`, or else `127.0.0.1:8786`.
     pub fn address(mut self, address: impl AsRef<str>) -> Self {
         self.address = Some(address.as_ref().to_owned());
@@ -75,56 +75,57 @@ impl ClientBuilder {
         self
     }
 
-    /// The name of the client on the scheduler; `Client-<uuid>` unless set.
+    /// The name of the client on the scheduler; `Client-<uuid>` by default.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// How long to try to connect; 10 s unless set.
+    /// How long to keep trying to connect; 10 s by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Whether the client becomes the [default](crate::default_client), as it does unless told
-    /// otherwise.
+    /// Whether the client becomes the [default client](crate::default_client); `true` by default.
     pub fn set_as_default(mut self, set_as_default: bool) -> Self {
         self.set_as_default = set_as_default;
         self
     }
 
-    /// Whether what tasks [print](crate::print) and [warn](crate::warn) of is printed here too, as
-    /// it is unless told otherwise: what tasks say that this client holds, or nobody. A client of a
-    /// [`LocalCluster`](crate::LocalCluster) prints nothing again, as the cluster does it.
+    /// Whether what tasks [print](crate::print) and [warn](crate::warn) is printed here too; `true`
+    /// by default. That is what those tasks say whose futures this client holds, or whose futures
+    /// nobody holds. A client of a [`LocalCluster`](crate::LocalCluster) prints nothing, as the
+    /// cluster does so already.
     pub fn forward_output(mut self, forward_output: bool) -> Self {
         self.forward_output = forward_output;
         self
     }
 
-    /// Whether agents of the cluster may run this program, for this client's tasks, as they do
-    /// unless told otherwise. A program that submits nothing, or whose tasks other workers have,
-    /// need not travel.
+    /// Whether the cluster's agents may run this program for this client's tasks; `true` by
+    /// default. A program that submits nothing, or whose tasks are known to workers that are there
+    /// already, need not travel.
     pub fn send_program(mut self, send_program: bool) -> Self {
         self.send_program = send_program;
         self
     }
 
-    /// Whether keys of pure calls say which build of this program they are of. Unless told so they
-    /// do not, and a call of a function whose body changed, but neither its name nor its signature,
-    /// is the same task as before, as in Dask: as long as somebody holds the old result, it is
-    /// taken. With this, each build has tasks of its own; for a single function
-    /// `#[task(version = 2)]` does the same.
+    /// Whether the keys of pure calls depend on the build of this program; `false` by default.
+    /// Without it, a call of a function whose body has changed, but not its name or signature, is
+    /// the same task as before, as in Dask: while anybody holds the old result, that is what the
+    /// call gives. With it, each build has tasks of its own. For a single function, `#[task(version
+    /// = 2)]` does the same.
     pub fn program_in_keys(mut self, program_in_keys: bool) -> Self {
         self.program_in_keys = program_in_keys;
         self
     }
 
-    /// The token that this client shows to hosts which run programs only for those that know one
-    /// (`dask worker --allow-token-file`). Unless set it is that of the variable `DASK_TOKEN`.
+    /// The token that this client shows to hosts that run programs only for those who know one
+    /// (`dask worker --allow-token-file`); by default that in the environment variable
+    /// `DASK_TOKEN`.
     ///
-    /// The token itself stays in this process: what travels is a hash of this program that is keyed
-    /// with it, which is good for no other program.
+    /// The token itself stays in this process: what travels is a hash of this program, keyed with
+    /// the token, which is good for no other program.
     ///
     /// ```no_run
     /// # use dask_client::{Client, Result};
@@ -139,7 +140,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Adds a transport for the addresses of its scheme, in place of one that is there.
+    /// Adds a transport for the addresses with its scheme, in place of one that was there.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transports = self.transports.with(transport);
         self

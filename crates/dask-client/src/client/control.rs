@@ -195,8 +195,8 @@ impl Client {
         Ok(by_worker)
     }
 
-    /// Waits until this many workers are connected: Dask's `Client.wait_for_workers`. For how long
-    /// at most says [`Options::timeout`](crate::Options::timeout).
+    /// Waits until this many workers are connected: Dask's `Client.wait_for_workers`.
+    /// [`Options::timeout`](crate::Options::timeout) limits the wait.
     ///
     /// ```no_run
     /// # async fn f(client: dask_client::Client) -> dask_client::Result<()> {

@@ -14,7 +14,7 @@ use crate::future::wait::{Futures, holds};
 use crate::state::NAMED_AT_ONCE;
 use crate::{Client, Options, Result};
 
-/// Copies of results on more workers, once it is awaited: [`Client::replicate`].
+/// A request for copies of results on more workers, sent when awaited: [`Client::replicate`].
 #[derive(Debug)]
 #[must_use = "nothing is copied until this is awaited"]
 pub struct Replicate {
@@ -24,7 +24,7 @@ pub struct Replicate {
     workers: Vec<String>,
 }
 
-/// Results that move to workers that hold little, once it is awaited: [`Client::rebalance`].
+/// A request to spread results evenly over workers, sent when awaited: [`Client::rebalance`].
 #[derive(Debug)]
 #[must_use = "nothing moves until this is awaited"]
 pub struct Rebalance {
@@ -34,7 +34,7 @@ pub struct Rebalance {
     workers: Vec<String>,
 }
 
-/// Workers that leave, once it is awaited: [`Client::retire_workers`].
+/// A request that workers leave, sent when awaited: [`Client::retire_workers`].
 #[derive(Debug)]
 #[must_use = "no worker retires until this is awaited"]
 pub struct RetireWorkers {
@@ -165,8 +165,8 @@ impl Options {
 }
 
 impl Replicate {
-    /// How many copies of each result there shall be, as far as there are workers; one on every
-    /// worker unless this is called.
+    /// How many copies of each result there shall be, as far as there are workers; by default one
+    /// on every worker.
     pub fn n(mut self, n: u32) -> Self {
         self.n = Some(n);
         self
@@ -210,7 +210,7 @@ impl Rebalance {
 }
 
 impl RetireWorkers {
-    /// How many workers the scheduler chooses; without meaning when workers are named.
+    /// How many workers the scheduler chooses; it has no meaning when workers are named.
     pub fn n(mut self, n: u32) -> Self {
         self.n = Some(n);
         self

@@ -12,7 +12,7 @@ use crate::error::Kind;
 use crate::future::travel::pack;
 use crate::{BoxFuture, Client, Options, Result};
 
-/// A publication that starts when it is awaited: [`Client::publish_dataset`].
+/// A publication of a dataset, made when awaited: [`Client::publish_dataset`].
 #[must_use = "nothing is published until this is awaited"]
 pub struct PublishDataset {
     client: Client,
@@ -22,8 +22,8 @@ pub struct PublishDataset {
 }
 
 impl PublishDataset {
-    /// Whether it takes the place of a dataset that has the name, which is an error unless it does:
-    /// Dask's `override`.
+    /// Whether to replace a dataset that has the name already: Dask's `override`. Unless this is
+    /// set to `true`, that is an error.
     pub fn overwrite(mut self, overwrite: bool) -> Self {
         self.overwrite = overwrite;
         self

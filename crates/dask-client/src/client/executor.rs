@@ -60,14 +60,14 @@ impl Options {
 }
 
 impl Executor {
-    /// Whether the same call is the same task, which it is not unless set.
+    /// Whether equal calls are one task; `false` by default.
     #[must_use]
     pub fn pure(mut self, pure: bool) -> Self {
         self.options = self.options.pure(pure);
         self
     }
 
-    /// Hands a call to the cluster. Once the executor is shut down the future is cancelled.
+    /// Submits a call. Once the executor is shut down, the future is cancelled.
     pub fn submit<F: TaskFn>(
         &self,
         function: F,

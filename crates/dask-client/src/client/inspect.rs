@@ -43,8 +43,8 @@ impl Client {
         Ok(sizes)
     }
 
-    /// [`Client::nbytes`], added up by what the keys start with, mostly the name of a function:
-    /// Dask's `Client.nbytes` with `summary=True`.
+    /// [`Client::nbytes`] added up by the prefix of the keys, mostly the name of a function: Dask's
+    /// `Client.nbytes` with `summary=True`.
     ///
     /// # Errors
     /// When the scheduler is gone.
@@ -63,8 +63,8 @@ impl Client {
         Ok(sizes)
     }
 
-    /// Where the tasks are that run at this moment, by worker, those first that have run for
-    /// longest: Dask's `Client.call_stack`. With `()` in place of futures, all of them.
+    /// The stacks of the tasks that are running at this moment, by worker, the one that has run for
+    /// longest first: Dask's `Client.call_stack`. With `()` in place of futures, of all tasks.
     ///
     /// Each has its whole stack, outermost first: the task's function, and the functions that it
     /// called, with the lines that they are in, as far as the program says so (release builds do
@@ -125,7 +125,7 @@ impl Client {
         Ok(running.filter(|(_, stacks)| !stacks.is_empty()).collect())
     }
 
-    /// What the scheduler had to say, oldest first: Dask's `Client.get_scheduler_logs`. That is
+    /// The log of the scheduler, the oldest line first: Dask's `Client.get_scheduler_logs`. It says
     /// who joined and left, and why, and which tasks make no progress.
     ///
     /// ```

@@ -11,7 +11,7 @@ use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::{BoxFuture, Client, Options, Result};
 
-/// A question for logs that is asked when it is awaited: [`Client::get_worker_logs`].
+/// A request for the logs of workers, sent when awaited: [`Client::get_worker_logs`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing is asked until it is awaited"]
 pub struct WorkerLogs {
@@ -21,7 +21,8 @@ pub struct WorkerLogs {
 }
 
 impl Client {
-    /// What tasks and workers had to say, by worker, oldest first: Dask's `Client.get_worker_logs`.
+    /// The logs of workers and their tasks, by worker, the oldest line first: Dask's
+    /// `Client.get_worker_logs`.
     ///
     /// That is what tasks [`print`](crate::print()) and [`warn`](crate::warn), and, from workers
     /// that are processes of their own, what they and their tasks say with `tracing` at level
@@ -107,7 +108,7 @@ impl WorkerLogs {
         self
     }
 
-    /// At most the latest so many lines of each worker.
+    /// How many lines of each worker: the latest. All that the scheduler has by default.
     pub fn n(mut self, n: u32) -> Self {
         self.n = Some(n);
         self

@@ -8,7 +8,7 @@ use crate::error::Kind;
 use crate::future::travel::pack;
 use crate::{Client, Result};
 
-/// Where metadata are: a name, `"run"`, or names within names, `["run", "started"]`.
+/// Where a piece of metadata is: a name, `"run"`, or names within names, `["run", "started"]`.
 pub trait MetadataPath {
     /// The names, from the outermost.
     fn names(&self) -> Vec<&str>;
@@ -51,8 +51,8 @@ impl<P: MetadataPath + ?Sized> MetadataPath for &P {
 }
 
 impl Client {
-    /// Remembers a value on the scheduler, under a name or names within names: Dask's
-    /// `set_metadata`. It takes the place of all that was there and below.
+    /// Keeps a value on the scheduler, under a name or names within names: Dask's `set_metadata`.
+    /// It replaces all that was there and below.
     ///
     /// ```
     /// # use dask_client::{Client, Result};
@@ -83,8 +83,8 @@ impl Client {
         super::control::done(self.metadata(keys(&path)?, action).await?)
     }
 
-    /// What is remembered under a name, or names within names; `None` if nothing is: Dask's
-    /// `get_metadata`. What has names below it is a map of them.
+    /// The value that is kept under a name, or names within names; `None` if there is none: Dask's
+    /// `get_metadata`. A name with names below it is a map of them.
     ///
     /// # Errors
     /// When a name is too long, what is there is of another type, or the scheduler is gone.

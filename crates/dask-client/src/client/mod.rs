@@ -82,7 +82,7 @@ impl Client {
         Self::builder().address(address).connect().await
     }
 
-    /// Connects as the builder says.
+    /// A builder, for a connection that needs more than an address.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
@@ -250,8 +250,8 @@ impl Client {
         crate::get_client()
     }
 
-    /// Where the dashboard of the cluster is: Dask's `dashboard_link`. `None` where the scheduler
-    /// said, as this client connected, that it serves none.
+    /// The address of the cluster's dashboard: Dask's `dashboard_link`. `None` if the scheduler had
+    /// none when this client connected.
     ///
     /// The link is `{scheme}://{host}:{port}/status`, unless the variable
     /// `DASK_DISTRIBUTED__DASHBOARD__LINK` has another form. Names in braces that are none of these

@@ -12,7 +12,7 @@ use crate::submit::scatter::Scatter;
 use crate::submit::{MAP_BATCH, Name, Naming, Submitter};
 use crate::{Client, Error, Future, Result};
 
-/// What Dask takes as keyword arguments, for any verb: [`Client::options`].
+/// Options for the verbs of a client, which Dask takes as keyword arguments: [`Client::options`].
 #[derive(Debug, Clone)]
 #[must_use = "options do nothing until a verb uses them"]
 pub struct Options<C = Client> {
@@ -44,27 +44,27 @@ impl<C> Options<C> {
         }
     }
 
-    /// Whether the function gives the same result for the same arguments, as it is taken to do.
-    /// An impure call gets a key of its own, and is computed however often it was before, unless
-    /// [`Options::key`] names it.
+    /// Whether the function gives the same result for the same arguments; `true` by default. An
+    /// impure call gets a key of its own, so it is computed even if the same call was made before,
+    /// unless [`Options::key`] names it.
     pub fn pure(mut self, pure: bool) -> Self {
         self.pure = pure;
         self
     }
 
-    /// The key of the task; for `map`, what the keys start with.
+    /// The key of the task; for `map`, what all keys start with.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// How often a task that fails is run again before its error counts.
+    /// How often a task that fails is run again before its error counts; 0 by default.
     pub fn retries(mut self, retries: u32) -> Self {
         self.task.retries = retries;
         self
     }
 
-    /// Tasks of a higher priority run first; 0 unless set.
+    /// Tasks with a higher priority run first; 0 by default.
     pub fn priority(mut self, priority: i32) -> Self {
         self.task.priority = priority;
         self
@@ -93,26 +93,26 @@ impl<C> Options<C> {
         self
     }
 
-    /// How many calls of a `map` go to the scheduler at a time.
+    /// How many calls of a `map` are sent to the scheduler at a time.
     pub fn batch_size(mut self, tasks: usize) -> Self {
         self.batch_size = tasks.max(1);
         self
     }
 
-    /// Whether scattered data go to every worker.
+    /// Whether scattered data go to every worker; `false` by default.
     pub fn broadcast(mut self, broadcast: bool) -> Self {
         self.scatter.broadcast = broadcast;
         self
     }
 
-    /// Whether scattered data are named by their content, as they are unless set to `false`.
+    /// Whether the keys of scattered data are made from their content; `true` by default.
     pub fn hash(mut self, hash: bool) -> Self {
         self.scatter.hash = hash;
         self
     }
 
-    /// How long the verb waits for workers: 30 s for a scatter unless set, two minutes for a
-    /// restart, without end for [`Client::wait_for_workers`].
+    /// How long the verb waits for workers; by default 30 s for a scatter, two minutes for a
+    /// restart, and without limit for [`Client::wait_for_workers`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.scatter.timeout = timeout;
         self.timeout = Some(timeout);
@@ -173,9 +173,9 @@ impl<C> Options<C> {
 }
 
 impl Options {
-    /// Whether what is submitted is an [`Actor`](crate::Actor), which is what `true` says. A
-    /// function that makes one makes nothing else, so with `false` the calls of what it gives fail
-    /// and say why; for tasks there is nothing to say.
+    /// Whether to submit an [`Actor`](crate::Actor), which is what `true` says. A function that
+    /// makes an actor makes nothing else, so after `false` every call on the handle fails, and says
+    /// why. Tasks need no such option.
     ///
     /// ```
     /// # use dask_client::{Actor, Client, Result, actor};

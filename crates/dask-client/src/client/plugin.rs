@@ -80,7 +80,7 @@ impl<P: SchedulerPlugin + Value> Plugin<OnScheduler> for P {
     }
 }
 
-/// A plugin on its way, once it is awaited: [`Client::register_plugin`].
+/// A registration of a plugin, made when awaited: [`Client::register_plugin`].
 #[derive(Debug)]
 #[must_use = "nothing is registered until this is awaited"]
 pub struct RegisterPlugin {
@@ -92,8 +92,8 @@ pub struct RegisterPlugin {
 }
 
 impl RegisterPlugin {
-    /// The name of the plugin: that of its type and a uuid unless set, as in Dask. The later of two
-    /// of one name replaces the earlier.
+    /// The name of the plugin; by default that of its type and a uuid, as in Dask. A plugin
+    /// replaces an earlier one of the same name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -128,7 +128,7 @@ impl IntoFuture for RegisterPlugin {
 }
 
 impl Client {
-    /// Gives the cluster a plugin: Dask's `Client.register_plugin`. Its name is what this gives.
+    /// Gives the cluster a plugin, and returns its name: Dask's `Client.register_plugin`.
     ///
     /// A [`WorkerPlugin`] goes to every worker, also to those that join later; this returns once
     /// the workers that are there have set it up. A [`SchedulerPlugin`] goes to the scheduler. That

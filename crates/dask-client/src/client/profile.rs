@@ -12,7 +12,7 @@ use super::question::{addresses, ask_all};
 use crate::blocking::block_on;
 use crate::{BoxFuture, Client, Result};
 
-/// A profile that is taken once it is awaited: [`Client::profile`].
+/// A profile, taken when awaited: [`Client::profile`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing is measured until this is awaited"]
 pub struct TakeProfile {
@@ -22,8 +22,9 @@ pub struct TakeProfile {
     interval: Duration,
 }
 
-/// How often the threads that run tasks were found where. Displayed as folded stacks, one line
-/// each, as flame graphs are made of: `inferno-flamegraph`, speedscope.app and the like read them.
+/// Where the threads that run tasks were, and how often. It displays as folded stacks, one a line,
+/// which are what flame graphs are made from: `inferno-flamegraph`, speedscope.app and the like
+/// read them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
     /// By worker, then what its threads were in, outermost first: the path of the task's function,
@@ -32,8 +33,9 @@ pub struct Profile {
 }
 
 impl Client {
-    /// Looks for a while at what the threads of all workers do: Dask's `Client.profile`. One
-    /// second unless [`TakeProfile::duration`] says otherwise, every ten milliseconds.
+    /// Samples what the threads of all workers do: Dask's `Client.profile`. Every ten milliseconds
+    /// for one second, unless [`TakeProfile::interval`] and [`TakeProfile::duration`] say
+    /// otherwise.
     ///
     /// Each sample is the whole stack of a task that a thread runs: the path of the task's
     /// function, the functions that it called, inlined ones as well, and last whether the system

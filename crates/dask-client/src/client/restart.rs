@@ -20,7 +20,7 @@ type Named = (String, Option<ProgramId>);
 /// How long workers may take to come back: Dask's default, four times its time to connect.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A cluster that starts afresh, once it is awaited: [`Client::restart`].
+/// A restart of the whole cluster, which begins when awaited: [`Client::restart`].
 #[derive(Debug)]
 #[must_use = "nothing restarts until this is awaited"]
 pub struct Restart {
@@ -29,7 +29,7 @@ pub struct Restart {
     wait_for_workers: bool,
 }
 
-/// Workers that end and are started again, once it is awaited: [`Client::restart_workers`].
+/// A restart of some workers, which begins when awaited: [`Client::restart_workers`].
 #[derive(Debug)]
 #[must_use = "nothing restarts until this is awaited"]
 pub struct RestartWorkers {
@@ -142,13 +142,13 @@ impl Options {
 }
 
 impl Restart {
-    /// How long to wait for workers to come back; two minutes unless set.
+    /// How long to wait for workers to come back; two minutes by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Whether to wait until workers are back, as unless set to `false`.
+    /// Whether to wait until the workers are back; `true` by default.
     pub fn wait_for_workers(mut self, wait: bool) -> Self {
         self.wait_for_workers = wait;
         self
@@ -164,7 +164,7 @@ impl Restart {
 }
 
 impl RestartWorkers {
-    /// How long to wait for workers to come back; two minutes unless set.
+    /// How long to wait for workers to come back; two minutes by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

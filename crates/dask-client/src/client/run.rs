@@ -18,7 +18,7 @@ use crate::future::hold::Hold;
 use crate::submit::argument::{CallBuilder, IntoArgs};
 use crate::{BoxFuture, Client, Options, Result};
 
-/// A function on its way to every worker, once it is awaited: [`Client::run`].
+/// A call of a function on every worker, made when awaited: [`Client::run`].
 #[derive(Debug)]
 #[must_use = "nothing runs until this is awaited"]
 pub struct Run<T> {
@@ -28,12 +28,13 @@ pub struct Run<T> {
     errors: Errors,
 }
 
-/// [`Run`] with the failure of each worker in its place: [`Run::results`].
+/// [`Run`] with a result or an error for each worker: [`Run::results`].
 #[derive(Debug)]
 #[must_use = "nothing runs until this is awaited"]
 pub struct RunResults<T>(Run<T>);
 
-/// A function on its way to the scheduler, once it is awaited: [`Client::run_on_scheduler`].
+/// A call of a function in the scheduler's process, made when awaited:
+/// [`Client::run_on_scheduler`].
 #[derive(Debug)]
 #[must_use = "nothing runs until this is awaited"]
 pub struct RunOnScheduler<T> {
@@ -55,9 +56,9 @@ struct Call<T> {
 
 impl Client {
     /// Calls a task function in every worker process, outside of the scheduler: Dask's
-    /// `Client.run`. It starts at once, on a thread of its own, however busy the worker is, and
-    /// has no key. For what is about the process: what its environment is, what it has cached.
-    /// Where agents run several programs, every worker is every one of this program.
+    /// `Client.run`. It starts at once, on a thread of its own, however busy the worker is, and has
+    /// no key. It is for what concerns the process: its environment, what it has cached. Where
+    /// agents run several programs, every worker is every one of this program.
     ///
     /// ```
     /// # use dask_client::{Address, Client, Result, task};
@@ -134,15 +135,15 @@ impl<T> Run<T> {
         self
     }
 
-    /// What a failure on one worker means, Dask's `on_error`: [`Raise`](Errors::Raise), that of
-    /// the whole call, or [`Skip`](Errors::Skip), that the worker is left out (Dask's `"ignore"`).
+    /// What a failure on one worker means, Dask's `on_error`: with [`Raise`](Errors::Raise) the
+    /// whole call fails, with [`Skip`](Errors::Skip) the worker is left out (Dask's `"ignore"`).
     pub fn errors(mut self, errors: Errors) -> Self {
         self.errors = errors;
         self
     }
 
-    /// Whether to wait until the functions return, as without this. With `false` the result is
-    /// empty, and there once every worker has begun.
+    /// Whether to wait until the functions return; `true` by default. With `false` the result is
+    /// empty, and comes once every worker has begun.
     pub fn wait(mut self, wait: bool) -> Self {
         self.call.wait = wait;
         self

@@ -6,7 +6,7 @@ use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::{Client, Result};
 
-/// What workers do from a moment on: [`Client::get_task_stream`].
+/// A record of what workers do, from a moment on: [`Client::get_task_stream`].
 #[derive(Debug, Clone)]
 pub struct TaskStream {
     client: Client,
@@ -14,9 +14,9 @@ pub struct TaskStream {
 }
 
 impl Client {
-    /// From now on what workers do is recorded: Dask's `get_task_stream`. [`TaskStream::data`] is
-    /// what they did since, each run of a task with its thread, its start and its end, and each
-    /// fetch of results from a peer.
+    /// Records what workers do from now on: Dask's `get_task_stream`. [`TaskStream::data`] gives
+    /// what they have done since: each run of a task with its thread, its start and its end, and
+    /// each fetch of results from a peer.
     ///
     /// Recording starts with the first client that asks and ends when the last of them has left;
     /// without one nothing of it costs anything. The scheduler remembers the latest 100,000

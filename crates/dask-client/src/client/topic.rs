@@ -29,7 +29,7 @@ impl TopicEvent {
         self.topic.as_str()
     }
 
-    /// When it was, by the clock of this process.
+    /// When it happened, by the clock of this process.
     #[must_use]
     pub fn when(&self) -> SystemTime {
         self.when
@@ -110,7 +110,7 @@ impl Client {
     }
 
     /// Calls a handler for every event of a topic from now on, one after the other, on a thread
-    /// where it may block: Dask's `subscribe_topic`. It takes the place of an earlier handler.
+    /// where it may block: Dask's `subscribe_topic`. It replaces an earlier handler of the topic.
     ///
     /// # Errors
     /// When the name is too long, there are 1024 topics already that somebody subscribed to, or the
@@ -130,7 +130,7 @@ impl Client {
         super::control::done(subscribed?)
     }
 
-    /// Calls no handler for a topic any more: Dask's `unsubscribe_topic`.
+    /// Stops calling the handler of a topic: Dask's `unsubscribe_topic`.
     ///
     /// # Errors
     /// When the name is too long, or the scheduler is gone.

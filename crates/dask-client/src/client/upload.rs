@@ -13,7 +13,7 @@ impl Client {
     /// Puts a data file on every worker, also on those that join later: Dask's
     /// `Client.upload_file`. Tasks find it under its name in their
     /// [`local_directory`](crate::local_directory). Returns once the workers that are there have
-    /// it. The later of two files of one name replaces the earlier.
+    /// it. A file replaces an earlier one of the same name.
     ///
     /// The scheduler keeps its content, up to 1 GiB of all such files, for workers that join
     /// later. Code need not be uploaded: a worker runs the program of its client.
@@ -59,7 +59,7 @@ impl Client {
         self.all_do(Question::Take { name }).await
     }
 
-    /// Takes a file from every worker, which [`Client::upload_file`] put there under this name.
+    /// Removes the file that [`Client::upload_file`] put on every worker under this name.
     ///
     /// # Errors
     /// When there is none of this name, a worker cannot remove it, or the scheduler is gone.

@@ -37,7 +37,7 @@ impl Event {
         self.0.done(self.request(EventAction::Set)?).await
     }
 
-    /// Sets it back.
+    /// Unsets it: all who wait from now on wait until it is set again.
     ///
     /// # Errors
     /// As [`Event::set`].
@@ -61,7 +61,7 @@ impl Event {
         self.0.done(self.request(EventAction::Wait)?).await
     }
 
-    /// Waits until it is set, but not longer than `timeout`; whether it is.
+    /// Waits until it is set, but not longer than `timeout`. Returns whether it is set.
     ///
     /// # Errors
     /// As [`Event::set`].

@@ -43,8 +43,8 @@ impl Lock {
         self.0.acquire().await
     }
 
-    /// Waits until the lock is free, but not longer than `timeout`; `None` when the time is up. No
-    /// time at all is enough for a lock that is free.
+    /// Waits until the lock is free, but not longer than `timeout`; `None` when the time is up. A
+    /// lock that is free is acquired even with a timeout of zero.
     ///
     /// # Errors
     /// As [`Lock::acquire`].

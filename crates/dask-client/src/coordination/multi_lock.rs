@@ -7,8 +7,8 @@ use super::Handle;
 use super::lease::Lease;
 use crate::{Client, Result};
 
-/// Several locks on the scheduler that are held at once: Dask's `MultiLock`. They are apart from
-/// those of [`Lock`](crate::Lock). Whatever others hold in whatever order, nobody waits for ever.
+/// Several locks on the scheduler that are held at once: Dask's `MultiLock`. They are not those of
+/// [`Lock`](crate::Lock). There is no deadlock, whatever others hold and in whatever order.
 ///
 /// ```
 /// # use dask_client::{Client, MultiLock, Result};
@@ -54,7 +54,7 @@ impl MultiLock {
     }
 
     /// Waits until the locks are free, but not longer than `timeout`; `None` when the time is up.
-    /// No time at all is enough for locks that are free.
+    /// Locks that are free are acquired even with a timeout of zero.
     ///
     /// # Errors
     /// As [`MultiLock::acquire`].

@@ -36,14 +36,13 @@ pub struct Queue<T> {
 }
 
 impl<T: Value> Queue<T> {
-    /// The queue of this name, which takes any number of values unless it is
-    /// [bounded](Queue::maxsize).
+    /// The queue of this name. It takes any number of values unless [`Queue::maxsize`] bounds it.
     pub fn new(client: &Client, name: impl AsRef<str>) -> Self {
         Self { handle: Handle::new(client, name), maxsize: 0, value: PhantomData }
     }
 
-    /// How many values the queue takes before whoever puts more has to wait: what the first says
-    /// who uses the queue holds until it is [closed](Queue::close).
+    /// How many values the queue takes before whoever puts more has to wait. What the first user of
+    /// the queue says holds until it is [closed](Queue::close).
     #[must_use]
     pub fn maxsize(mut self, maxsize: u32) -> Self {
         self.maxsize = maxsize;
@@ -90,7 +89,7 @@ impl<T: Value> Queue<T> {
         self.handle.receive_one(self.within(timeout, get).await?)
     }
 
-    /// Takes the first values, so many; waits until there are as many. At most 1024.
+    /// Takes this many values from the front, 1024 at most; waits until there are as many.
     ///
     /// # Errors
     /// As [`Queue::get`].
@@ -103,7 +102,8 @@ impl<T: Value> Queue<T> {
         self.handle.receive(self.handle.ask(request).await?)
     }
 
-    /// Takes what is there, which may be nothing: Dask's `get(batch=True)`. At most 1024 values.
+    /// Takes whatever is there, which may be nothing, 1024 values at most: Dask's
+    /// `get(batch=True)`.
     ///
     /// # Errors
     /// As [`Queue::get`].

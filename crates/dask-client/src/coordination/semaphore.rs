@@ -31,7 +31,7 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// The semaphore of this name, with one lease unless more are [set](Semaphore::max_leases).
+    /// The semaphore of this name, with one lease; [`Semaphore::max_leases`] sets another number.
     pub fn new(client: &Client, name: impl AsRef<str>) -> Self {
         Self { handle: Handle::new(client, name), max_leases: 1 }
     }
@@ -54,8 +54,8 @@ impl Semaphore {
         Lease::new(&self.handle, self.handle.ask(request).await?)
     }
 
-    /// Waits until a lease is free, but not longer than `timeout`; `None` when the time is up. No
-    /// time at all is enough for one that is free.
+    /// Waits until a lease is free, but not longer than `timeout`; `None` when the time is up. One
+    /// that is free is acquired even with a timeout of zero.
     ///
     /// # Errors
     /// As [`Semaphore::acquire`].

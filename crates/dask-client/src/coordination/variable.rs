@@ -34,7 +34,7 @@ impl<T: Value> Variable<T> {
         Self { handle: Handle::new(client, name), value: PhantomData }
     }
 
-    /// Gives it this value, in place of the one that it has.
+    /// Sets its value, in place of the one that it has.
     ///
     /// # Errors
     /// When the name is too long, the value cannot be serialized or is too large, a future in it is

@@ -55,7 +55,7 @@ impl<F: AnyFuture> AsCompleted<F> {
         this
     }
 
-    /// Adds more futures, also while others come out.
+    /// Adds futures; others may have come out already.
     pub fn add(&mut self, futures: impl Futures<Future = F>) {
         self.extend(futures.into_list());
     }
@@ -73,7 +73,7 @@ impl<F: AnyFuture> AsCompleted<F> {
         }
     }
 
-    /// Whether a future is done and has not come out.
+    /// Whether a future is done that has not come out yet.
     #[must_use]
     pub fn has_ready(&self) -> bool {
         !self.done.is_empty()
@@ -85,7 +85,7 @@ impl<F: AnyFuture> AsCompleted<F> {
         self.pending.len()
     }
 
-    /// Whether no future is to come out any more.
+    /// Whether all futures have come out.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()

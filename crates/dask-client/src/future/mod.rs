@@ -52,9 +52,11 @@ pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T
 ///
 /// A future is [`serde::Serialize`] and [`serde::Deserialize`]: it travels as its key, and is bound
 /// to the [default client](crate::default_client) of the process where it is read.
-/// The key lives as long as somebody holds it. Inside of an argument of a task, of scattered data
-/// or of what a [`Queue`](crate::Queue) or a [`Variable`](crate::Variable) keeps, that is so for as
-/// long as the cluster knows these; who sends a future elsewhere keeps it until it is read.
+///
+/// The key lives as long as anybody holds it. The cluster holds the futures inside of a task's
+/// arguments, of scattered data, and of what a [`Queue`](crate::Queue) or a
+/// [`Variable`](crate::Variable) keeps, for as long as it knows these. Whoever sends a future by
+/// another way has to keep it until it has been read.
 pub struct Future<T> {
     pub(crate) hold: Arc<Hold>,
     value: PhantomData<fn() -> T>,

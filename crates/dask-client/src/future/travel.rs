@@ -92,12 +92,12 @@ pub(crate) fn unpack<T: Value>(client: &Arc<Link>, value: &KeptValue) -> Result<
     dask_task::decode(&bytes).map_err(|source| Kind::Kept(source).into())
 }
 
-/// What the futures that [`futures_of`] finds resolve to: something that is not known there.
+/// The value of the futures that [`futures_of`] finds: their types are not known there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Unknown {}
 
-/// The futures in a value, however deep: Dask's `futures_of`. To wait for, to cancel, to replicate;
-/// their results are had from the value itself.
+/// The futures in a value, however deep: Dask's `futures_of`. They can be waited for, cancelled or
+/// replicated; their results are fetched through the value itself.
 ///
 /// ```
 /// # use dask_client::{Client, Result, futures_of, task, wait};

@@ -98,7 +98,7 @@ impl Graph {
         self.nodes.keys()
     }
 
-    /// Adds what another graph has; of two calls with the same key that of the other one stays.
+    /// Adds the calls of another graph; where both have a call of one key, that of the other stays.
     pub fn extend(&mut self, other: Self) {
         self.nodes.extend(other.nodes);
         self.futures.extend(other.futures);

@@ -12,7 +12,7 @@ use crate::client::question::inspect;
 use crate::error::Kind;
 use crate::{BoxFuture, Client, Result};
 
-/// How a cluster is to adapt itself, once it is awaited: [`LocalCluster::adapt`].
+/// A request that a cluster adapts itself, made when awaited: [`LocalCluster::adapt`].
 #[derive(Debug)]
 #[must_use = "nothing adapts until this is awaited"]
 pub struct Adapt<'a> {
@@ -41,7 +41,7 @@ struct Rule {
 }
 
 impl LocalCluster {
-    /// From now on has as many workers as there is work for, within these bounds: Dask's
+    /// Keeps as many workers as there is work for, from now on and within these bounds: Dask's
     /// `cluster.adapt(minimum, maximum)`.
     ///
     /// The scheduler says how many: so many that what is to be done takes five seconds, no more
@@ -79,19 +79,19 @@ impl LocalCluster {
 }
 
 impl Adapt<'_> {
-    /// How often to look: each second unless set.
+    /// How often to look; every second by default.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(Duration::from_millis(1));
         self
     }
 
-    /// How often in a row fewer workers must be wanted before some are let go; 3 unless set.
+    /// How many times in a row fewer workers must be wanted before some are let go; 3 by default.
     pub fn wait_count(mut self, times: u32) -> Self {
         self.rule.wait_count = times.max(1);
         self
     }
 
-    /// In how long the work that there is should be done; 5 s unless set.
+    /// How soon the work at hand should be done; 5 s by default.
     pub fn target_duration(mut self, duration: Duration) -> Self {
         self.target_duration = duration;
         self

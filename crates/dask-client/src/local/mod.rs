@@ -71,7 +71,7 @@ struct Threads {
     runtime: Option<Runtime>,
 }
 
-/// How to start a cluster: [`LocalCluster::builder`].
+/// Settings for a cluster, made by [`LocalCluster::builder`].
 #[derive(Clone)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct LocalClusterBuilder {
@@ -88,7 +88,7 @@ pub struct LocalClusterBuilder {
 }
 
 impl LocalCluster {
-    /// One worker with a thread for each core, in this process, unless told otherwise.
+    /// A builder of clusters: by default one worker with a thread for each core, in this process.
     pub fn builder() -> LocalClusterBuilder {
         LocalClusterBuilder {
             workers: 1,
@@ -241,13 +241,13 @@ impl Drop for Threads {
 }
 
 impl LocalClusterBuilder {
-    /// How many workers to start.
+    /// How many workers to start; 1 by default.
     pub fn workers(mut self, workers: u32) -> Self {
         self.workers = workers;
         self
     }
 
-    /// How many tasks each worker runs at once; unless set, the cores are shared out.
+    /// How many tasks each worker runs at once; by default the workers share the cores.
     pub fn threads_per_worker(mut self, threads: u32) -> Self {
         self.threads_per_worker = Some(threads.max(1));
         self
@@ -307,7 +307,7 @@ impl LocalClusterBuilder {
         self
     }
 
-    /// Adds a plugin that hears from the start on what happens on the scheduler, under a name.
+    /// Adds a scheduler plugin under a name, which hears everything from the start.
     pub fn scheduler_plugin(self, name: impl Into<String>, plugin: impl SchedulerPlugin) -> Self {
         let plugins = self.plugins.lock();
         plugins.unwrap_or_else(PoisonError::into_inner).push((name.into(), Box::new(plugin)));

@@ -4,7 +4,7 @@ use super::aside::Aside;
 use super::get_client;
 use crate::{Client, Result};
 
-/// A client within a task that stands aside: [`worker_client`].
+/// A client for a task that has left the pool of threads: [`worker_client`].
 #[derive(Debug)]
 #[must_use = "the task comes back into its worker's pool of threads when this is dropped"]
 pub struct WorkerClient {
@@ -12,9 +12,9 @@ pub struct WorkerClient {
     _aside: Option<Aside>,
 }
 
-/// A client within a task, which leaves its worker's pool of threads until what this gives is
-/// dropped: Dask's `worker_client`. For a task that does nothing but submit others and wait for
-/// them; one that also works itself takes [`get_client`](crate::get_client).
+/// A client for a task, which leaves its worker's pool of threads until the client is dropped:
+/// Dask's `worker_client`. It is for a task that does nothing but submit others and wait for them;
+/// one that also computes takes [`get_client`](crate::get_client).
 ///
 /// ```
 /// # use dask_client::{Client, Result, blocking, task};
