@@ -7,7 +7,7 @@ use dask_proto::Key;
 use dask_task::{ActorReply, Value};
 
 use crate::error::Kind;
-use crate::{BoxFuture, Error, Future, Result, blocking};
+use crate::{BoxFuture, Error, Future, Result};
 
 /// What a call of an actor's method will give: Dask's `ActorFuture`. Await it, or a reference to
 /// it, for the value.
@@ -37,14 +37,6 @@ impl<T: Value> ActorFuture<T> {
     pub async fn try_result(&self, timeout: Duration) -> Result<T> {
         let result = tokio::time::timeout(timeout, self.result()).await;
         result.unwrap_or_else(|_| Err(Error::timeout("the result of an actor's method", timeout)))
-    }
-
-    /// Waits for the result on this thread, where the program is not async.
-    ///
-    /// # Errors
-    /// As [`ActorFuture::result`].
-    pub fn block(&self) -> Result<T> {
-        blocking::block_on(self.result())
     }
 }
 

@@ -1,9 +1,7 @@
-use std::future::IntoFuture;
-
 use dask_proto::Address;
 
 use super::{Client, block_on};
-use crate::{Futures, Options, Rebalance, Replicate, Result, RetireWorkers};
+use crate::{Futures, Options, Result};
 
 /// [`ActiveMemoryManager`](crate::ActiveMemoryManager) whose verbs block.
 #[derive(Debug, Clone)]
@@ -121,25 +119,4 @@ impl Options<Client> {
     pub fn rebalance(&self, futures: impl Futures) -> Result<()> {
         self.asynchronous().rebalance(futures).block()
     }
-}
-
-/// The verbs on a thread that waits.
-macro_rules! block {
-    ($($verb:ident: $output:ty;)*) => {$(
-        impl $verb {
-            /// Waits on this thread.
-            ///
-            /// # Errors
-            /// As awaiting it.
-            pub fn block(self) -> Result<$output> {
-                block_on(self.into_future())
-            }
-        }
-    )*};
-}
-
-block! {
-    Replicate: ();
-    Rebalance: ();
-    RetireWorkers: Vec<Address>;
 }

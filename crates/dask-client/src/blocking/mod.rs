@@ -23,11 +23,13 @@
 //! The thread that waits drives the connection meanwhile; while none waits, a thread of the
 //! library's own does.
 
+mod awaited;
 mod coordination;
 mod copies;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 mod executor;
 mod future;
+mod futures;
 mod inspect;
 #[allow(clippy::fn_params_excessive_bools, reason = "Dask's keyword arguments")]
 mod options;
@@ -42,9 +44,9 @@ use dask_proto::message::SchedulerInfo;
 use dask_proto::{Address, Key};
 use dask_task::{TaskFn, Value};
 
-pub(crate) use crate::driver::block_on;
+use crate::driver::block_on;
 use crate::future::gather::Gather;
-use crate::future::wait::{DoneAndNotDone, Futures, Wait};
+use crate::future::wait::{DoneAndNotDone, Futures};
 use crate::graph::Graph;
 use crate::graph::collections::Collections;
 use crate::submit::argument::IntoArgs;
@@ -303,16 +305,6 @@ impl fmt::Debug for Client {
 /// As there.
 pub fn wait<F: Futures>(futures: F) -> Result<DoneAndNotDone<F::Future>> {
     crate::wait(futures).block()
-}
-
-impl<F: crate::AnyFuture> Wait<F> {
-    /// Waits on this thread.
-    ///
-    /// # Errors
-    /// As [`wait`].
-    pub fn block(self) -> Result<DoneAndNotDone<F>> {
-        block_on(self.into_future())
-    }
 }
 
 /// [`compute`](crate::compute).

@@ -1,21 +1,8 @@
-use std::future::IntoFuture;
-
 use dask_task::Value;
 use serde::Serialize;
 
 use super::{Client, Future, block_on, blocking};
-use crate::client::dataset::PublishDataset;
 use crate::{MetadataPath, Options, Result, TopicEvent, Unknown};
-
-impl PublishDataset {
-    /// Publishes it on this thread.
-    ///
-    /// # Errors
-    /// As [`Client::publish_dataset`](crate::Client::publish_dataset).
-    pub fn block(self) -> Result<()> {
-        block_on(self.into_future())
-    }
-}
 
 impl Options<Client> {
     /// [`Client::publish_dataset`] with these options.

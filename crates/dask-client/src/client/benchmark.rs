@@ -8,7 +8,6 @@ use dask_proto::Address;
 use dask_proto::message::{Answer, Benchmark, Question, Reply, Request, Whom};
 
 use super::question::{addresses, ask, ask_all};
-use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::future::wait::holds;
 use crate::{BoxFuture, Client, Error, Result};
@@ -85,14 +84,6 @@ impl BenchmarkHardware {
     pub fn largest(mut self, nbytes: u64) -> Self {
         self.largest = nbytes;
         self
-    }
-
-    /// Waits on this thread.
-    ///
-    /// # Errors
-    /// As [`Client::benchmark_hardware`].
-    pub fn block(self) -> Result<HardwareBenchmark> {
-        block_on(self.into_future())
     }
 
     async fn run(self) -> Result<HardwareBenchmark> {

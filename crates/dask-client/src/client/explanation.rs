@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Future, blocking};
+use crate::Future;
 
 /// Why a task is where it is: what [`Client::explain`](crate::Client::explain) answers. Displays
 /// as lines, the more indented the deeper the cause.
@@ -23,13 +23,6 @@ impl fmt::Display for Explanation {
 
 /// Its key, for the verbs that take one.
 impl<T> AsRef<str> for Future<T> {
-    fn as_ref(&self) -> &str {
-        self.key().as_str()
-    }
-}
-
-/// Its key, for the verbs that take one.
-impl<T> AsRef<str> for blocking::Future<T> {
     fn as_ref(&self) -> &str {
         self.key().as_str()
     }

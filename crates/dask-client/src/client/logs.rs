@@ -7,7 +7,6 @@ use dask_proto::Address;
 use dask_proto::message::{Answer, LogLevel, LogRecord, Manage, Request};
 
 use super::control::done;
-use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::{BoxFuture, Client, Options, Result};
 
@@ -112,14 +111,6 @@ impl WorkerLogs {
     pub fn n(mut self, n: u32) -> Self {
         self.n = Some(n);
         self
-    }
-
-    /// Waits for the answer on this thread.
-    ///
-    /// # Errors
-    /// As [`Client::get_worker_logs`].
-    pub fn block(self) -> Result<HashMap<Address, Vec<LogRecord>>> {
-        block_on(self.into_future())
     }
 }
 

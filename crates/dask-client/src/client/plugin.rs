@@ -10,7 +10,6 @@ use dask_task::plugin::{self, PluginTypeError, SchedulerPlugin, WorkerPlugin};
 use dask_tokenize::unique_key_name;
 
 use super::question::ask;
-use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::future::short_type_name;
 use crate::{BoxFuture, Client, Result};
@@ -97,14 +96,6 @@ impl RegisterPlugin {
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
-    }
-
-    /// Waits on this thread.
-    ///
-    /// # Errors
-    /// As [`Client::register_plugin`].
-    pub fn block(self) -> Result<String> {
-        block_on(self.run())
     }
 
     async fn run(self) -> Result<String> {

@@ -9,7 +9,6 @@ use dask_proto::Address;
 use dask_proto::message::{Question, Reply, Sample};
 
 use super::question::{addresses, ask_all};
-use crate::blocking::block_on;
 use crate::{BoxFuture, Client, Result};
 
 /// A profile, taken when awaited: [`Client::profile`].
@@ -105,14 +104,6 @@ impl TakeProfile {
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
-    }
-
-    /// Waits on this thread.
-    ///
-    /// # Errors
-    /// As [`Client::profile`].
-    pub fn block(self) -> Result<Profile> {
-        block_on(self.into_future())
     }
 
     async fn take(self) -> Result<Profile> {

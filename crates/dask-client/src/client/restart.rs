@@ -10,7 +10,6 @@ use dask_proto::program::ProgramId;
 
 use super::control::done;
 use super::question::{ask_each, named};
-use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::{BoxFuture, Client, Error, Options, Result};
 
@@ -186,16 +185,6 @@ impl RestartWorkers {
 /// Verbs start when they are awaited.
 macro_rules! into_future {
     ($($verb:ident),*) => {$(
-        impl $verb {
-            /// Waits on this thread.
-            ///
-            /// # Errors
-            /// As awaiting it.
-            pub fn block(self) -> Result<()> {
-                block_on(self.run())
-            }
-        }
-
         impl IntoFuture for $verb {
             type Output = Result<()>;
             type IntoFuture = BoxFuture<'static, Self::Output>;

@@ -11,7 +11,6 @@ use dask_proto::{Address, Key};
 use dask_task::{TaskFn, Value, registry};
 
 use super::question::{addresses, ask, ask_each};
-use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::future::gather::Errors;
 use crate::future::hold::Hold;
@@ -156,14 +155,6 @@ impl<T> Run<T> {
 }
 
 impl<T: Value> Run<T> {
-    /// Waits on this thread.
-    ///
-    /// # Errors
-    /// As [`Client::run`].
-    pub fn block(self) -> Result<HashMap<Address, T>> {
-        block_on(self.into_future())
-    }
-
     /// What every worker that is not left out said.
     async fn each(self) -> Result<Vec<(Address, Result<Option<T>>)>> {
         let Self { call, workers, .. } = self;
@@ -183,16 +174,6 @@ impl<T: Value> Run<T> {
     }
 }
 
-impl<T: Value> RunResults<T> {
-    /// Waits on this thread.
-    ///
-    /// # Errors
-    /// As awaiting it.
-    pub fn block(self) -> Result<HashMap<Address, Result<T>>> {
-        block_on(self.into_future())
-    }
-}
-
 impl<T> RunOnScheduler<T> {
     /// Returns once the function has begun: Dask's `wait=False`.
     ///
@@ -205,16 +186,6 @@ impl<T> RunOnScheduler<T> {
             Reply::Started => Ok(()),
             _ => Err(Kind::Answer.into()),
         }
-    }
-}
-
-impl<T: Value> RunOnScheduler<T> {
-    /// Waits on this thread.
-    ///
-    /// # Errors
-    /// As [`Client::run_on_scheduler`].
-    pub fn block(self) -> Result<T> {
-        block_on(self.into_future())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use dask_proto::message::{Answer, Inspect, Inspected, Recorded, Request};
 
-use crate::blocking::block_on;
 use crate::error::Kind;
 use crate::{Client, Result};
 
@@ -79,13 +78,5 @@ impl TaskStream {
             }
             from = next;
         }
-    }
-
-    /// [`TaskStream::data`], waiting on this thread.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn block(&self) -> Result<Vec<Recorded>> {
-        block_on(self.data())
     }
 }

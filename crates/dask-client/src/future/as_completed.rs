@@ -6,10 +6,9 @@ use dask_task::Value;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-use crate::driver::block_on;
 use crate::future::wait::{AnyFuture, Futures, hold};
 use crate::running::aside::aside;
-use crate::{Future, Result, blocking};
+use crate::{Future, Result};
 
 /// Futures in the order in which they are done: Dask's `as_completed`.
 ///
@@ -101,7 +100,7 @@ impl<F: AnyFuture> AsCompleted<F> {
         aside(std::future::poll_fn(|context| self.poll_done(context))).await
     }
 
-    async fn batch(&mut self) -> Option<Vec<F>> {
+    pub(crate) async fn batch(&mut self) -> Option<Vec<F>> {
         aside(std::future::poll_fn(|context| self.poll_batch(context))).await
     }
 
@@ -150,32 +149,10 @@ impl<T: Value> AsCompleted<Future<T>> {
     }
 }
 
-impl<T: Value> AsCompleted<blocking::Future<T>> {
-    /// The next future that is done, with its result or why there is none: Dask's `with_results`.
-    pub fn next_with_result(&mut self) -> Option<(blocking::Future<T>, Result<T>)> {
-        let future = block_on(self.one())?;
-        let result = future.result();
-        Some((future, result))
-    }
-
-    /// The futures that are done by now, at least one; `None` when all have come out.
-    pub fn next_batch(&mut self) -> Option<Vec<blocking::Future<T>>> {
-        block_on(self.batch())
-    }
-}
-
 impl<T: Value> Stream for AsCompleted<Future<T>> {
     type Item = Future<T>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll_done(context)
-    }
-}
-
-impl<T: Value> Iterator for AsCompleted<blocking::Future<T>> {
-    type Item = blocking::Future<T>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        block_on(self.one())
     }
 }

@@ -11,12 +11,12 @@ use futures_core::Stream;
 use crate::future::as_completed::AsCompleted;
 use crate::future::wait::{AnyFuture, Futures};
 use crate::running::aside::aside;
-use crate::{BoxFuture, Future, Result, blocking};
+use crate::{BoxFuture, Future, Result};
 
 /// Futures as they are done, each with its result or why there is none: what
 /// [`AsCompleted::with_results`] gives.
 pub struct WithResults<F: AnyFuture> {
-    done: AsCompleted<F>,
+    pub(crate) done: AsCompleted<F>,
     /// The future that is done, while its result is on its way.
     next: Option<(F, BoxFuture<'static, Result<F::Output>>)>,
 }
@@ -24,7 +24,7 @@ pub struct WithResults<F: AnyFuture> {
 /// Lists of futures that are done: what [`AsCompleted::batches`] gives.
 #[derive(Debug)]
 pub struct Batches<F> {
-    done: AsCompleted<F>,
+    pub(crate) done: AsCompleted<F>,
 }
 
 impl<F: AnyFuture> AsCompleted<F> {
@@ -114,27 +114,11 @@ impl<T: Value> Stream for WithResults<Future<T>> {
     }
 }
 
-impl<T: Value> Iterator for WithResults<blocking::Future<T>> {
-    type Item = (blocking::Future<T>, Result<T>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.done.next_with_result()
-    }
-}
-
 impl<T: Value> Stream for Batches<Future<T>> {
     type Item = Vec<Future<T>>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().done.poll_batch(context)
-    }
-}
-
-impl<T: Value> Iterator for Batches<blocking::Future<T>> {
-    type Item = Vec<blocking::Future<T>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.done.next_batch()
     }
 }
 

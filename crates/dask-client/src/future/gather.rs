@@ -15,7 +15,7 @@ use crate::error::Kind;
 use crate::future::fetch::fetch;
 use crate::future::hold::Hold;
 use crate::future::{BoxFuture, Future};
-use crate::{Client, Error, Result, blocking};
+use crate::{Client, Error, Result};
 
 /// What [`Client::gather`] takes: futures in any nesting of slices, vectors, arrays, tuples and
 /// maps. The values come back in the same nesting.
@@ -133,18 +133,6 @@ impl<T: Value> Gather for Future<T> {
     fn values(&self, values: &mut Values) -> Result<Option<T>> {
         let (hold, payload) = values.0.next().ok_or(Error::from(Kind::Answer))?;
         payload.map(|payload| decode(&hold, payload)).transpose()
-    }
-}
-
-impl<T: Value> Gather for blocking::Future<T> {
-    type Output = T;
-
-    fn holds(&self, holds: &mut Holds) {
-        self.0.holds(holds);
-    }
-
-    fn values(&self, values: &mut Values) -> Result<Option<T>> {
-        self.0.values(values)
     }
 }
 

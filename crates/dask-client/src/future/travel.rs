@@ -13,7 +13,7 @@ use crate::driver::Link;
 use crate::error::Kind;
 use crate::future::hold::Hold;
 use crate::state::{Event, NAMED_AT_ONCE};
-use crate::{Client, Future, Result, blocking, default};
+use crate::{Client, Future, Result, default};
 
 thread_local! {
     /// The futures in the value that is being serialized, where somebody wants to know.
@@ -46,18 +46,6 @@ impl<'de, T> Deserialize<'de> for Future<T> {
                 serde::de::Error::custom("a future arrived where no client is connected")
             })?;
         Ok(Self::new(Hold::subscribe(&client, key)))
-    }
-}
-
-impl<T> Serialize for blocking::Future<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de, T> Deserialize<'de> for blocking::Future<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Future::deserialize(deserializer).map(Self)
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use dask_task::Value;
 
-use crate::blocking::Future as Blocking;
 use crate::future::BoxFuture;
 use crate::future::gather::{Gather, Holds};
 use crate::future::hold::{Hold, Outcome};
@@ -15,7 +14,6 @@ use crate::{Error, Future, Result, Unknown};
 pub trait AnyFuture: Gather + Clone + Send + Sync + 'static {}
 
 impl<T: Value> AnyFuture for Future<T> {}
-impl<T: Value> AnyFuture for Blocking<T> {}
 
 /// One future or many: what the verbs on futures take. Futures, vectors, slices and arrays of them,
 /// by value or by reference. `()` names none: verbs that look at the cluster look at all of it
@@ -41,9 +39,23 @@ impl Futures for () {
     }
 }
 
-/// Futures alone and in lists, by value and by reference.
+/// Futures of a kind alone and in lists, by value and by reference.
 macro_rules! futures {
-    ($($future:ident: $([$($n:tt)*] $form:ty, $it:ident => $list:expr;)*)*) => {$($(
+    ($future:ident) => {
+        futures! { @ $future
+            [] $future<T>, future => vec![future];
+            [] &$future<T>, future => vec![future.clone()];
+            [] Vec<$future<T>>, list => list;
+            [] &Vec<$future<T>>, list => list.clone();
+            [] &[$future<T>], list => list.to_vec();
+            [const N: usize] [$future<T>; N], list => list.into();
+            [const N: usize] &[$future<T>; N], list => list.to_vec();
+            [const N: usize] [&$future<T>; N], list => list.into_iter().cloned().collect();
+            [] Vec<&$future<T>>, list => list.into_iter().cloned().collect();
+            [] &[&$future<T>], list => list.iter().copied().cloned().collect();
+        }
+    };
+    (@ $future:ident $([$($n:tt)*] $form:ty, $it:ident => $list:expr;)*) => {$(
         impl<T: Value, $($n)*> Futures for $form {
             type Future = $future<T>;
 
@@ -52,33 +64,12 @@ macro_rules! futures {
                 $list
             }
         }
-    )*)*};
+    )*};
 }
 
-futures! {
-    Future:
-        [] Future<T>, future => vec![future];
-        [] &Future<T>, future => vec![future.clone()];
-        [] Vec<Future<T>>, list => list;
-        [] &Vec<Future<T>>, list => list.clone();
-        [] &[Future<T>], list => list.to_vec();
-        [const N: usize] [Future<T>; N], list => list.into();
-        [const N: usize] &[Future<T>; N], list => list.to_vec();
-        [const N: usize] [&Future<T>; N], list => list.into_iter().cloned().collect();
-        [] Vec<&Future<T>>, list => list.into_iter().cloned().collect();
-        [] &[&Future<T>], list => list.iter().copied().cloned().collect();
-    Blocking:
-        [] Blocking<T>, future => vec![future];
-        [] &Blocking<T>, future => vec![future.clone()];
-        [] Vec<Blocking<T>>, list => list;
-        [] &Vec<Blocking<T>>, list => list.clone();
-        [] &[Blocking<T>], list => list.to_vec();
-        [const N: usize] [Blocking<T>; N], list => list.into();
-        [const N: usize] &[Blocking<T>; N], list => list.to_vec();
-        [const N: usize] [&Blocking<T>; N], list => list.into_iter().cloned().collect();
-        [] Vec<&Blocking<T>>, list => list.into_iter().cloned().collect();
-        [] &[&Blocking<T>], list => list.iter().copied().cloned().collect();
-}
+futures!(Future);
+
+pub(crate) use futures;
 
 pub(crate) fn holds(futures: impl Futures) -> Vec<Arc<Hold>> {
     let mut holds = Holds::default();

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use dask_proto::message::{Recorded, SchedulerInfo};
 
-use crate::blocking::block_on;
 use crate::{Client, Result, TaskStream};
 
 /// A report that has begun: [`performance_report`].
@@ -87,13 +86,5 @@ impl PerformanceReport {
         let path = path.as_ref().to_owned();
         let written = tokio::task::spawn_blocking(move || std::fs::write(path, html)).await;
         Ok(written.map_err(std::io::Error::other)??)
-    }
-
-    /// [`PerformanceReport::save`], waiting on this thread.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn block(&self, path: impl AsRef<Path>) -> Result<()> {
-        block_on(self.save(path))
     }
 }

@@ -9,8 +9,9 @@ use dask_proto::message::ClientToScheduler;
 use dask_task::context::{Companion as Slot, Context};
 use dask_transport::Transports;
 
+use crate::driver::block_on;
 use crate::state::Event;
-use crate::{Client, Result, blocking};
+use crate::{Client, Result};
 
 /// What a worker's tasks need for a client of their own cluster.
 pub(crate) struct Companion {
@@ -42,7 +43,7 @@ impl Companion {
             Client::builder().address(&self.scheduler).set_as_default(false).forward_output(false);
         // The program of its worker is there already, and the worker knows no token.
         let builder = builder.send_program(false).transports(self.transports.clone());
-        let connect = || blocking::block_on(builder.connect());
+        let connect = || block_on(builder.connect());
         // On a thread of its own, as this one may drive a runtime and must not run another.
         let connected = std::thread::scope(|scope| scope.spawn(connect).join());
         let connected = connected.map_err(|_| std::io::Error::other("connecting panicked"))??;

@@ -130,7 +130,7 @@ impl CallBuilder {
         self.writer.dependency(u32::try_from(index).unwrap_or(u32::MAX));
     }
 
-    fn list(&mut self, length: usize) {
+    pub(crate) fn list(&mut self, length: usize) {
         if let Some(tokenizer) = &mut self.tokenizer {
             tokenizer.begin_list(length);
         }
@@ -262,14 +262,13 @@ macro_rules! dependencies {
     )*};
 }
 
-use crate::blocking::Future as BlockingFuture;
-
 dependencies! {
     Future: |future| Dependency::Future(future.hold.clone());
-    BlockingFuture: |future| Dependency::Future(future.0.hold.clone());
     Delayed: |delayed| delayed.dependency();
     KeyRef: |reference| Dependency::Key(reference.key.clone());
 }
+
+pub(crate) use dependencies;
 
 impl IntoArgs<()> for () {
     fn write(self, _: &mut CallBuilder) -> Result<(), ArgumentError> {
