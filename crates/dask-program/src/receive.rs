@@ -141,6 +141,11 @@ fn unpack(packed: &[u8], piece: &mut [u8]) -> Option<usize> {
     let (length, block) = packed.split_first_chunk::<LENGTH_BYTES>()?;
     let length = u32::from_le_bytes(*length) as usize;
     let piece = piece.get_mut(..length).filter(|piece| !piece.is_empty())?;
+    // One that was compressed is shorter.
+    if block.len() == length {
+        piece.copy_from_slice(block);
+        return Some(length);
+    }
     let written = lz4_flex::block::decompress_into(block, piece).ok()?;
     (written == length).then_some(length)
 }
@@ -150,12 +155,17 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "what is unexpected fails the test")]
 
     use super::*;
-    use crate::send::pack;
+    use crate::send::{compressed, pack};
 
     fn unpacked(packed: &[u8]) -> Option<Vec<u8>> {
         let mut piece = vec![0; PROGRAM_PIECE_BYTES];
         let length = unpack(packed, &mut piece)?;
         Some(piece[..length].to_owned())
+    }
+
+    /// A piece behind room for its length.
+    fn behind_room(piece: &[u8]) -> Vec<u8> {
+        [&[0; LENGTH_BYTES], piece].concat()
     }
 
     #[test]
@@ -164,7 +174,7 @@ mod tests {
         let pieces =
             [vec![7], vec![0; PROGRAM_PIECE_BYTES], (0..PROGRAM_PIECE_BYTES).map(noise).collect()];
         for piece in pieces {
-            let packed = pack(&piece);
+            let packed = pack(behind_room(&piece));
             assert!(packed.len() as u64 <= Limits::PROGRAM.frame_bytes);
             assert_eq!(length_of(&packed) as usize, piece.len());
             assert!(unpacked(&packed).unwrap() == piece);
@@ -172,16 +182,32 @@ mod tests {
     }
 
     #[test]
+    fn what_gets_shorter_is_compressed() {
+        let mut piece = behind_room(&[7; 1000]);
+        piece[..LENGTH_BYTES].copy_from_slice(&1000_u32.to_le_bytes());
+        let packed = compressed(&piece).unwrap();
+        assert!(packed.len() < 50, "{}", packed.len());
+        assert!(unpacked(&packed).unwrap() == [7; 1000]);
+        assert_eq!(compressed(&behind_room(b"abc")), None);
+    }
+
+    #[test]
     fn harmed_pieces_are_refused_or_are_others() {
-        let valid = pack(b"a piece of a program, a piece of a program");
+        let mut piece = behind_room(b"a piece of a program, a piece of a program");
+        let plain = pack(piece.clone());
+        piece[..LENGTH_BYTES].copy_from_slice(&plain[..LENGTH_BYTES]);
+        let valid = compressed(&piece).unwrap();
         for at in 0..valid.len() {
             assert_eq!(unpacked(&valid[..at]), None, "cut at {at}");
             for flip in 1..=u8::MAX {
-                let mut harmed = valid.to_vec();
+                let mut harmed = valid.clone();
                 harmed[at] ^= flip;
                 // The hash tells.
                 let _ = unpacked(&harmed);
             }
+        }
+        for at in 0..plain.len() {
+            assert_eq!(unpacked(&plain[..at]), None, "cut at {at}");
         }
         assert_eq!(unpacked(&u32::MAX.to_le_bytes()), None);
     }

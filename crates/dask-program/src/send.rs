@@ -59,11 +59,12 @@ type Piece = io::Result<(Bytes, usize)>;
 /// Reads and compresses, piece by piece.
 fn read(mut file: File, pieces: &mpsc::Sender<Piece>) {
     loop {
-        let mut piece = Vec::with_capacity(PROGRAM_PIECE_BYTES);
+        let mut piece = Vec::with_capacity(LENGTH_BYTES + PROGRAM_PIECE_BYTES);
+        piece.resize(LENGTH_BYTES, 0);
         let read = (&mut file).take(PROGRAM_PIECE_BYTES as u64).read_to_end(&mut piece);
         let ready = match read {
             Ok(0) => return,
-            Ok(_) => Ok((pack(&piece), piece.len())),
+            Ok(bytes) => Ok((pack(piece), bytes)),
             Err(error) => Err(error),
         };
         let is_last = ready.is_err();
@@ -73,14 +74,25 @@ fn read(mut file: File, pieces: &mpsc::Sender<Piece>) {
     }
 }
 
-/// A piece as it travels.
-pub(crate) fn pack(piece: &[u8]) -> Bytes {
-    let most = lz4_flex::block::get_maximum_output_size(piece.len());
+/// A piece as it travels, made of one that stands behind room for its length.
+///
+/// Code that is not optimized takes longer to compress than nearly any network to carry what is
+/// not compressed.
+pub(crate) fn pack(mut piece: Vec<u8>) -> Bytes {
+    let length = u32::try_from(piece.len() - LENGTH_BYTES);
+    let length = length.expect("a piece is a megabyte at most");
+    piece[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    let packed = if cfg!(debug_assertions) { None } else { compressed(&piece) };
+    packed.unwrap_or(piece).into()
+}
+
+/// A piece behind its length, compressed; `None` if it does not get shorter.
+pub(crate) fn compressed(piece: &[u8]) -> Option<Vec<u8>> {
+    let (length, plain) = piece.split_at(LENGTH_BYTES);
+    let most = lz4_flex::block::get_maximum_output_size(plain.len());
     let mut packed = vec![0; LENGTH_BYTES + most];
-    let length = u32::try_from(piece.len()).expect("a piece is a megabyte at most");
-    packed[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
-    let written = lz4_flex::block::compress_into(piece, &mut packed[LENGTH_BYTES..]);
-    let written = written.expect("there is room for what does not compress");
+    packed[..LENGTH_BYTES].copy_from_slice(length);
+    let written = lz4_flex::block::compress_into(plain, &mut packed[LENGTH_BYTES..]).ok()?;
     packed.truncate(LENGTH_BYTES + written);
-    packed.into()
+    (written < plain.len()).then_some(packed)
 }

@@ -70,9 +70,9 @@ impl Client {
     /// [`#[dask_client::main]`](macro@crate::main). What is computed stays the same task when the
     /// body of a function changes: [`program_in_keys`](ClientBuilder::program_in_keys) says how to
     /// avoid that.
-    /// To get there it is hashed and compressed, which takes long in a debug build unless its
-    /// `Cargo.toml` has `opt-level = 3` under `[profile.dev.package.sha2]` and
-    /// `[profile.dev.package.lz4_flex]`.
+    /// To get there it is hashed, which takes some seconds for each 100 MB in a debug build where
+    /// `sha256sum` is not installed, unless its `Cargo.toml` has `opt-level = 3` under
+    /// `[profile.dev.package.sha2]`.
     ///
     /// # Errors
     /// When there is no scheduler at the address within the connect timeout, 10 s, or what is there
