@@ -3,9 +3,9 @@
 //!
 //! A program is known by the SHA-256 of its file ([`identify`]). It moves over a connection of its
 //! own ([`send`], [`receive`]), in pieces that are compressed each by itself where that makes them
-//! shorter, and not by code that is not optimized: reading, compressing and hashing happen on a
-//! thread beside the runtime, and no more than a few pieces are in memory. What arrives counts only
-//! once it has the hash that was asked for.
+//! shorter, and by code that is not optimized only while it waits for the network: reading,
+//! compressing and hashing happen on a thread beside the runtime, and no more than a few pieces are
+//! in memory. What arrives counts only once it has the hash that was asked for.
 //!
 //! Where agents ask for a [`Token`], a client shows that it knows one by a hash of its program with
 //! that key.
