@@ -7,7 +7,7 @@ use dask_proto::role::BUSY_POLL;
 use dask_scheduler::record::Detail;
 use dask_scheduler::{Config, Scheduler, WorkStealing};
 use dask_tokenize::unique_key_name;
-use dask_transport::{BusyPoll, Transports};
+use dask_transport::{BusyPoll, Transports, keep_freed_memory};
 
 use crate::config::Config as Configuration;
 use crate::error::Error;
@@ -83,6 +83,7 @@ pub(crate) struct Args {
 
 /// `dask scheduler`.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    keep_freed_memory();
     // One thread drives all connections and the state: a message is read, taken in and passed on
     // without waking another, which costs more than the work.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

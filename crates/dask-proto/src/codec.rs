@@ -174,11 +174,18 @@ struct HeaderFull;
 
 impl Write for Header {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    // Most calls write one byte: inlined, it is one store.
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.0.len() + bytes.len() > MAX_HEADER_BYTES {
             return Err(io::Error::other(HeaderFull));
         }
         self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -303,6 +310,10 @@ impl Attachments {
                 self.frames.push(tail.clone());
                 return Ok((tail.len() as u64) << 2 | SPLIT);
             }
+            (Payload::Bytes(bytes), _) if bytes.len() <= BLOB_PAYLOAD_BYTES => {
+                self.blob.extend_from_slice(bytes);
+                return Ok((bytes.len() as u64) << 2 | IN_BLOB);
+            }
             (payload, _) => payload.to_bytes()?,
         };
         let length = (bytes.len() as u64) << 2;
@@ -387,21 +398,21 @@ pub(crate) fn attach(payload: &Payload) -> Option<Result<u64, ValueError>> {
         Direction::Write(carriage) => Some(carriage),
         Direction::Read => None,
     })?;
+    let put = |payload: &Payload| {
+        CURRENT.with_borrow_mut(|current| Some(current.as_mut()?.put(payload, carriage)))
+    };
+    let (Payload::Object(object), Carriage::Bytes) = (payload, carriage) else {
+        return put(payload);
+    };
     // An object's own encoding runs user code: it must find the thread-local free of borrows, and
     // no batch in work, since a payload inside it belongs to the object and not to the batch.
-    let payload = match (payload, carriage) {
-        (Payload::Object(object), Carriage::Bytes) => {
-            let outer = CURRENT.take();
-            let encoded = object.clone().encode();
-            CURRENT.set(outer);
-            match encoded {
-                Ok(encoded) => encoded,
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        _ => payload.clone(),
-    };
-    CURRENT.with_borrow_mut(|current| Some(current.as_mut()?.put(&payload, carriage)))
+    let outer = CURRENT.take();
+    let encoded = object.clone().encode();
+    CURRENT.set(outer);
+    match encoded {
+        Ok(encoded) => put(&encoded),
+        Err(error) => Some(Err(error)),
+    }
 }
 
 /// Whether a batch is being decoded on this thread.

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::mpsc;
 
-use dask_transport::{Reactor, Transports};
+use dask_transport::{Reactor, Transports, keep_freed_memory};
 
 use crate::executor::Volunteer;
 use crate::{Config, Ended, Error, Worker};
@@ -26,6 +26,7 @@ pub fn run_process(
     joined: impl FnOnce(&Worker) + Send + 'static,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Ended, Error> {
+    keep_freed_memory();
     // Values are also encoded and dropped outside of their tasks: what fits the stack of a task
     // must fit there, so it is not this thread, whose stack is not ours to choose.
     let stack_bytes = config.stack_bytes;

@@ -1,5 +1,6 @@
+use std::cell::Cell;
+
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 use crate::id::TaskId;
 
@@ -8,13 +9,16 @@ use crate::id::TaskId;
 /// A scheduler numbers tasks by the rows of its own table, so those that are submitted together
 /// have neighbouring ids, and things happen to them one after the other. Here too neighbours lie
 /// together, in an index that is small and in rows without gaps: what happens to a thousand tasks
-/// in turn costs hardly a cache miss.
+/// in turn costs hardly a cache miss, and mostly no look into the index, since the next task that
+/// is asked for is the one of the last time, or its neighbour.
 #[derive(Debug, Clone)]
 pub struct TaskMap<T> {
     /// The rows, by the hashes of their tasks: five bytes a place, where a key would be eight more.
     index: HashTable<u32>,
-    rows: Vec<Option<(TaskId, T)>>,
+    rows: Rows<T>,
     free: Vec<u32>,
+    /// The row that was found last.
+    last: Cell<u32>,
 }
 
 /// Rows that are kept when the last task is gone; the memory of more is given back.
@@ -22,7 +26,8 @@ const KEPT_ROWS: usize = 4096;
 
 impl<T> Default for TaskMap<T> {
     fn default() -> Self {
-        Self { index: HashTable::new(), rows: Vec::new(), free: Vec::new() }
+        let rows = Rows::default();
+        Self { index: HashTable::new(), rows, free: Vec::new(), last: Cell::new(0) }
     }
 }
 
@@ -43,22 +48,22 @@ impl<T> TaskMap<T> {
     #[must_use]
     #[inline]
     pub fn get(&self, task: &TaskId) -> Option<&T> {
-        let row = *self.index.find(hash(*task), |row| is_of(&self.rows, *row, *task))?;
-        self.rows[row as usize].as_ref().map(|(_, value)| value)
+        let row = self.find(*task)?;
+        self.rows.get(row).map(|(_, value)| value)
     }
 
     /// The value of a task, to be changed.
     #[must_use]
     #[inline]
     pub fn get_mut(&mut self, task: &TaskId) -> Option<&mut T> {
-        let row = *self.index.find(hash(*task), |row| is_of(&self.rows, *row, *task))?;
-        self.rows[row as usize].as_mut().map(|(_, value)| value)
+        let row = self.find(*task)?;
+        self.rows.slot(row).as_mut().map(|(_, value)| value)
     }
 
     /// Gives a task a value, and returns the one that it had.
     pub fn insert(&mut self, task: TaskId, value: T) -> Option<T> {
         let row = self.row(task);
-        self.rows[row].replace((task, value)).map(|(_, value)| value)
+        self.rows.slot(row).replace((task, value)).map(|(_, value)| value)
     }
 
     /// The value of a task, which gets the default one if it has none.
@@ -67,15 +72,15 @@ impl<T> TaskMap<T> {
         T: Default,
     {
         let row = self.row(task);
-        &mut self.rows[row].get_or_insert_with(|| (task, T::default())).1
+        &mut self.rows.slot(row).get_or_insert_with(|| (task, T::default())).1
     }
 
     /// Takes the value of a task out.
     pub fn remove(&mut self, task: &TaskId) -> Option<T> {
-        let found = self.index.find_entry(hash(*task), |row| is_of(&self.rows, *row, *task));
+        let found = self.index.find_entry(hash(*task), |row| self.rows.is_of(*row, *task));
         let (row, _) = found.ok()?.remove();
-        let value = self.rows[row as usize].take();
-        if self.index.is_empty() && self.rows.len() > KEPT_ROWS {
+        let value = self.rows.slot(row).take();
+        if self.index.is_empty() && self.rows.len > KEPT_ROWS {
             *self = Self::default();
         } else {
             self.free.push(row);
@@ -85,7 +90,8 @@ impl<T> TaskMap<T> {
 
     /// All tasks and their values, in an order that only depends on what was inserted and removed.
     pub fn iter(&self) -> impl Iterator<Item = (&TaskId, &T)> {
-        self.rows.iter().flatten().map(|(task, value)| (task, value))
+        let slots = self.rows.pages.iter().flat_map(|page| page.iter());
+        slots.flatten().map(|(task, value)| (task, value))
     }
 
     /// All values, in the same order.
@@ -93,28 +99,83 @@ impl<T> TaskMap<T> {
         self.iter().map(|(_, value)| value)
     }
 
+    /// The row of a task that has one.
+    #[inline]
+    fn find(&self, task: TaskId) -> Option<u32> {
+        let last = self.last.get();
+        if self.rows.is_of(last, task) { Some(last) } else { self.find_other(task) }
+    }
+
+    /// The row of a task that is not the last one.
+    fn find_other(&self, task: TaskId) -> Option<u32> {
+        let next = self.last.get().wrapping_add(1);
+        let row = if self.rows.is_of(next, task) {
+            next
+        } else {
+            *self.index.find(hash(task), |row| self.rows.is_of(*row, task))?
+        };
+        self.last.set(row);
+        Some(row)
+    }
+
     /// The row of a task. A new one is empty, and to be filled before anything else is done.
-    fn row(&mut self, task: TaskId) -> usize {
-        let hash_of_row =
-            |row: &u32| self.rows[*row as usize].as_ref().map_or(0, |(task, _)| hash(*task));
-        let is_same = |row: &u32| is_of(&self.rows, *row, task);
-        let entry = self.index.entry(hash(task), is_same, hash_of_row);
-        if let Entry::Occupied(known) = entry {
-            return *known.get() as usize;
+    fn row(&mut self, task: TaskId) -> u32 {
+        if let Some(row) = self.find(task) {
+            return row;
         }
-        let row = self.free.pop().unwrap_or_else(|| {
-            u32::try_from(self.rows.len()).expect("rows of four billion tasks fill the memory")
-        });
-        entry.insert(row);
-        if row as usize == self.rows.len() {
-            self.rows.push(None);
-        }
-        row as usize
+        let row = self.free.pop().unwrap_or_else(|| self.rows.add());
+        let hash_of_row = |row: &u32| self.rows.get(*row).map_or(0, |(task, _)| hash(*task));
+        self.index.insert_unique(hash(task), row, hash_of_row);
+        self.last.set(row);
+        row
     }
 }
 
-fn is_of<T>(rows: &[Option<(TaskId, T)>], row: u32, task: TaskId) -> bool {
-    rows[row as usize].as_ref().is_some_and(|(known, _)| *known == task)
+/// Rows on pages: to have more of them moves none.
+#[derive(Debug, Clone)]
+struct Rows<T> {
+    pages: Vec<Box<[Slot<T>; PAGE]>>,
+    len: usize,
+}
+
+/// A row, which is empty while it is free.
+type Slot<T> = Option<(TaskId, T)>;
+
+/// Rows on a page.
+const PAGE: usize = 64;
+
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self { pages: Vec::new(), len: 0 }
+    }
+}
+
+impl<T> Rows<T> {
+    #[inline]
+    fn get(&self, row: u32) -> Option<&(TaskId, T)> {
+        self.pages.get(row as usize / PAGE)?[row as usize % PAGE].as_ref()
+    }
+
+    /// A row that there is.
+    #[inline]
+    fn slot(&mut self, row: u32) -> &mut Slot<T> {
+        &mut self.pages[row as usize / PAGE][row as usize % PAGE]
+    }
+
+    #[inline]
+    fn is_of(&self, row: u32, task: TaskId) -> bool {
+        self.get(row).is_some_and(|(known, _)| *known == task)
+    }
+
+    /// One more row, which is empty.
+    fn add(&mut self) -> u32 {
+        let row = u32::try_from(self.len).expect("rows of four billion tasks fill the memory");
+        if self.len == PAGE * self.pages.len() {
+            self.pages.push(Box::new([const { None }; PAGE]));
+        }
+        self.len += 1;
+        row
+    }
 }
 
 /// Hashes task ids so that the neighbours in a block of them are neighbours in the table. Blocks
@@ -161,7 +222,7 @@ mod tests {
             assert_eq!(map.len(), expected.len());
         }
         assert_eq!(map.iter().collect::<BTreeMap<_, _>>(), expected.iter().collect());
-        assert!(map.rows.len() <= 300, "rows are used again");
+        assert!(map.rows.len <= 300, "rows are used again");
         *map.get_or_default(id(1, 7)) += 3;
         *map.get_or_default(id(1, 7)) += 4;
         assert_eq!(map.get(&id(1, 7)), Some(&7));
@@ -172,7 +233,7 @@ mod tests {
         let mut map = TaskMap::default();
         (0..100_000).for_each(|row| assert_eq!(map.insert(id(row, 1), row), None));
         (0..100_000).for_each(|row| assert_eq!(map.remove(&id(row, 1)), Some(row)));
-        assert_eq!((map.rows.capacity(), map.index.capacity()), (0, 0));
+        assert_eq!((map.rows.pages.capacity(), map.index.capacity()), (0, 0));
     }
 
     /// How many ids share a place in a table of 2^16 places, at most, for 2^15 ids.

@@ -80,9 +80,6 @@ impl WorkerState {
             if !self.memory.admits(plan.bytes, under_way, self.now) {
                 return;
             }
-            for &task in &plan.tasks {
-                self.unlist(task);
-            }
             self.memory.departed();
             let (flight, address) = self.gather.depart(self.now, &plan);
             let tasks = plan.tasks;

@@ -120,17 +120,13 @@ impl Gather {
 
     pub(super) fn add(&mut self, place: Place, holders: &SmallSet<WorkerId>) {
         for holder in holders.iter() {
-            self.change(holder, |peer| {
-                peer.line.insert(place);
-            });
+            self.change_line(holder, place, |line| line.insert(place));
         }
     }
 
     pub(super) fn remove(&mut self, place: Place, holders: &SmallSet<WorkerId>) {
         for holder in holders.iter() {
-            self.change(holder, |peer| {
-                peer.line.remove(&place);
-            });
+            self.change_line(holder, place, |line| line.remove(&place));
         }
     }
 
@@ -154,7 +150,7 @@ impl Gather {
         Some(plan)
     }
 
-    /// Starts a fetch of results that stand in no line any more.
+    /// Starts a fetch of results, which are to be taken out of their lines.
     pub(super) fn depart(&mut self, now: Moment, plan: &Plan) -> (FlightId, Address) {
         let flight = self.next;
         self.next.0 += 1;
@@ -240,6 +236,25 @@ impl Gather {
     pub(super) fn places(&self) -> impl Iterator<Item = (WorkerId, Place)> + '_ {
         let peers = self.peers.iter();
         peers.flat_map(|(id, peer)| peer.line.iter().map(|place| (*id, *place)))
+    }
+
+    /// Puts a place into the line of a peer, or takes it out. Its rank depends on the first alone.
+    fn change_line(
+        &mut self,
+        id: WorkerId,
+        place: Place,
+        change: impl FnOnce(&mut BTreeSet<Place>) -> bool,
+    ) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        if peer.line.first().is_some_and(|first| *first < place) {
+            change(&mut peer.line);
+        } else {
+            self.change(id, |peer| {
+                change(&mut peer.line);
+            });
+        }
     }
 
     /// Changes a peer and its rank among the candidates with it.

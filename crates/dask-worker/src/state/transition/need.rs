@@ -2,7 +2,7 @@
 
 use dask_proto::graph::Priority;
 use dask_proto::id::TaskId;
-use dask_proto::map::SmallSet;
+use dask_proto::map::{SmallList, SmallSet};
 use dask_proto::message::{Compute, Dependency};
 
 use super::Next;
@@ -85,7 +85,7 @@ impl WorkerState {
 
     /// The result of a task is here.
     pub(super) fn supply(&mut self, task: TaskId) {
-        for dependent in self.dependents(task) {
+        for &dependent in self.dependents(task).iter() {
             let entry = self.tasks.get_mut(&dependent);
             if let Some(TaskState::Waiting { missing, .. }) = entry.map(|entry| &mut entry.state) {
                 *missing = missing.saturating_sub(1);
@@ -98,7 +98,7 @@ impl WorkerState {
 
     /// The result of a task is here no more.
     pub(super) fn withhold(&mut self, task: TaskId) {
-        for dependent in self.dependents(task) {
+        for &dependent in self.dependents(task).iter() {
             let entry = self.tasks.get_mut(&dependent);
             if let Some(TaskState::Waiting { missing, .. }) = entry.map(|entry| &mut entry.state) {
                 *missing += 1;
@@ -108,7 +108,7 @@ impl WorkerState {
         }
     }
 
-    fn dependents(&self, task: TaskId) -> Vec<TaskId> {
+    fn dependents(&self, task: TaskId) -> SmallList<TaskId> {
         let entry = self.tasks.get(&task);
         entry.into_iter().flat_map(|entry| entry.dependents.iter()).collect()
     }
