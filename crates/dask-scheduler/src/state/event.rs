@@ -51,7 +51,7 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
-    /// [`next_timeout`](super::SchedulerState::next_timeout) has come.
+    /// [`next_timeout`](crate::state::SchedulerState::next_timeout) has come.
     Timeout,
     /// The scheduler shall end.
     Shutdown {

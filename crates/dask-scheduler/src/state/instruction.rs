@@ -7,7 +7,7 @@ use dask_proto::message::{
 use dask_proto::{Key, TaskError};
 use serde::{Deserialize, Serialize};
 
-use super::batches::Batches;
+use crate::state::batches::Batches;
 
 /// How many futures or tasks one message names: far from the limit for the bytes of a message.
 const NAMED_AT_ONCE: usize = 1 << 16;
@@ -70,7 +70,7 @@ pub enum Instruction {
     Warn {
         /// The task.
         key: Key,
-        /// Why, as far as is known: what [`explain`](super::SchedulerState::explain) says.
+        /// Why, as far as is known: what [`explain`](crate::state::SchedulerState::explain) says.
         lines: Vec<String>,
     },
     /// End once everything is flushed. Every peer was disconnected before.

@@ -1,69 +1,28 @@
 //! The pure part of the scheduler: events in, instructions out.
 //!
 //! [`SchedulerState::handle`] is the only door. Reading order: `event` and `instruction` (what
-//! goes in and out), `task` (the states of a task), `transition` (the table of all edges), then
-//! the policies: `placement`, `queueing` and `stealing`.
+//! goes in and out), `table` (what is known: at first `table::task`, the states of a task),
+//! `transition` (all edges between them), `schedule` (the policies: `placement`, `queueing`,
+//! `stealing`). Then what clients say (`client`) and workers (`workers`), what has results copied
+//! (`copying`), and what people look at (`insight`).
 //!
 //! **Invariants.** Nothing here reads a clock, a socket, the environment or anything random; every
 //! event is legal at any time; nothing recurses over the graph; and what is chosen is chosen by
-//! integers, ties by id. `invariants` lists what holds between two events.
+//! integers, ties by id. `insight::invariants` lists what holds between two events.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod actor;
-mod adaptive;
-mod amm;
-mod ask;
-mod assignment;
 mod batches;
-mod carry;
 mod client;
 mod coordination;
-mod copies;
-mod departure;
-mod disuse;
-mod dump;
-mod equipment;
-mod errand;
+mod copying;
 mod event;
-mod explain;
-mod function;
-mod graph;
-mod inspect;
+mod insight;
 mod instruction;
-mod invariants;
-mod log;
-mod manage;
-mod named;
-mod observe;
-mod placement;
-mod pool;
 mod program;
-mod queue;
-mod queueing;
-mod rebalance;
-mod replica;
-mod replication;
-mod report;
-mod request;
-mod retirement;
-mod row_set;
-mod rows;
-mod scatter;
-mod spec;
-mod stealing;
-mod story;
-mod stream;
-mod task;
-mod task_table;
-mod timeout;
-mod topic;
-mod transfer;
+mod schedule;
+mod table;
 mod transition;
-mod unfetched;
-mod watchdog;
-mod worker;
-mod worker_map;
-mod workload;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -73,33 +32,34 @@ use dask_proto::message::{Code, LogLevel, Rejection, Welcome};
 use dask_proto::{Address, Key, Moment};
 
 use super::Config;
-use ask::AskTable;
-use carry::CarryTable;
-use client::ClientEntry;
+use client::ask::AskTable;
+use client::carry::CarryTable;
+use client::entry::ClientEntry;
+use client::equipment::EquipmentTable;
+use client::request::Waits;
+use client::topic::TopicTable;
 use coordination::{CoordinationTable, OWN};
-use equipment::EquipmentTable;
-use errand::ErrandTable;
+use copying::errand::ErrandTable;
+use copying::retirement::RetirementTable;
+use copying::transfer::TransferTable;
+use copying::unfetched::UnfetchedTable;
 pub use event::Event;
-use function::FunctionTable;
+pub use insight::invariants::Violation;
+pub use insight::observe::{Observation, Observe};
+use insight::story::{Cause, StoryLog};
+use insight::stream::Stream;
+use insight::watchdog::Watchdog;
 pub use instruction::{Instruction, Instructions, Peer};
-pub use invariants::Violation;
-pub use observe::{Observation, Observe};
 use program::ProgramTable;
-use replica::ReplicaTable;
-use request::Waits;
-use retirement::RetirementTable;
-use stealing::Stealing;
-use story::{Cause, StoryLog};
-use stream::Stream;
-use task::{Row, Since, StateName, TaskState};
-use task_table::TaskTable;
-use timeout::{Asked, Patience};
-use topic::TopicTable;
-use transfer::TransferTable;
+use schedule::stealing::Stealing;
+use table::function::FunctionTable;
+use table::replica::ReplicaTable;
+use table::task::{Row, Since, StateName, TaskState};
+use table::task_table::TaskTable;
+use table::worker::{WorkerEntry, WorkerTable};
 use transition::Goal;
-use unfetched::UnfetchedTable;
-use watchdog::Watchdog;
-use worker::WorkerTable;
+use workers::departure::Departure;
+use workers::timeout::{Asked, Patience};
 
 /// Everything that a scheduler knows.
 #[derive(Debug)]
@@ -313,7 +273,7 @@ impl SchedulerState {
     /// Whether a worker is given tasks. For tests and simulations.
     #[must_use]
     pub fn takes_tasks(&self, worker: WorkerId) -> bool {
-        self.workers.get(worker).is_some_and(worker::WorkerEntry::takes_tasks)
+        self.workers.get(worker).is_some_and(WorkerEntry::takes_tasks)
     }
 
     /// How many futures of clients have a meaning, those that stand for nothing included. For
@@ -373,7 +333,7 @@ impl SchedulerState {
             }
             Event::WorkerLost { worker, reason } => {
                 self.cause = Cause::WorkerLost(worker);
-                self.remove_worker(worker, departure::Departure::Lost(&reason));
+                self.remove_worker(worker, Departure::Lost(&reason));
             }
             Event::Timeout => {
                 self.cause = Cause::Timeout;
@@ -436,7 +396,7 @@ impl SchedulerState {
         match peer {
             Peer::Client(client) => self.remove_client(client),
             Peer::Worker(worker) => {
-                self.remove_worker(worker, departure::Departure::Lost(&reason));
+                self.remove_worker(worker, Departure::Lost(&reason));
             }
             Peer::Agent(agent) => self.remove_agent(agent),
         }

@@ -2,7 +2,7 @@ use dask_proto::Key;
 use dask_proto::message::{Answer, CoordinationAnswer, CoordinationRefusal, DatasetAction};
 
 use super::{CoordinationTable, Named, Outcome};
-use crate::state::request::Asked;
+use crate::state::client::request::Asked;
 
 impl CoordinationTable {
     pub(super) fn dataset(&mut self, asked: Asked, action: DatasetAction) -> Outcome {

@@ -3,7 +3,7 @@ use dask_proto::id::ClientId;
 use dask_proto::message::{Answer, CoordinationRefusal, EventAction};
 
 use super::{CoordinationTable, Line, Outcome, Place, Ticket, count};
-use crate::state::request::Asked;
+use crate::state::client::request::Asked;
 
 /// An event that is set, or that somebody waits for; any other needs no entry.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use dask_proto::limits::{
 use dask_proto::message::{Code, CoordinationRefusal, Kept, KeptValue};
 
 use crate::state::SchedulerState;
-use crate::state::client::ClientEntry;
-use crate::state::task::{Hold, Row};
+use crate::state::client::entry::ClientEntry;
+use crate::state::table::task::{Hold, Row};
 
 /// The scheduler itself, as the client that holds the keys of what it keeps. Clients that connect
 /// are counted from 1.

@@ -5,7 +5,7 @@ use dask_proto::message::{
 };
 
 use super::{CoordinationTable, Named, Outcome};
-use crate::state::request::Asked;
+use crate::state::client::request::Asked;
 
 impl CoordinationTable {
     pub(super) fn metadata(

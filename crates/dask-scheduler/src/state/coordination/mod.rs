@@ -27,9 +27,9 @@ use dask_proto::message::{
     VariableAction,
 };
 
-use super::SchedulerState;
-use super::instruction::Peer;
-use super::request::Asked;
+use crate::state::SchedulerState;
+use crate::state::client::request::Asked;
+use crate::state::instruction::Peer;
 use event::EventEntry;
 use kept::{KeptId, KeptTable};
 pub(super) use kept::{OWN, alone};

@@ -8,7 +8,7 @@ use dask_proto::limits::{
 use dask_proto::message::{Answer, CoordinationRefusal, Kept, Patience, Refusal};
 
 use super::{CoordinationTable, Outcome, Place, Ticket, not_now};
-use crate::state::request::Asked;
+use crate::state::client::request::Asked;
 
 /// Locks of which several are held at once.
 ///

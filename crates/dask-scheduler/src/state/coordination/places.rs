@@ -7,7 +7,7 @@ use dask_proto::message::{CoordinationRefusal, Kept};
 
 use super::Ticket;
 use super::kept::KeptId;
-use crate::state::request::Asked;
+use crate::state::client::request::Asked;
 
 /// Where a request stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

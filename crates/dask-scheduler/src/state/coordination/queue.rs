@@ -7,7 +7,7 @@ use dask_proto::message::{Answer, CoordinationRefusal, Patience, QueueAction, Re
 
 use super::kept::KeptId;
 use super::{CoordinationTable, Line, Outcome, Place, Ticket, count, not_now};
-use crate::state::request::Asked;
+use crate::state::client::request::Asked;
 
 /// A queue that has values, is waited for, or is bounded; any other needs no entry.
 #[derive(Debug)]

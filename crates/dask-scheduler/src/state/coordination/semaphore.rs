@@ -4,7 +4,7 @@ use dask_proto::Key;
 use dask_proto::message::{Answer, CoordinationRefusal, Patience, Refusal, SemaphoreAction};
 
 use super::{CoordinationTable, Line, Outcome, Place, Ticket, count, not_now};
-use crate::state::request::Asked;
+use crate::state::client::request::Asked;
 
 /// A semaphore that is leased; any other needs no entry.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use dask_proto::message::{Answer, Patience, VariableAction};
 
 use super::kept::KeptId;
 use super::{CoordinationTable, Line, Outcome, Place, Ticket, not_now};
-use crate::state::request::Asked;
+use crate::state::client::request::Asked;
 
 /// A variable that has a value, or whose value somebody waits for; any other needs no entry.
 #[derive(Debug)]

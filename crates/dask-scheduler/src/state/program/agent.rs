@@ -11,12 +11,12 @@ use dask_proto::message::{
 };
 use dask_proto::program::ProgramId;
 
-use super::super::SchedulerState;
-use super::super::instruction::Peer;
 use super::{AgentEntry, Copy, CopyState, SERVED_AT_ONCE};
+use crate::state::SchedulerState;
+use crate::state::instruction::Peer;
 
 impl SchedulerState {
-    pub(in super::super) fn agent_joined(&mut self, agent: AgentId, mut join: AgentJoin) {
+    pub(in crate::state) fn agent_joined(&mut self, agent: AgentId, mut join: AgentJoin) {
         let peer = Peer::Agent(agent);
         let rejection = if self.is_closing {
             Some(Rejection::Closing)
@@ -50,7 +50,7 @@ impl SchedulerState {
         }
     }
 
-    pub(in super::super) fn agent_said(&mut self, agent: AgentId, said: Vec<AgentToScheduler>) {
+    pub(in crate::state) fn agent_said(&mut self, agent: AgentId, said: Vec<AgentToScheduler>) {
         for message in said {
             if !self.programs.agents.contains_key(&agent) {
                 return;
@@ -84,7 +84,7 @@ impl SchedulerState {
     }
 
     /// Forgets an agent. Its workers leave by themselves.
-    pub(in super::super) fn remove_agent(&mut self, agent: AgentId) {
+    pub(in crate::state) fn remove_agent(&mut self, agent: AgentId) {
         let Some(entry) = self.programs.agents.remove(&agent) else {
             return;
         };
@@ -171,7 +171,7 @@ impl SchedulerState {
 
     /// Takes the source from agents that have not got on for too long, or too slowly: others may
     /// need it.
-    pub(in super::super) fn end_stuck_fetches(&mut self) {
+    pub(in crate::state) fn end_stuck_fetches(&mut self) {
         let patience = self.config.fetch_patience;
         while let Some((at, program, agent)) = self.programs.fetches.first().copied() {
             if at > self.now {

@@ -2,9 +2,9 @@ use dask_proto::id::{ClientId, WorkerId};
 use dask_proto::message::{Answer, Code, Refusal, Rejection, Request};
 use dask_proto::program::ProgramId;
 
-use super::super::SchedulerState;
 use super::identity::implausible;
 use super::{CopyState, MOST_PARKED, Parked, ProgramEntry};
+use crate::state::SchedulerState;
 
 /// How many agents a refusal quotes.
 const QUOTED: usize = 3;
@@ -13,8 +13,9 @@ impl SchedulerState {
     /// Why a client is not welcome: it does not say which program it is, although there are agents;
     /// or it brings one that no agent runs, and there is no worker that was started without an
     /// agent and may have its tasks.
-    pub(in super::super) fn refusal(&self, code: &Code) -> Option<Rejection> {
-        let is_alone = |worker: &super::super::worker::WorkerEntry| worker.join.program.is_none();
+    pub(in crate::state) fn refusal(&self, code: &Code) -> Option<Rejection> {
+        let is_alone =
+            |worker: &crate::state::table::worker::WorkerEntry| worker.join.program.is_none();
         if let Some(reason) = implausible(code) {
             Some(Rejection::Program { reason: reason.to_owned() })
         } else if self.programs.agents.is_empty() {
@@ -60,7 +61,7 @@ impl SchedulerState {
 
     /// A client belongs to the tasks of a worker: its own tasks are for that worker's program. It
     /// lives as long as the worker, which is no reason to keep the program.
-    pub(in super::super) fn share_program(&mut self, client: ClientId) {
+    pub(in crate::state) fn share_program(&mut self, client: ClientId) {
         let Some(entry) = self.clients.get_mut(&client) else {
             return;
         };
@@ -76,7 +77,7 @@ impl SchedulerState {
     }
 
     /// Has agents run the program of a client, if any does. That of a worker's tasks runs already.
-    pub(in super::super) fn offer(&mut self, client: ClientId) {
+    pub(in crate::state) fn offer(&mut self, client: ClientId) {
         let Some(entry) = self.clients.get_mut(&client) else {
             return;
         };
@@ -129,7 +130,7 @@ impl SchedulerState {
     }
 
     /// A client is gone: its program is stopped after a while, if nobody needs it then.
-    pub(in super::super) fn leave_program(&mut self, client: ClientId, program: Option<ProgramId>) {
+    pub(in crate::state) fn leave_program(&mut self, client: ClientId, program: Option<ProgramId>) {
         let Some(id) = program else { return };
         let Some(entry) = self.programs.programs.get_mut(&id) else {
             return;
@@ -141,7 +142,7 @@ impl SchedulerState {
     }
 
     /// How many workers a client counts on: those that can run its tasks.
-    pub(in super::super) fn workers_for(&self, client: ClientId) -> usize {
+    pub(in crate::state) fn workers_for(&self, client: ClientId) -> usize {
         let program = self.clients.get(&client).and_then(|entry| entry.program);
         match program {
             Some(id) => self.programs.programs.get(&id).map_or(0, |entry| entry.workers.len()),
@@ -150,7 +151,7 @@ impl SchedulerState {
     }
 
     /// The workers of a client's program; `None` if it does not travel.
-    pub(in super::super) fn workers_of_program(&self, client: ClientId) -> Option<Vec<WorkerId>> {
+    pub(in crate::state) fn workers_of_program(&self, client: ClientId) -> Option<Vec<WorkerId>> {
         let program = self.clients.get(&client)?.program?;
         let entry = self.programs.programs.get(&program)?;
         Some(entry.workers.iter().copied().collect())
@@ -170,7 +171,7 @@ impl SchedulerState {
 
     /// Chooses workers for data, now or once those of the client's program are there; an answer if
     /// it is now.
-    pub(in super::super) fn scatter_or_park(
+    pub(in crate::state) fn scatter_or_park(
         &mut self,
         request: Parked,
         workers: &[String],
@@ -210,7 +211,7 @@ impl SchedulerState {
     }
 
     /// A worker that an agent started joined.
-    pub(in super::super) fn program_runs(&mut self, program: Option<ProgramId>, worker: WorkerId) {
+    pub(in crate::state) fn program_runs(&mut self, program: Option<ProgramId>, worker: WorkerId) {
         let Some(id) = program else { return };
         if let Some(entry) = self.programs.programs.get_mut(&id) {
             entry.workers.insert(worker);
@@ -221,7 +222,7 @@ impl SchedulerState {
     }
 
     /// A worker that an agent started is gone.
-    pub(in super::super) fn program_left(&mut self, program: Option<ProgramId>, worker: WorkerId) {
+    pub(in crate::state) fn program_left(&mut self, program: Option<ProgramId>, worker: WorkerId) {
         let entry = program.and_then(|id| self.programs.programs.get_mut(&id));
         if let Some(entry) = entry {
             entry.workers.remove(&worker);

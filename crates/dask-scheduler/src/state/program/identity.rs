@@ -7,19 +7,19 @@ use dask_proto::limits::{MAX_PROGRAM_BYTES, MAX_PROGRAM_NAME_BYTES};
 use dask_proto::message::{Code, ProgramNews, SchedulerToClient};
 use dask_proto::program::{Executable, ProgramId};
 
-use super::super::SchedulerState;
-use super::super::client::{ClientEntry, Held};
-use super::super::coordination::OWN;
-use super::super::function::FunctionRow;
-use super::super::instruction::Peer;
-use super::super::task::{Row, TaskState};
+use crate::state::SchedulerState;
+use crate::state::client::entry::{ClientEntry, Held};
+use crate::state::coordination::OWN;
+use crate::state::instruction::Peer;
+use crate::state::table::function::FunctionRow;
+use crate::state::table::task::{Row, TaskState};
 
 /// That of clients which are asked which one they are: no worker runs it.
-pub(in super::super) const UNKNOWN: ProgramId = ProgramId([u8::MAX; 32]);
+pub(in crate::state) const UNKNOWN: ProgramId = ProgramId([u8::MAX; 32]);
 
 /// Why what a client says about its program cannot be so; `None` if it can. Agents are told it as
 /// it is, in messages that must not be too large for them.
-pub(in super::super) fn implausible(code: &Code) -> Option<&'static str> {
+pub(in crate::state) fn implausible(code: &Code) -> Option<&'static str> {
     let Code::Offered { executable: Executable { id, bytes, name, target }, .. } = code else {
         return None;
     };
@@ -50,14 +50,14 @@ impl SchedulerState {
     }
 
     /// The program whose functions a client means.
-    pub(in super::super) fn program_meant(&self, client: ClientId) -> Option<ProgramId> {
+    pub(in crate::state) fn program_meant(&self, client: ClientId) -> Option<ProgramId> {
         let entry = self.clients.get(&client)?;
         let is_asked = entry.code == Code::Unidentified && !self.programs.agents.is_empty();
         entry.program.or(is_asked.then_some(UNKNOWN))
     }
 
     /// A client says which program it is, as if it had done so when it connected.
-    pub(in super::super) fn identified(&mut self, client: ClientId, code: Code) {
+    pub(in crate::state) fn identified(&mut self, client: ClientId, code: Code) {
         let Some(entry) = self.clients.get_mut(&client) else {
             return;
         };

@@ -1,12 +1,12 @@
 use dask_proto::id::AgentId;
 use dask_proto::program::ProgramId;
 
-use super::super::SchedulerState;
 use super::{CopyState, ProgramEntry, SERVED_AT_ONCE};
+use crate::state::SchedulerState;
 
 impl SchedulerState {
     /// Whether what is known of programs agrees with itself, for a check.
-    pub(in super::super) fn programs_agree(&self) -> bool {
+    pub(in crate::state) fn programs_agree(&self) -> bool {
         let table = &self.programs;
         let names = table.agents.values().map(|agent| agent.join.name.as_str());
         let clients_agree = self.clients.iter().all(|(id, client)| {

@@ -8,6 +8,7 @@
 
 mod agent;
 mod client;
+mod disuse;
 mod identity;
 mod invariant;
 mod need;
@@ -23,7 +24,7 @@ use dask_proto::program::{Executable, ProgramId, Voucher, runs_on};
 
 pub(super) use identity::UNKNOWN;
 
-use super::request::Asked;
+use crate::state::client::request::Asked;
 
 /// How often an agent tries to fetch a program, and how often each of its workers may crash at
 /// start, before it is not counted on any more.

@@ -1,11 +1,11 @@
 use dask_proto::message::SchedulerToAgent;
 use dask_proto::program::ProgramId;
 
-use super::super::SchedulerState;
+use crate::state::SchedulerState;
 
 impl SchedulerState {
     /// Stops the programs that have had no client for a while and that nobody needs.
-    pub(in super::super) fn stop_unneeded_programs(&mut self) {
+    pub(in crate::state) fn stop_unneeded_programs(&mut self) {
         while let Some((at, program)) = self.programs.looks.first().copied() {
             if at > self.now {
                 return;

@@ -5,11 +5,11 @@ use dask_proto::message::AgentInfo;
 use dask_proto::program::ProgramId;
 use dask_proto::{TaskError, TaskErrorKind};
 
-use super::super::SchedulerState;
-use super::super::task::Row;
-use super::super::transition::Goal;
 use super::identity::UNKNOWN;
 use super::{AgentEntry, CopyState, ProgramEntry, ProgramTable};
+use crate::state::SchedulerState;
+use crate::state::table::task::Row;
+use crate::state::transition::Goal;
 
 /// How many agents an explanation lists.
 const LISTED: usize = 5;
@@ -25,7 +25,7 @@ impl ProgramEntry {
 
 impl ProgramTable {
     /// What each agent offers, and what it runs.
-    pub(in super::super) fn infos(&self) -> Vec<AgentInfo> {
+    pub(in crate::state) fn infos(&self) -> Vec<AgentInfo> {
         let info = |(id, AgentEntry { join, .. }): (&AgentId, &AgentEntry)| AgentInfo {
             name: join.name.clone(),
             address: join.address.clone(),
@@ -52,7 +52,7 @@ impl SchedulerState {
     }
 
     /// What becomes of a task whose program has no worker.
-    pub(in super::super) fn without_program(&self, row: Row, program: ProgramId) -> Goal {
+    pub(in crate::state) fn without_program(&self, row: Row, program: ProgramId) -> Goal {
         let Some(trouble) = self.hopeless(program) else {
             return Goal::NoWorker;
         };
@@ -73,7 +73,7 @@ impl SchedulerState {
     }
 
     /// How far agents are with a program, in lines for people.
-    pub(in super::super) fn explain_program(&self, program: ProgramId, lines: &mut Vec<String>) {
+    pub(in crate::state) fn explain_program(&self, program: ProgramId, lines: &mut Vec<String>) {
         let Some(entry) = self.programs.programs.get(&program) else {
             let is_asked = program == UNKNOWN;
             let line = if is_asked {

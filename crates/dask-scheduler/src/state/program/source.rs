@@ -2,8 +2,8 @@ use dask_proto::id::{AgentId, ClientId};
 use dask_proto::message::{ProgramNews, ProgramSource, SchedulerToAgent, SchedulerToClient};
 use dask_proto::program::ProgramId;
 
-use super::super::SchedulerState;
 use super::{CopyState, ProgramEntry, SERVED_AT_ONCE};
+use crate::state::SchedulerState;
 
 /// Who sends a program.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
-use super::super::SchedulerState;
-use super::super::instruction::Again;
-use super::super::task::Row;
+use crate::state::SchedulerState;
+use crate::state::instruction::Again;
+use crate::state::table::task::Row;
 
 impl SchedulerState {
     /// A client asked to try again, or scatters lost data anew.

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use dask_proto::TaskError;
 
-use super::super::SchedulerState;
-use super::super::instruction::Again;
-use super::super::task::{Row, StateName, TaskState};
 use super::Goal;
+use crate::state::SchedulerState;
+use crate::state::instruction::Again;
+use crate::state::table::task::{Row, StateName, TaskState};
 
 impl SchedulerState {
     /// Nobody wants it any more, or all its holders are gone. In the second case those who wanted

@@ -20,10 +20,10 @@ use dask_proto::id::WorkerId;
 use dask_proto::limits::SUBMIT_TASKS;
 use dask_proto::{Payload, TaskError, TaskErrorKind};
 
-use super::SchedulerState;
-use super::copies::Copies;
-use super::story::{Occasion, Step};
-use super::task::{Row, StateName, TaskState};
+use crate::state::SchedulerState;
+use crate::state::insight::story::{Occasion, Step};
+use crate::state::table::copies::Copies;
+use crate::state::table::task::{Row, StateName, TaskState};
 
 /// Where a task shall go.
 #[derive(Debug)]

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use dask_proto::TaskError;
 use dask_proto::id::{RunId, WorkerId};
 
-use super::super::SchedulerState;
-use super::super::task::{Row, TaskState};
 use super::Copy;
+use crate::state::SchedulerState;
+use crate::state::table::task::{Row, TaskState};
 
 impl SchedulerState {
     /// Nobody wants it any more: the worker is told to stop.

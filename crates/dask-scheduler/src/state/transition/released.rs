@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use dask_proto::TaskError;
 
-use super::super::SchedulerState;
-use super::super::task::Row;
 use super::Copy;
+use crate::state::SchedulerState;
+use crate::state::table::task::Row;
 
 impl SchedulerState {
     /// Somebody wants it.

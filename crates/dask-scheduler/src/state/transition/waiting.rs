@@ -3,8 +3,8 @@ use std::sync::Arc;
 use dask_proto::TaskError;
 use dask_proto::id::WorkerId;
 
-use super::super::SchedulerState;
-use super::super::task::{Row, TaskState};
+use crate::state::SchedulerState;
+use crate::state::table::task::{Row, TaskState};
 
 impl SchedulerState {
     /// Nobody wants it any more.
