@@ -6,6 +6,8 @@ use support::fault_tasks::{panics, parse};
 use support::stage::{Stage, perform, perform_after};
 use support::tasks::{add, inc, sum};
 
+use crate::child::{Program, bounded, connect};
+
 on_every_transport! {
     TWO_WORKERS:
     an_error_comes_with_its_causes,
@@ -151,4 +153,25 @@ async fn a_task_that_fails_leaves_the_others_alone(cluster: &Cluster) {
         let error = failure.exception().await.unwrap().unwrap();
         assert_eq!(error.message, format!("failure {i}"));
     }
+}
+
+#[tokio::test]
+async fn a_backtrace_shows_the_frames_of_the_user_alone() {
+    bounded(async {
+        let (_scheduler, address) = Program::scheduler().await;
+        for (style, is_whole) in [("1", false), ("full", true)] {
+            let mut worker = Program::worker_with(&address, style, &[("RUST_BACKTRACE", style)]);
+            worker.says("Worker at: ").await;
+            let client = connect(&address).await.unwrap();
+            let options = client.options().pure(false).workers([style]);
+            let failed = options.submit(panics, "no luck");
+            assert!(failed.result().await.is_err());
+            let backtrace = failed.traceback().await.unwrap().unwrap();
+            assert!(backtrace.contains("fault_tasks.rs:"), "{backtrace}");
+            for machinery in ["core::panicking::panic_fmt", "dask_worker::", "dask_task::"] {
+                assert_eq!(backtrace.contains(machinery), is_whole, "{backtrace}");
+            }
+        }
+    })
+    .await;
 }

@@ -132,6 +132,7 @@ mod report;
 mod role;
 mod running;
 mod submit;
+mod tuples;
 
 pub use actor::call::ActorFuture;
 pub use actor::{Actor, ActorFn, ActorOptions, ActorType};

@@ -13,6 +13,7 @@ pub mod plugin;
 pub mod registry;
 
 mod actor;
+mod backtrace;
 mod bulk;
 mod call;
 mod function;

@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
 use std::sync::Once;
 
+use crate::backtrace::of_user;
+
 /// A panic that was caught.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -15,7 +17,8 @@ pub struct Panic {
     pub message: String,
     /// Where it panicked, `file:line:column`.
     pub location: Option<String>,
-    /// The stack at the panic, when `RUST_BACKTRACE` asks for one.
+    /// The user's part of the stack at the panic, when `RUST_BACKTRACE` asks for one; all of it
+    /// with `RUST_BACKTRACE=full`.
     pub backtrace: Option<String>,
 }
 
@@ -60,7 +63,7 @@ fn install_hook() {
             let captured = backtrace.status() == BacktraceStatus::Captured;
             PLACE.set(Some(Place {
                 location: info.location().map(ToString::to_string),
-                backtrace: captured.then(|| backtrace.to_string()),
+                backtrace: captured.then(|| of_user(&backtrace.to_string())),
             }));
         }));
     });

@@ -27,7 +27,8 @@ const SATURATION_INF: [(&str, &str); 1] =
 /// worker-saturation inf; the ratio is to the better of the two.
 ///
 /// Where Dask would take more than half a minute it is asked for less; the column "size" says how
-/// much. Rates are comparable all the same. One repetition takes about four minutes.
+/// much. Rates are comparable all the same. Ours and the others warm up with an eighth of the work
+/// ahead of each run, which does not count. One repetition takes about five minutes.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

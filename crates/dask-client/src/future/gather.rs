@@ -15,6 +15,7 @@ use crate::error::Kind;
 use crate::future::fetch::fetch;
 use crate::future::hold::Hold;
 use crate::future::{BoxFuture, Future};
+use crate::tuples::for_tuples;
 use crate::{Client, Error, Result};
 
 /// What [`Client::gather`] takes: futures in any nesting of slices, vectors, arrays, tuples and
@@ -216,13 +217,4 @@ macro_rules! tuples {
     )*};
 }
 
-tuples! {
-    (A 0)
-    (A 0, B 1)
-    (A 0, B 1, C 2)
-    (A 0, B 1, C 2, D 3)
-    (A 0, B 1, C 2, D 3, E 4)
-    (A 0, B 1, C 2, D 3, E 4, F 5)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
-}
+for_tuples!(tuples);

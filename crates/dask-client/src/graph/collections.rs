@@ -13,6 +13,7 @@ use crate::future::hold::Hold;
 use crate::graph::delayed::{Collection, Output};
 use crate::graph::{Graph, Plan};
 use crate::submit::argument::Dependency;
+use crate::tuples::for_tuples;
 use crate::{Client, Future, Result, blocking, default};
 
 /// What [`Client::compute`] and [`Client::persist`] take: a reference to a collection, to a list of
@@ -161,16 +162,7 @@ macro_rules! tuples {
     )*};
 }
 
-tuples! {
-    (A 0)
-    (A 0, B 1)
-    (A 0, B 1, C 2)
-    (A 0, B 1, C 2, D 3)
-    (A 0, B 1, C 2, D 3, E 4)
-    (A 0, B 1, C 2, D 3, E 4, F 5)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
-}
+for_tuples!(tuples);
 
 pub(crate) fn start<C: Collections>(
     collections: &C,
