@@ -14,6 +14,19 @@ use crate::error::{Error, Result};
 pub(crate) enum Profile {
     Debug,
     Release,
+    /// The slowest to build and the fastest to run.
+    ReleaseLto,
+}
+
+impl Profile {
+    /// Its name for cargo.
+    fn name(self) -> &'static str {
+        match self {
+            Profile::Debug => "dev",
+            Profile::Release => "release",
+            Profile::ReleaseLto => "release-lto",
+        }
+    }
 }
 
 /// The root of the checkout that xtask was started in.
@@ -90,15 +103,13 @@ impl Executables {
 /// Builds the `dask` command and examples of `dask-client`, in one run of cargo so that both
 /// agree on the features of what they share. Cargo's progress goes where xtask's stderr goes.
 pub(crate) fn programs(examples: &[&str], profile: Profile) -> Result<Executables> {
-    let mut args = vec!["build", "--package", "dask-cli", "--bin", "dask"];
+    let mut args =
+        vec!["build", "--profile", profile.name(), "--package", "dask-cli", "--bin", "dask"];
     if !examples.is_empty() {
         args.extend(["--package", "dask-client"]);
     }
     for example in examples {
         args.extend(["--example", example]);
-    }
-    if profile == Profile::Release {
-        args.push("--release");
     }
     args.push("--message-format=json-render-diagnostics");
     executables_of(&mut cargo(&args))
@@ -112,12 +123,10 @@ pub(crate) fn test_executable(command: &mut Command, name: &str) -> Result<PathB
 
 /// Builds the programs of `benches` and the `dask` command, which they start.
 pub(crate) fn benchmarks(profile: Profile) -> Result<Executables> {
-    let mut args = vec!["build", "--package", "dask-cli", "--package", "benches", "--bins"];
-    if profile == Profile::Release {
-        args.push("--release");
-    }
-    args.push("--message-format=json-render-diagnostics");
-    executables_of(&mut cargo(&args))
+    let packages = ["--package", "dask-cli", "--package", "benches", "--bins"];
+    let mut command = cargo(&["build", "--profile", profile.name()]);
+    command.args(packages).arg("--message-format=json-render-diagnostics");
+    executables_of(&mut command)
 }
 
 fn executables_of(command: &mut Command) -> Result<Executables> {

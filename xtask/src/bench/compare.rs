@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let plan = &args.plan;
     let mut chosen = chosen(&plan.only)?;
     chosen.retain(|workload| workload.size.peer.is_some());
-    let programs = build::benchmarks(Profile::Release)?;
+    let programs = build::benchmarks(Profile::ReleaseLto)?;
     let venv = Venv::open()?;
     let mut machine = Machine::look();
     let peers = Peer::all(args, &venv, &mut machine)?;

@@ -21,7 +21,7 @@ pub(super) enum Scale {
 impl Scale {
     fn profile(self) -> Profile {
         match self {
-            Scale::Full => Profile::Release,
+            Scale::Full => Profile::ReleaseLto,
             Scale::Quick => Profile::Debug,
         }
     }

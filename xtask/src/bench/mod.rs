@@ -18,7 +18,7 @@ use crate::error::Result;
 /// Measures the whole system beside its physical limit, and prints one table.
 ///
 /// Scheduler, client and two workers of one thread are processes of their own that talk over TCP on
-/// the loopback interface, built for release. The limit is a null scheduler, the same four
+/// the loopback interface, built as `release-lto`. The limit is a null scheduler, the same four
 /// processes that only pass 100 bytes on and back; for large values it is a bare TCP connection;
 /// both are measured in turn with ours, so that what disturbs the machine disturbs both.
 ///
