@@ -136,8 +136,8 @@ impl Turns<'_> {
 }
 
 /// The part of the work that is done ahead of each measurement. While others had their turn, the
-/// caches became theirs, and the system may have taken away what it took to be idle memory: what
-/// that costs is as much as the work, where the work is done in a twentieth of a second.
+/// caches became theirs, and the system may have taken away what it took to be idle memory: that
+/// would show where the work is done in a twentieth of a second.
 const WARM_UP: u64 = 8;
 
 /// A program that is asked several times, and what it answered.
