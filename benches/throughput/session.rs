@@ -39,9 +39,7 @@ impl Session {
             none => none.insert(warm().await?),
         };
         let figures = workload(cluster, question, base).await?;
-        // The scheduler answers once it has taken in what was released before.
-        cluster.client.scheduler_info().await?;
-        tokio::time::sleep(PAUSE).await;
+        settle(&cluster.client).await?;
         Ok(figures)
     }
 }
@@ -56,6 +54,10 @@ async fn workload(cluster: &Cluster, question: &Question, base: i64) -> Result<F
             }
             let elapsed = graph::map(client, base, tasks).await?;
             Ok(Figures::tasks(size, elapsed).with("peak_mib", mib(all_peaks(cluster)?)))
+        }
+        "map-growth" => {
+            let growth = growth(client, base, tasks).await?;
+            Ok(Figures::new().with("growth", growth))
         }
         "tree" => Ok(Figures::tasks(2 * size - 1, graph::tree(client, base, tasks).await?)),
         "chain" => Ok(Figures::tasks(size, graph::chain(client, base, tasks).await?)),
@@ -86,6 +88,29 @@ async fn workload(cluster: &Cluster, question: &Question, base: i64) -> Result<F
         }
         other => Err(std::io::Error::other(Unknown(other.to_owned())).into()),
     }
+}
+
+/// What a task costs in a map of so many, as a multiple of what it costs in one of a tenth of them:
+/// some of the small ones before and some after, so that what disturbs the machine disturbs both.
+async fn growth(client: &Client, base: i64, tasks: i64) -> Result<f64> {
+    let tenth = tasks / 10;
+    let (mut few, mut next) = (Duration::ZERO, base);
+    let mut many = Duration::ZERO;
+    for size in [tenth, tenth, tasks, tenth, tenth] {
+        let elapsed = graph::map(client, next, size).await?;
+        *(if size == tasks { &mut many } else { &mut few }) += elapsed;
+        next += size;
+        settle(client).await?;
+    }
+    Ok(many.as_secs_f64() / tasks as f64 / (few.as_secs_f64() / (4 * tenth) as f64))
+}
+
+/// Waits until the results of a workload are freed.
+async fn settle(client: &Client) -> Result<()> {
+    // The scheduler answers once it has taken in what was released before.
+    client.scheduler_info().await?;
+    tokio::time::sleep(PAUSE).await;
+    Ok(())
 }
 
 /// A cluster that has run tasks.

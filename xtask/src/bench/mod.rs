@@ -6,6 +6,7 @@ mod measure;
 mod number;
 mod peer;
 mod report;
+mod standstill;
 mod subject;
 mod workload;
 

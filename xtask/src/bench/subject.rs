@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::standstill;
 use crate::build::describe;
 use crate::error::{Error, Result};
 
@@ -18,6 +19,8 @@ use crate::error::{Error, Result};
 const TURN: Duration = Duration::from_millis(50);
 /// How long an answer may take. Nothing that is asked takes so long unless it hangs.
 const LIMIT: Duration = Duration::from_secs(300);
+/// After so long without an answer it is said what the program is at.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a program may take to end with all that it started.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -97,18 +100,30 @@ impl Subject {
             // A program that is gone is found out by its missing answer.
             let _ = writeln!(stdin, "{question}");
         }
-        let deadline = Instant::now() + LIMIT;
+        let asked = Instant::now();
+        let mut is_overdue = false;
         loop {
             self.interrupt.check()?;
             match self.answers.recv_timeout(TURN) {
                 Ok(line) => return self.read(&question, &line),
-                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                Err(RecvTimeoutError::Timeout) if asked.elapsed() < LIMIT => {
+                    if asked.elapsed() > PATIENCE && !std::mem::replace(&mut is_overdue, true) {
+                        self.tell_standstill(&question);
+                    }
+                }
                 Err(_) => {
                     let name = self.name.clone();
                     return Err(Error::NoAnswer { name, question, limit: LIMIT });
                 }
             }
         }
+    }
+
+    /// Says what the threads of the program are at, for whoever wants to know why it hangs.
+    fn tell_standstill(&self, question: &str) {
+        let (name, seconds) = (&self.name, PATIENCE.as_secs());
+        let threads = standstill::of_group(self.child.id());
+        eprintln!("{name} has not answered {question:?} for {seconds} s; its threads:{threads}");
     }
 
     fn read(&self, question: &str, line: &str) -> Result<Figures> {

@@ -150,6 +150,10 @@ pub(super) const WORKLOADS: &[Workload] = &[
         ..cluster("map-1m", "map", Size { full: 1_000_000, quick: 1000, peer: None })
     },
     Workload {
+        rows: &[less("a task of 1,000,000 beside one of 100,000", "growth", "times")],
+        ..cluster("map-growth", "map-growth", Size { full: 1_000_000, quick: 1000, peer: None })
+    },
+    Workload {
         limit: RELAY,
         rows: &[rate("tree reduction of 2^15 leaves")],
         ..cluster("tree", "tree", sized(1 << 15, 1 << 6, 1 << 12))
