@@ -167,25 +167,34 @@ impl Call {
 
 /// The arguments of a call, with the dependencies put in.
 pub(crate) fn inputs(body: &Payload, results: &[Payload]) -> Result<Vec<Input>, MalformedCall> {
-    let mut flat = match body {
-        Payload::Bytes(_) | Payload::Split(_) => read(body.to_bytes().map_err(|_| MalformedCall)?)?,
+    match body {
+        Payload::Bytes(_) | Payload::Split(_) => {
+            let body = body.to_bytes().map_err(|_| MalformedCall)?;
+            put_in(Body { rest: body, read: 0 }, results)
+        }
         Payload::Object(object) => {
             let call: Arc<Call> =
                 object.clone().into_any().downcast().map_err(|_| MalformedCall)?;
-            call.0.clone()
+            put_in(call.0.iter().cloned().map(Ok), results)
         }
     }
-    .into_iter();
+}
+
+fn put_in(
+    mut flat: impl Iterator<Item = Result<Argument, MalformedCall>>,
+    results: &[Payload],
+) -> Result<Vec<Input>, MalformedCall> {
     let mut inputs = Vec::new();
     while let Some(argument) = flat.next() {
-        inputs.push(match argument {
+        inputs.push(match argument? {
             Argument::List(length) => {
-                let elements: Vec<_> = flat.by_ref().take(length as usize).collect();
-                if elements.len() != length as usize {
+                let elements = flat.by_ref().take(length as usize);
+                let slots = elements.map(|element| slot(element?, results));
+                let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
+                if slots.len() != length as usize {
                     return Err(MalformedCall);
                 }
-                let slots = elements.into_iter().map(|element| slot(element, results));
-                Input::List(slots.collect::<Result<_, _>>()?)
+                Input::List(slots)
             }
             single => {
                 let (payload, dependency) = slot(single, results)?;
@@ -210,14 +219,29 @@ fn slot(argument: Argument, results: &[Payload]) -> Result<Slot, MalformedCall> 
     }
 }
 
-fn read(mut bytes: Bytes) -> Result<Vec<Argument>, MalformedCall> {
-    let mut arguments = Vec::new();
-    while bytes.has_remaining() {
-        if arguments.len() == MAX_ARGUMENTS {
-            return Err(MalformedCall);
+/// The arguments that are encoded in a body, one after the other.
+struct Body {
+    rest: Bytes,
+    /// How many were read.
+    read: usize,
+}
+
+impl Iterator for Body {
+    type Item = Result<Argument, MalformedCall>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if !self.rest.has_remaining() {
+            return None;
         }
-        let tag = bytes.get_u8();
-        arguments.push(match tag {
+        self.read += 1;
+        Some(if self.read > MAX_ARGUMENTS { Err(MalformedCall) } else { self.argument() })
+    }
+}
+
+impl Body {
+    fn argument(&mut self) -> Result<Argument, MalformedCall> {
+        let bytes = &mut self.rest;
+        Ok(match bytes.get_u8() {
             VALUE => {
                 let length = bytes.try_get_u64_le().map_err(|_| MalformedCall)?;
                 let length = usize::try_from(length).map_err(|_| MalformedCall)?;
@@ -226,14 +250,13 @@ fn read(mut bytes: Bytes) -> Result<Vec<Argument>, MalformedCall> {
                 }
                 Argument::Value(Payload::Bytes(bytes.split_to(length)))
             }
-            DEPENDENCY | LIST => {
+            tag @ (DEPENDENCY | LIST) => {
                 let number = bytes.try_get_u32_le().map_err(|_| MalformedCall)?;
                 if tag == LIST { Argument::List(number) } else { Argument::Dependency(number) }
             }
             _ => return Err(MalformedCall),
-        });
+        })
     }
-    Ok(arguments)
 }
 
 #[cfg(test)]

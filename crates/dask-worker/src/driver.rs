@@ -351,10 +351,9 @@ impl Driver {
             let function = Function { path, signature };
             Err(Arc::new(RegistryError::Unknown { function }))
         });
-        let held = compute.dependencies.iter();
         // A dependency that is not in the store would be a bug of the state: the call finds fewer
         // results than it refers to, and fails.
-        let inputs = held.map_while(|d| self.store.get(d.task)).collect();
+        let inputs = self.store.get_all(compute.dependencies.iter().map(|d| d.task));
         Job::new(compute, def, inputs)
     }
 

@@ -61,6 +61,20 @@ pub(crate) enum ToSpill {
     Nothing { evicted: Option<Payload> },
 }
 
+impl Values {
+    fn find(&self, task: TaskId) -> Option<Found> {
+        let held = self.held.get(&task)?;
+        match (&held.memory, &held.file) {
+            (Some(value), _) => Some(Found::Here(value.clone())),
+            (None, Some(file)) => {
+                let (generation, file) = (held.generation, Arc::clone(file));
+                Some(Found::OnDisk(OnDisk { task, generation, file }))
+            }
+            (None, None) => None,
+        }
+    }
+}
+
 impl Store {
     /// An empty store, and what its state has to hear.
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
@@ -84,16 +98,15 @@ impl Store {
     }
 
     pub(crate) fn get(&self, task: TaskId) -> Option<Found> {
+        self.lock().find(task)
+    }
+
+    /// Several results, up to the first that is not here.
+    pub(crate) fn get_all(&self, tasks: impl ExactSizeIterator<Item = TaskId>) -> Vec<Found> {
+        let mut found = Vec::with_capacity(tasks.len());
         let values = self.lock();
-        let held = values.held.get(&task)?;
-        match (&held.memory, &held.file) {
-            (Some(value), _) => Some(Found::Here(value.clone())),
-            (None, Some(file)) => {
-                let (generation, file) = (held.generation, Arc::clone(file));
-                Some(Found::OnDisk(OnDisk { task, generation, file }))
-            }
-            (None, None) => None,
-        }
+        found.extend(tasks.map_while(|task| values.find(task)));
+        found
     }
 
     /// Reads a result from disk. One that cannot be read is lost, and the state hears of it.

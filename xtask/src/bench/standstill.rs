@@ -46,10 +46,12 @@ fn entries(directory: &Path) -> Vec<std::path::PathBuf> {
     paths
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
     use super::*;
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn the_threads_of_a_group_are_listed() {
         let (_, group) = stat(Path::new("/proc/self")).unwrap();

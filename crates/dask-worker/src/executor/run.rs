@@ -225,7 +225,8 @@ impl Thread {
     /// Reads from disk what is there only; which results cannot be read any more. It is done here,
     /// by the task that needs them, as it takes its time.
     fn load(&self, of: &[Dependency], found: Vec<Found>) -> Result<Loaded, Vec<TaskId>> {
-        let mut loaded = Loaded { inputs: Vec::new(), origins: Vec::new() };
+        let room = Vec::with_capacity(of.len());
+        let mut loaded = Loaded { inputs: room, origins: Vec::with_capacity(of.len()) };
         let mut lost = Vec::new();
         for (dependency, found) in of.iter().zip(found) {
             let (value, origin) = match found {

@@ -107,8 +107,12 @@ impl SchedulerState {
         dependencies: &[Dependency],
         worker: WorkerId,
     ) {
-        let holders = dependencies.iter().flat_map(|d| d.holders.iter());
-        for id in holders.copied().filter(|id| *id != worker) {
+        let mut last = worker;
+        for &id in dependencies.iter().flat_map(|d| d.holders.iter()) {
+            // Neighbours are mostly on the same worker.
+            if id == worker || std::mem::replace(&mut last, id) == id {
+                continue;
+            }
             let Some(peer) = self.workers.get(id) else {
                 continue;
             };
