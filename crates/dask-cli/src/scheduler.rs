@@ -51,7 +51,7 @@ pub(crate) struct Args {
     allowed_failures: Option<u32>,
     /// How many root tasks a worker is given per thread before the rest waits on the scheduler;
     /// `inf` hands them all out at once [default: 1.1].
-    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    #[arg(long, value_name = "RATIO", value_parser = ratio, allow_negative_numbers = true)]
     worker_saturation: Option<f64>,
     /// Log why a task makes no progress once it has made none for this long; `never` for no such
     /// warning [default: 5 min].
@@ -255,6 +255,12 @@ mod tests {
     #[test]
     fn a_saturation_is_above_zero() {
         assert_eq!(config(&["--worker-saturation", "inf"]).worker_saturation, f64::INFINITY);
+        for wrong in ["-1", "0", "NaN", "much"] {
+            let words = ["scheduler", "--worker-saturation", wrong];
+            let parsed = <Cli as clap::Parser>::try_parse_from(words);
+            let error = parsed.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("expected a number above zero, or `inf`"), "{error}");
+        }
     }
 
     #[test]
