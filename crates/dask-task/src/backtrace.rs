@@ -1,8 +1,15 @@
 //! The frames of a panic that are the user's.
 
 /// What the standard library calls on its way from a panic to the hook.
-const PANICKING: [&str; 4] =
-    ["core::panicking::", "std::panicking::begin_panic", "unwrap_failed", "expect_failed"];
+const PANICKING: [&str; 7] = [
+    "std::panicking::",
+    "core::panicking::",
+    "std::panic::panic_any",
+    "__rust_end_short_backtrace",
+    "rust_begin_unwind",
+    "unwrap_failed",
+    "expect_failed",
+];
 
 /// Where the user's code is called.
 const CALLED_BY: [&str; 3] =
@@ -83,6 +90,22 @@ mod tests {
    1: program::helper
              at ./src/main.rs:5:55";
         assert_eq!(trimmed(BACKTRACE).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn no_way_of_panicking_is_a_frame_of_the_user() {
+        let ways = [
+            &["core::panicking::panic_fmt", "core::option::unwrap_failed"][..],
+            &["rust_begin_unwind", "core::panicking::panic_bounds_check"],
+            &["std::panicking::begin_panic", "std::panic::panic_any"],
+        ];
+        for way in ways {
+            let hook = ["std::panicking::panic_handler", "__rust_end_short_backtrace"];
+            let names = hook.iter().chain(way).chain(&["user::code", "user::_::__body"]);
+            let lines = names.enumerate().map(|(number, name)| format!("{number:>4}: {name}\n"));
+            let backtrace: String = lines.collect();
+            assert_eq!(trimmed(&backtrace).as_deref(), Some("   0: user::code"), "{backtrace}");
+        }
     }
 
     #[test]

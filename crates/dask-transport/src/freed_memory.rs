@@ -1,17 +1,19 @@
-/// Has the allocator keep memory that was freed, some megabytes of it, for a process that is a peer
-/// and nothing else. What the user of the process set for the allocator of glibc stays as it is.
+/// Has the allocator keep memory that was freed, 32 MiB of it for each of its arenas, of which busy
+/// threads have one each: for a process that is a peer and nothing else, at its start. What the
+/// user of the process set for the allocator of glibc stays as it is.
 ///
 /// The tables and messages of a burst of tasks are gone with it, and the next burst has as many. To
 /// give their memory back each time and have it again costs a fault for every 4 KiB, which together
-/// is a tenth of all the work. Larger pieces, as values have, go back at once as before.
+/// is a tenth of all the work. glibc comes to keep as much by itself, in processes that free large
+/// pieces. Pieces over 32 MiB go back at once, as ever.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn keep_freed_memory() {
     /// Kept at the end of the heap.
     const KEPT_BYTES: libc::c_int = 32 << 20;
     /// Taken at once from there on, so that the heap need not be extended so often.
     const STEP_BYTES: libc::c_int = 1 << 20;
-    /// Pieces from this size on are no part of the heap.
-    const LARGE_BYTES: libc::c_int = 4 << 20;
+    /// Pieces from this size on are no part of the heap: the most that glibc would come to.
+    const LARGE_BYTES: libc::c_int = 32 << 20;
     let is_ours = |name: &str| std::env::var_os(name).is_none();
     let is_general = is_ours("GLIBC_TUNABLES");
     for (option, bytes, variable) in [
@@ -20,8 +22,9 @@ pub fn keep_freed_memory() {
         (libc::M_MMAP_THRESHOLD, LARGE_BYTES, "MALLOC_MMAP_THRESHOLD_"),
     ] {
         if is_general && is_ours(variable) {
-            // SAFETY: it may be called at any time, on any thread. It is only advice: nothing is
-            // wrong if it fails.
+            // SAFETY: it takes the lock of the allocator's arena before it changes the numbers, and
+            // other threads, of which there are few yet, read one number or the other. It is only
+            // advice: nothing is wrong if it fails.
             unsafe { libc::mallopt(option, bytes) };
         }
     }
