@@ -81,9 +81,12 @@ pub(crate) struct Args {
     exit_on_stdin_close: bool,
 }
 
+/// Tables from this size on have pages of their own, so that they grow without being moved.
+const TABLE_BYTES: u32 = 4 << 20;
+
 /// `dask scheduler`.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    keep_freed_memory();
+    keep_freed_memory(TABLE_BYTES);
     // One thread drives all connections and the state: a message is read, taken in and passed on
     // without waking another, which costs more than the work.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -8,6 +8,9 @@ use dask_transport::{Reactor, Transports, keep_freed_memory};
 use crate::executor::Volunteer;
 use crate::{Config, Ended, Error, Worker};
 
+/// Values below this are made in memory that others left: as far as the allocator of glibc goes.
+const VALUE_BYTES: u32 = 32 << 20;
+
 /// Runs a worker on threads of its own until it ends: what a process does that is a worker and
 /// nothing else. `joined` is called once it has joined; `shutdown` makes it leave, or give up
 /// joining.
@@ -26,7 +29,7 @@ pub fn run_process(
     joined: impl FnOnce(&Worker) + Send + 'static,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Ended, Error> {
-    keep_freed_memory();
+    keep_freed_memory(VALUE_BYTES);
     // Values are also encoded and dropped outside of their tasks: what fits the stack of a task
     // must fit there, so it is not this thread, whose stack is not ours to choose.
     let stack_bytes = config.stack_bytes;
