@@ -5,6 +5,7 @@ use dask_proto::program::ProgramId;
 use super::identity::implausible;
 use super::{CopyState, MOST_PARKED, Parked, ProgramEntry};
 use crate::state::SchedulerState;
+use crate::state::table::worker::WorkerEntry;
 
 /// How many agents a refusal quotes.
 const QUOTED: usize = 3;
@@ -14,8 +15,7 @@ impl SchedulerState {
     /// or it brings one that no agent runs, and there is no worker that was started without an
     /// agent and may have its tasks.
     pub(in crate::state) fn refusal(&self, code: &Code) -> Option<Rejection> {
-        let is_alone =
-            |worker: &crate::state::table::worker::WorkerEntry| worker.join.program.is_none();
+        let is_alone = |worker: &WorkerEntry| worker.join.program.is_none();
         if let Some(reason) = implausible(code) {
             Some(Rejection::Program { reason: reason.to_owned() })
         } else if self.programs.agents.is_empty() {
