@@ -18,12 +18,12 @@ use crate::state::insight::story::Step;
 use crate::state::table::function::FunctionRow;
 use crate::state::table::spec::Spec;
 use crate::state::table::task::{Row, TaskState};
-use crate::state::table::worker::WorkerEntry;
+use crate::state::table::worker::{FEED_AHEAD, WorkerEntry};
 pub(in crate::state) use index::{Place, Restriction, Standing, Stealable, Stealing, Theft};
 
 /// A worker whose last task waits this long is saturated, in nanoseconds. A worker is fed that far
 /// ahead of its threads with short tasks, and one task further.
-const SATURATED: u64 = 2 * crate::state::table::worker::FEED_AHEAD;
+const SATURATED: u64 = 2 * FEED_AHEAD;
 
 /// A thief is given tasks until it has this much to do, in nanoseconds: enough to be busy for many
 /// round trips, and little to have moved in vain when tasks turn out to be shorter than expected.
