@@ -8,9 +8,9 @@ use dask_proto::graph::{Function, TaskSpec};
 use dask_proto::id::{FunctionId, FutureId, RunId, TaskId};
 use dask_proto::limits::MAX_HANDSHAKE_BYTES;
 use dask_proto::message::{
-    ClientToScheduler, Compute, Hello, Program as About, Rejection, Role, SchedulerToClient,
-    SchedulerToWorker, Submit, VersionRange, Welcome, WorkerJoin, WorkerToScheduler,
-    decode_welcome, encode_hello, encode_welcome,
+    ClientToScheduler, Compute, Hello, PROTOCOL_VERSION, Program as About, Rejection, Role,
+    SchedulerToClient, SchedulerToWorker, Submit, VersionRange, Welcome, WorkerJoin,
+    WorkerToScheduler, decode_welcome, encode_hello, encode_welcome,
 };
 use dask_proto::{Address, Frames, Key, Payload, wire};
 use dask_transport::{Inbox, Outbox, Transports, channel};
@@ -127,13 +127,18 @@ async fn a_worker_is_no_scheduler_and_says_so() {
 
 const FUTURE: VersionRange = VersionRange { oldest: 7000, newest: 7001 };
 
+/// The versions that this build speaks, in words.
+fn ours() -> String {
+    format!("{PROTOCOL_VERSION} to {PROTOCOL_VERSION}")
+}
+
 #[tokio::test]
 async fn a_scheduler_of_another_version_is_named_with_both_versions() {
     bounded(async {
         let answer = encode_welcome(FUTURE, &Welcome::Peer).unwrap();
         let address = foreign(bytes_of(&answer)).await;
         let error = refused(&address, SECONDS).await;
-        says(&error, &[&address, "versions 7000 to 7001", "1 to 1", "update"]);
+        says(&error, &[&address, "versions 7000 to 7001", &ours(), "update"]);
         let errors = worker_refused(&address).await;
         assert!(errors.contains("versions 7000 to 7001"), "{errors}");
     })
@@ -154,7 +159,7 @@ async fn a_client_of_another_version_is_told_both_versions() {
             panic!("{welcome:?}");
         };
         let text = rejection.to_string();
-        assert!(text.contains("1 to 1") && text.contains("7000 to 7001"), "{text}");
+        assert!(text.contains(&ours()) && text.contains("7000 to 7001"), "{text}");
         assert!(connection.receiver.receive().await.unwrap().is_none());
         goes_on(&processes.client().await).await;
     })

@@ -121,6 +121,9 @@ pub(crate) fn function(index: u32) -> Function {
     Function { path: format!("app::f{index}"), signature: "fn(u64) -> u64".to_owned() }
 }
 
+/// The size of a number in bytes.
+const NUMBER: u64 = 8;
+
 /// How a seed's tasks are.
 #[derive(Debug, Clone)]
 pub(crate) struct Taste {
@@ -130,6 +133,8 @@ pub(crate) struct Taste {
     pub(crate) odd: usize,
     pub(crate) longest_us: u64,
     pub(crate) largest: usize,
+    /// In percent: tasks whose results are numbers, which travel with the tasks that need them.
+    pub(crate) numbers: usize,
     /// In percent: tasks with the key of another.
     pub(crate) twins: usize,
     /// Whether clients say what is behind a key.
@@ -227,7 +232,11 @@ impl Book {
             function,
             dependencies,
             duration: dice.micros(10, taste.longest_us),
-            nbytes: 1 << dice.below(taste.largest),
+            nbytes: if dice.chance(taste.numbers) {
+                NUMBER
+            } else {
+                1 << dice.below(taste.largest)
+            },
             mishap,
             is_data: false,
             options,

@@ -199,10 +199,8 @@ impl Process {
 
     /// What a task needs of the store, in the order of the assignment.
     pub(crate) fn job(&self, compute: &Compute) -> Job {
-        let page: [u8; 8] = match &compute.body {
-            Payload::Bytes(bytes) => bytes[..].try_into().expect("a body is a page"),
-            _ => panic!("bodies are bytes here"),
-        };
+        let page = compute.body.as_bytes().expect("bodies are bytes here");
+        let page: [u8; 8] = page.try_into().expect("a body is a page");
         let held = compute.dependencies.iter();
         let on_disk = held.clone().map(|d| d.task).filter(|d| self.disk.holds.contains(d));
         Job {
@@ -220,10 +218,8 @@ pub(crate) fn payload(value: u64) -> Payload {
 
 /// The result in a payload.
 pub(crate) fn value_of(payload: &Payload) -> u64 {
-    match payload {
-        Payload::Bytes(bytes) => u64::from_le_bytes(bytes[..].try_into().expect("8 bytes")),
-        _ => panic!("values are bytes here"),
-    }
+    let bytes = payload.as_bytes().expect("values are bytes here");
+    u64::from_le_bytes(bytes.try_into().expect("8 bytes"))
 }
 
 impl Sim {

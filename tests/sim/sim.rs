@@ -143,6 +143,7 @@ impl Sim {
             odd: if dice.chance(50) { 0 } else { 10 },
             longest_us: 100 << dice.below(15),
             largest: if dice.chance(50) { 11 } else { 28 },
+            numbers: [0, 30, 90][dice.below(3)],
         };
         let desk = Desk::new(&mut dice);
         let mut sim = Self {

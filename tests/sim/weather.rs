@@ -103,7 +103,8 @@ impl Sim {
             return;
         };
         let peer = SchedulerToWorker::Peer { id: holder, address: join.address.clone() };
-        let dependency = Dependency { task, nbytes: 1, holders: SmallList::One(holder) };
+        let dependency =
+            Dependency { task, nbytes: 1, holders: SmallList::One(holder), value: None };
         let acquire = SchedulerToWorker::Acquire { dependencies: vec![dependency] };
         self.send_down(*worker, Down::Worker(vec![peer, acquire]));
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::BytesMut;
 use dask_client::task;
 use dask_proto::Payload;
 use dask_task::{CallWriter, Failure, Inputs, TaskDef, TaskFn, Value, registry, take};
@@ -154,9 +153,9 @@ fn run<T: Value + PartialEq + std::fmt::Debug>(
 ) -> Result<T, Failure> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let _runtime = runtime.enter();
-    let results = [CallWriter::live(), CallWriter::encoded(BytesMut::new())].map(|mut writer| {
+    let results = [CallWriter::live(), CallWriter::encoded()].map(|mut writer| {
         write(&mut writer);
-        let (body, _) = writer.finish();
+        let body = writer.finish();
         def.run(&mut Inputs::new(&body, &[]).expect("well-formed"))
     });
     let [live, encoded] = results.map(|r| r.map(|p| take::<T>(p).expect("the right type")));
@@ -304,7 +303,7 @@ fn a_borrowed_argument_is_not_copied() {
     let mut writer = CallWriter::live();
     writer.dependency(0);
     writer.dependency(1);
-    let (body, _) = writer.finish();
+    let body = writer.finish();
     let results = [dask_task::live(Uncloneable), dask_task::live(vec![Uncloneable])];
     let mut inputs = Inputs::new(&body, &results).expect("well-formed");
     let result = look.def().run(&mut inputs).expect("no copy is made");
@@ -422,7 +421,7 @@ fn the_crate_may_go_by_another_name() {
     let payload: Result<Payload, Failure> = {
         let mut writer = CallWriter::live();
         put(&mut writer, 1_i64);
-        let (body, _) = writer.finish();
+        let body = writer.finish();
         renamed::renamed.def().run(&mut Inputs::new(&body, &[]).expect("well-formed"))
     };
     assert_eq!(take::<i64>(payload.expect("it works")), Ok(1));

@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::{BLOB_PAYLOAD_BYTES, MAX_FRAMES, MAX_HEADER_BYTES, MAX_MESSAGES};
 use crate::payload::{Object, Split, ValueError};
-use crate::{Frames, Payload};
+use crate::{Frames, Payload, SmallBytes};
 
 /// Whether live objects may travel in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,11 +310,14 @@ impl Attachments {
                 self.frames.push(tail.clone());
                 return Ok((tail.len() as u64) << 2 | SPLIT);
             }
-            (Payload::Bytes(bytes), _) if bytes.len() <= BLOB_PAYLOAD_BYTES => {
-                self.blob.extend_from_slice(bytes);
-                return Ok((bytes.len() as u64) << 2 | IN_BLOB);
+            (payload, _) => {
+                let in_blob = |bytes: &&[u8]| bytes.len() <= BLOB_PAYLOAD_BYTES;
+                if let Some(bytes) = payload.as_bytes().filter(in_blob) {
+                    self.blob.extend_from_slice(bytes);
+                    return Ok((bytes.len() as u64) << 2 | IN_BLOB);
+                }
+                payload.to_bytes()?
             }
-            (payload, _) => payload.to_bytes()?,
         };
         let length = (bytes.len() as u64) << 2;
         if bytes.len() <= BLOB_PAYLOAD_BYTES {
@@ -332,6 +335,10 @@ impl Attachments {
         match reference & 3 {
             IN_BLOB if length <= self.rest.len() as u64 => {
                 let length = usize::try_from(length).map_err(|_| absent)?;
+                if let Some(small) = SmallBytes::new(&self.rest[..length]) {
+                    self.rest.advance(length);
+                    return Ok(Payload::Small(small));
+                }
                 Ok(Payload::Bytes(self.rest.split_to(length)))
             }
             OWN_FRAME => self.take_frame(length).map(Payload::Bytes),

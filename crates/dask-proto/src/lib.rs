@@ -32,6 +32,7 @@ mod key;
 mod moment;
 mod payload;
 mod resource;
+mod small_bytes;
 
 pub use address::{Address, ParseAddressError};
 pub use byte_size::{ByteSize, ParseByteSizeError};
@@ -41,3 +42,4 @@ pub use key::{Key, KeyTooLong};
 pub use moment::Moment;
 pub use payload::{Object, Payload, Split, ValueError};
 pub use resource::{ParseResourcesError, Resources};
+pub use small_bytes::SmallBytes;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::codec;
+use crate::{SmallBytes, codec};
 
 /// A value, or the arguments of a task: opaque to the scheduler and to every state.
 ///
@@ -15,6 +15,8 @@ use crate::codec;
 pub enum Payload {
     /// The encoded value.
     Bytes(Bytes),
+    /// The encoded value, when it is short: it has no memory of its own.
+    Small(SmallBytes<{ Payload::SMALL_BYTES }>),
     /// The encoded value in two pieces. Boxed: only large values are.
     Split(Box<Split>),
     /// The value itself, by reference.
@@ -105,6 +107,27 @@ pub enum ValueError {
 }
 
 impl Payload {
+    /// The longest value that has no memory of its own, in bytes: more would make payloads larger.
+    pub const SMALL_BYTES: usize = 23;
+
+    /// An encoded value, copied if it is short.
+    #[must_use]
+    #[inline]
+    pub fn copied_if_small(bytes: &[u8], own: impl FnOnce() -> Bytes) -> Self {
+        SmallBytes::new(bytes).map_or_else(|| Self::Bytes(own()), Self::Small)
+    }
+
+    /// The encoded value, if it is in one piece.
+    #[must_use]
+    #[inline]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Small(bytes) => Some(bytes),
+            Self::Split(_) | Self::Object(_) => None,
+        }
+    }
+
     /// The payload in a form that can leave the process: no object.
     ///
     /// # Errors
@@ -123,6 +146,7 @@ impl Payload {
     pub fn to_bytes(&self) -> Result<Bytes, ValueError> {
         match self {
             Self::Bytes(bytes) => Ok(bytes.clone()),
+            Self::Small(bytes) => Ok(Bytes::copy_from_slice(bytes)),
             Self::Split(split) => Ok(split.joined()),
             Self::Object(object) => object.clone().encode()?.to_bytes(),
         }
@@ -145,6 +169,7 @@ impl Payload {
     pub fn nbytes(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Small(bytes) => bytes.len() as u64,
             Self::Split(split) => (split.head.len() + split.tail.len()) as u64,
             Self::Object(object) => object.nbytes(),
         }
@@ -153,7 +178,7 @@ impl Payload {
 
 impl From<Bytes> for Payload {
     fn from(bytes: Bytes) -> Self {
-        Self::Bytes(bytes)
+        SmallBytes::new(&bytes).map_or(Self::Bytes(bytes), Self::Small)
     }
 }
 
@@ -173,10 +198,9 @@ impl Default for Payload {
 impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Bytes(a), Self::Bytes(b)) => a == b,
             (Self::Object(a), Self::Object(b)) => Arc::ptr_eq(a, b),
             (Self::Split(a), Self::Split(b)) => a == b,
-            _ => false,
+            (a, b) => a.as_bytes().is_some() && a.as_bytes() == b.as_bytes(),
         }
     }
 }
@@ -184,7 +208,9 @@ impl PartialEq for Payload {
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bytes(_) | Self::Split(_) => write!(f, "<{} bytes>", self.nbytes()),
+            Self::Bytes(_) | Self::Small(_) | Self::Split(_) => {
+                write!(f, "<{} bytes>", self.nbytes())
+            }
             Self::Object(object) => write!(f, "<object: {}>", object.type_name()),
         }
     }
@@ -220,11 +246,11 @@ impl<'de> Deserialize<'de> for Payload {
             }
 
             fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Payload, E> {
-                Ok(Payload::Bytes(Bytes::copy_from_slice(bytes)))
+                Ok(Payload::copied_if_small(bytes, || Bytes::copy_from_slice(bytes)))
             }
 
             fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Payload, E> {
-                Ok(Payload::Bytes(bytes.into()))
+                Ok(Bytes::from(bytes).into())
             }
         }
         deserializer.deserialize_byte_buf(Visitor)

@@ -129,6 +129,7 @@ scripts! {
     shared_keys,
     shutdown,
     shutdown_from_outside,
+    small_results,
     stale_copies,
     stale_runs,
     steal,

@@ -126,7 +126,7 @@ mod tests {
         assert!(payload.is_bound() && payload.to_bytes().is_err());
         let mut writer = CallWriter::live();
         writer.dependency(0);
-        let (body, _) = writer.finish();
+        let body = writer.finish();
         for expected in [6, 7] {
             let mut inputs =
                 Inputs::new(&body, std::slice::from_ref(&payload)).expect("well-formed");

@@ -86,7 +86,7 @@ mod tests {
 
     fn call(path: &str) -> RunFunction {
         let function = Function { path: path.to_owned(), signature: "fn()".to_owned() };
-        RunFunction { function, body: CallWriter::live().finish().0, wait: true }
+        RunFunction { function, body: CallWriter::live().finish(), wait: true }
     }
 
     fn process() -> Address {

@@ -3,7 +3,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use dask_proto::{Object, Payload, ValueError};
+use dask_proto::{Object, Payload, SmallBytes, ValueError};
 
 use crate::input::Input;
 use crate::value::{Value, encode_into, live};
@@ -37,6 +37,11 @@ enum Argument {
 const VALUE: u8 = 0;
 const DEPENDENCY: u8 = 1;
 const LIST: u8 = 2;
+/// A value of less than 256 bytes.
+const SHORT: u8 = 3;
+
+/// Bytes of a value's length.
+const LENGTH: usize = size_of::<u64>();
 
 /// The bytes are not the arguments of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,11 +55,10 @@ impl CallWriter {
         Self { arguments: Arguments::Live(Vec::new()) }
     }
 
-    /// A writer that encodes into this buffer. Handing the same buffer from call to call saves an
-    /// allocation each.
+    /// A writer that encodes. Many calls written one after the other share its memory.
     #[must_use]
-    pub fn encoded(buffer: BytesMut) -> Self {
-        Self { arguments: Arguments::Encoded(buffer) }
+    pub fn encoded() -> Self {
+        Self { arguments: Arguments::Encoded(BytesMut::new()) }
     }
 
     /// Adds a value.
@@ -66,14 +70,11 @@ impl CallWriter {
             Arguments::Live(arguments) => arguments.push(Argument::Value(live(value))),
             Arguments::Encoded(buffer) => {
                 let start = buffer.len();
-                buffer.put_u8(VALUE);
-                buffer.put_u64_le(0);
-                if let Err(error) = encode_into(buffer, &value) {
+                let written = put_value(buffer, &value);
+                if written.is_err() {
                     buffer.truncate(start);
-                    return Err(error);
                 }
-                let length = (buffer.len() - start - 9) as u64;
-                buffer[start + 1..start + 9].copy_from_slice(&length.to_le_bytes());
+                return written;
             }
         }
         Ok(())
@@ -100,16 +101,44 @@ impl CallWriter {
         }
     }
 
-    /// The body of the task, and what is left of the buffer.
+    /// The body of the task. The next call can be written then.
     #[must_use]
-    pub fn finish(self) -> (Payload, BytesMut) {
-        match self.arguments {
+    pub fn finish(&mut self) -> Payload {
+        match &mut self.arguments {
             Arguments::Live(arguments) => {
-                (Payload::Object(Arc::new(Call(arguments))), BytesMut::new())
+                Payload::Object(Arc::new(Call(std::mem::take(arguments))))
             }
-            Arguments::Encoded(mut buffer) => (Payload::Bytes(buffer.split().freeze()), buffer),
+            Arguments::Encoded(buffer) => {
+                let small = SmallBytes::new(buffer);
+                if small.is_some() {
+                    buffer.clear();
+                }
+                small.map_or_else(|| Payload::Bytes(buffer.split().freeze()), Payload::Small)
+            }
         }
     }
+}
+
+/// A value behind its length, in one byte if it is likely to be short: should it not be, it moves.
+fn put_value<T: Value>(buffer: &mut BytesMut, value: &T) -> Result<(), ValueError> {
+    let is_short = size_of::<T>() <= 2 * LENGTH;
+    buffer.put_u8(if is_short { SHORT } else { VALUE });
+    let place = buffer.len();
+    buffer.put_bytes(0, if is_short { 1 } else { LENGTH });
+    let start = buffer.len();
+    encode_into(buffer, value)?;
+    let length = buffer.len() - start;
+    match u8::try_from(length) {
+        Ok(length) if is_short => buffer[place] = length,
+        Err(_) if is_short => {
+            buffer.put_bytes(0, LENGTH - 1);
+            buffer.copy_within(start..start + length, place + LENGTH);
+            buffer[place - 1] = VALUE;
+            buffer[place..place + LENGTH].copy_from_slice(&(length as u64).to_le_bytes());
+        }
+        _ => buffer[place..start].copy_from_slice(&(length as u64).to_le_bytes()),
+    }
+    Ok(())
 }
 
 fn put_number(buffer: &mut BytesMut, tag: u8, number: u32) {
@@ -168,9 +197,11 @@ impl Call {
 /// The arguments of a call, with the dependencies put in.
 pub(crate) fn inputs(body: &Payload, results: &[Payload]) -> Result<Vec<Input>, MalformedCall> {
     match body {
-        Payload::Bytes(_) | Payload::Split(_) => {
-            let body = body.to_bytes().map_err(|_| MalformedCall)?;
-            put_in(Body { rest: body, read: 0 }, results)
+        Payload::Small(bytes) => put_in(Body::new(bytes, None), results),
+        Payload::Bytes(bytes) => put_in(Body::new(bytes, Some(bytes)), results),
+        Payload::Split(split) => {
+            let bytes = split.joined();
+            put_in(Body::new(&bytes, Some(&bytes)), results)
         }
         Payload::Object(object) => {
             let call: Arc<Call> =
@@ -220,17 +251,19 @@ fn slot(argument: Argument, results: &[Payload]) -> Result<Slot, MalformedCall> 
 }
 
 /// The arguments that are encoded in a body, one after the other.
-struct Body {
-    rest: Bytes,
+struct Body<'a> {
+    rest: &'a [u8],
+    /// What owns those bytes, if it can be shared.
+    owner: Option<&'a Bytes>,
     /// How many were read.
     read: usize,
 }
 
-impl Iterator for Body {
+impl Iterator for Body<'_> {
     type Item = Result<Argument, MalformedCall>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if !self.rest.has_remaining() {
+        if self.rest.is_empty() {
             return None;
         }
         self.read += 1;
@@ -238,17 +271,21 @@ impl Iterator for Body {
     }
 }
 
-impl Body {
+impl<'a> Body<'a> {
+    fn new(rest: &'a [u8], owner: Option<&'a Bytes>) -> Self {
+        Self { rest, owner, read: 0 }
+    }
+
     fn argument(&mut self) -> Result<Argument, MalformedCall> {
         let bytes = &mut self.rest;
         Ok(match bytes.get_u8() {
             VALUE => {
                 let length = bytes.try_get_u64_le().map_err(|_| MalformedCall)?;
-                let length = usize::try_from(length).map_err(|_| MalformedCall)?;
-                if length > bytes.len() {
-                    return Err(MalformedCall);
-                }
-                Argument::Value(Payload::Bytes(bytes.split_to(length)))
+                self.value(usize::try_from(length).map_err(|_| MalformedCall)?)?
+            }
+            SHORT => {
+                let length = bytes.try_get_u8().map_err(|_| MalformedCall)?;
+                self.value(usize::from(length))?
             }
             tag @ (DEPENDENCY | LIST) => {
                 let number = bytes.try_get_u32_le().map_err(|_| MalformedCall)?;
@@ -256,6 +293,14 @@ impl Body {
             }
             _ => return Err(MalformedCall),
         })
+    }
+
+    fn value(&mut self, length: usize) -> Result<Argument, MalformedCall> {
+        let (value, rest) = self.rest.split_at_checked(length).ok_or(MalformedCall)?;
+        self.rest = rest;
+        let own =
+            || self.owner.map_or_else(|| Bytes::copy_from_slice(value), |o| o.slice_ref(value));
+        Ok(Argument::Value(Payload::copied_if_small(value, own)))
     }
 }
 
@@ -270,13 +315,13 @@ mod tests {
         writer.dependency(0);
         writer.value(2.5_f64).expect("it encodes");
         writer.dependency(1);
-        writer.finish().0
+        writer.finish()
     }
 
     #[test]
     fn arguments_arrive_in_order_live_and_encoded() {
         let results = [live(1.5_f64), live("text".to_owned())];
-        for body in [call(CallWriter::live()), call(CallWriter::encoded(BytesMut::new()))] {
+        for body in [call(CallWriter::live()), call(CallWriter::encoded())] {
             let mut inputs = Inputs::new(&body, &results).expect("well-formed");
             assert_eq!(inputs.owned::<i64>(0).expect("an i64"), 7);
             assert_eq!(inputs.owned_list::<f64>(1).expect("a list"), [1.5, 2.5]);
@@ -285,8 +330,24 @@ mod tests {
     }
 
     #[test]
+    fn values_of_all_lengths_arrive_and_the_buffer_serves_call_after_call() {
+        let mut writer = CallWriter::encoded();
+        for length in [0, 1, 8, 200, 239, 240, 247, 248, 1000, 100_000] {
+            // Boxed, a list is taken for something short.
+            let (boxed, plain) = (Box::new(vec![1_u8; length]), vec![2_u8; length]);
+            writer.value(boxed.clone()).expect("it encodes");
+            writer.value(plain.clone()).expect("it encodes");
+            writer.value(length as u64).expect("it encodes");
+            let mut inputs = Inputs::new(&writer.finish(), &[]).expect("well-formed");
+            assert_eq!(inputs.owned::<Box<Vec<u8>>>(0).expect("a box"), boxed);
+            assert_eq!(inputs.owned::<Vec<u8>>(1).expect("a list"), plain);
+            assert_eq!(inputs.owned::<u64>(2).expect("a number"), length as u64);
+        }
+    }
+
+    #[test]
     fn truncated_and_foreign_bytes_are_malformed() {
-        let Ok(bytes) = call(CallWriter::encoded(BytesMut::new())).to_bytes() else {
+        let Ok(bytes) = call(CallWriter::encoded()).to_bytes() else {
             unreachable!("encoded already")
         };
         for end in 1..bytes.len() {
@@ -308,10 +369,10 @@ mod tests {
                 Err(serde::ser::Error::custom("never"))
             }
         }
-        let mut writer = CallWriter::encoded(BytesMut::new());
+        let mut writer = CallWriter::encoded();
         assert!(matches!(writer.value(Stubborn), Err(ValueError::Encode { .. })));
         writer.value(1_i64).expect("it encodes");
-        let mut inputs = Inputs::new(&writer.finish().0, &[]).expect("well-formed");
+        let mut inputs = Inputs::new(&writer.finish(), &[]).expect("well-formed");
         assert_eq!(inputs.owned::<i64>(0).expect("an i64"), 1);
     }
 }

@@ -134,7 +134,7 @@ mod tests {
 
     fn run(body: Body) -> Result<Payload, Failure> {
         let def = TaskDef { path: "tests::f", signature: "fn()", body };
-        let (call, _) = CallWriter::live().finish();
+        let call = CallWriter::live().finish();
         def.run(&mut Inputs::new(&call, &[]).expect("well-formed"))
     }
 

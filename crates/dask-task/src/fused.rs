@@ -112,13 +112,12 @@ mod body {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Payload, D::Error> {
-        Ok(Payload::Bytes(Vec::<u8>::deserialize(input)?.into()))
+        Ok(bytes::Bytes::from(Vec::<u8>::deserialize(input)?).into())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
     use dask_proto::{Key, TaskErrorKind};
 
     use super::*;
@@ -144,7 +143,7 @@ mod tests {
             let mut writer = CallWriter::live();
             (0..dependencies).for_each(|index| writer.dependency(index));
             value.into_iter().for_each(|value| writer.value(value).expect("it is live"));
-            writer.finish().0
+            writer.finish()
         };
         let mut fused = Fused::default();
         fused.push(&ADD, call(Some(10), 1), vec![Source::Task(0)]);
@@ -154,13 +153,13 @@ mod tests {
 
     fn run_task(fused: Fused, mut writer: CallWriter) -> Result<Payload, Failure> {
         fused.write(&mut writer, 1).expect("it encodes");
-        let mut inputs = Inputs::new(&writer.finish().0, &[live(1_i64)]).expect("well-formed");
+        let mut inputs = Inputs::new(&writer.finish(), &[live(1_i64)]).expect("well-formed");
         FUSED.run(&mut inputs)
     }
 
     #[test]
     fn calls_are_made_one_after_the_other_live_and_encoded() {
-        for writer in [CallWriter::live(), CallWriter::encoded(BytesMut::new())] {
+        for writer in [CallWriter::live(), CallWriter::encoded()] {
             let result = run_task(fused(&ADD), writer).expect("it works");
             assert_eq!(take::<i64>(result), Ok(22));
         }
@@ -179,13 +178,13 @@ mod tests {
     #[test]
     fn nonsense_is_an_error() {
         let mut later = Fused::default();
-        later.push(&ADD, CallWriter::live().finish().0, vec![Source::Step(0)]);
+        later.push(&ADD, CallWriter::live().finish(), vec![Source::Step(0)]);
         let mut beyond = Fused::default();
-        beyond.push(&ADD, CallWriter::live().finish().0, vec![Source::Task(7)]);
+        beyond.push(&ADD, CallWriter::live().finish(), vec![Source::Task(7)]);
         let mut nested = Fused::default();
-        nested.push(&FUSED, CallWriter::live().finish().0, Vec::new());
+        nested.push(&FUSED, CallWriter::live().finish(), Vec::new());
         for fused in [later, beyond, nested, Fused::default()] {
-            let writer = CallWriter::encoded(BytesMut::new());
+            let writer = CallWriter::encoded();
             let failure = run_task(fused, writer).expect_err("it is malformed");
             let error = failure.into_task_error(Key::new("k").expect("it is short"), &FUSED, None);
             assert_eq!(error.kind, TaskErrorKind::Serialization);

@@ -225,7 +225,7 @@ mod tests {
         for i in [3_i64, 1, 2] {
             writer.value(i).expect("it encodes");
         }
-        let (body, _) = writer.finish();
+        let body = writer.finish();
         let mut inputs = Inputs::new(&body, &[]).expect("well-formed");
         let set = inputs.owned::<BTreeSet<i64>>(0).expect("a set");
         assert_eq!(set, BTreeSet::from([1, 2, 3]));
@@ -235,7 +235,7 @@ mod tests {
     fn a_missing_argument_and_a_wrong_type_are_named() {
         let mut writer = CallWriter::live();
         writer.dependency(0);
-        let (body, _) = writer.finish();
+        let body = writer.finish();
         let mut inputs = Inputs::new(&body, &[live(1_u8)]).expect("well-formed");
         assert_eq!(inputs.owned::<i64>(1), Err(InputError::Missing { index: 1 }));
         assert!(matches!(inputs.owned::<i64>(0), Err(InputError::Value { index: 0, .. })));
@@ -245,7 +245,7 @@ mod tests {
     fn a_decoded_dependency_is_handed_back() {
         let mut writer = CallWriter::live();
         writer.dependency(0);
-        let (body, _) = writer.finish();
+        let body = writer.finish();
         let bytes = Payload::Bytes(crate::encode(&5_i64).expect("it encodes"));
         let mut inputs = Inputs::new(&body, &[bytes]).expect("well-formed");
         assert_eq!(*inputs.borrowed::<i64>(0).expect("an i64"), 5);

@@ -34,7 +34,7 @@ impl<T: Value> Object for Live<T> {
                 let head = Bytes::copy_from_slice(&length.to_le_bytes());
                 Ok(Split { head, tail: Bytes::from_owner(Lent(self)) }.into())
             }
-            _ => encode(&self.0).map(Payload::Bytes),
+            _ => encode(&self.0).map(Payload::from),
         }
     }
 
@@ -175,6 +175,7 @@ const fn may_be_bulk<T>() -> bool {
 pub fn shared<T: Value>(payload: &Payload) -> Result<Arc<Live<T>>, ValueError> {
     match payload {
         Payload::Bytes(bytes) => Ok(Arc::new(Live(decode(bytes)?))),
+        Payload::Small(bytes) => Ok(Arc::new(Live(decode(bytes)?))),
         Payload::Split(split) => Ok(Arc::new(Live(decode_split(Split::clone(split))?))),
         Payload::Object(object) => {
             let found = object.type_name();
@@ -191,8 +192,11 @@ pub fn shared<T: Value>(payload: &Payload) -> Result<Arc<Live<T>>, ValueError> {
 /// # Errors
 /// When the payload is no value of this type.
 pub fn take<T: Value>(payload: Payload) -> Result<T, ValueError> {
-    if let Payload::Split(split) = payload {
-        return decode_split(*split);
+    match payload {
+        Payload::Split(split) => return decode_split(*split),
+        Payload::Bytes(bytes) => return decode(&bytes),
+        Payload::Small(bytes) => return decode(&bytes),
+        Payload::Object(_) => {}
     }
     let shared = shared::<T>(&payload)?;
     drop(payload);

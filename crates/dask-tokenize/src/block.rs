@@ -16,13 +16,29 @@ const BLOCK: usize = 512;
 /// While a map is open the blocks go to `held` and not to the hasher, because the entries must be
 /// sorted before they can be hashed. Maps inside maps share it: each owns the end of `held`
 /// from the place where it was opened.
-#[derive(Clone)]
 pub(crate) struct Block {
     hasher: Sha256,
     bytes: [u8; BLOCK],
     filled: usize,
     held: Vec<u8>,
     open_maps: usize,
+}
+
+/// Only the bytes that were written count: a clone for every item of a `map` copies no others.
+impl Clone for Block {
+    fn clone(&self) -> Self {
+        let mut block = Block::new();
+        block.clone_from(self);
+        block
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.hasher.clone_from(&other.hasher);
+        self.bytes[..other.filled].copy_from_slice(&other.bytes[..other.filled]);
+        self.filled = other.filled;
+        self.held.clone_from(&other.held);
+        self.open_maps = other.open_maps;
+    }
 }
 
 impl Block {
@@ -83,9 +99,10 @@ impl Block {
         self.filled = 0;
     }
 
-    pub(crate) fn finish(mut self) -> Token {
+    /// The token of all that was written; what comes now is of the next.
+    pub(crate) fn finish(&mut self) -> Token {
         self.flush();
-        let digest = self.hasher.finalize();
+        let digest = self.hasher.finalize_reset();
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
         Token::from_bytes(bytes)

@@ -27,9 +27,18 @@ pub fn tokenize<T: Serialize + ?Sized>(value: &T) -> Result<Token, TokenizeError
 /// The kinds of pieces never mix: the key of a future differs from a string of the same text, and
 /// two strings differ from one that joins them. To name many calls of one function, feed the
 /// function once and clone for each call: what was fed is not hashed again.
-#[derive(Clone)]
 pub struct Tokenizer {
     block: Block,
+}
+
+impl Clone for Tokenizer {
+    fn clone(&self) -> Self {
+        Self { block: self.block.clone() }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.block.clone_from(&other.block);
+    }
 }
 
 impl Tokenizer {
@@ -91,8 +100,15 @@ impl Tokenizer {
     }
 
     /// The token of everything that was fed.
-    pub fn finish(self) -> Token {
+    pub fn finish(mut self) -> Token {
         self.block.finish()
+    }
+
+    /// The token of everything that was fed; from here on it has been fed what `start` has.
+    pub fn restart(&mut self, start: &Self) -> Token {
+        let token = self.block.finish();
+        self.clone_from(start);
+        token
     }
 }
 

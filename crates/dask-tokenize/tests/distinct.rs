@@ -245,9 +245,12 @@ fn a_clone_continues_from_what_was_fed() {
         let path = "p".repeat(path_length);
         let mut function = Tokenizer::new();
         function.function(&path, "fn(i64) -> i64");
+        let mut restarted = function.clone();
         for argument in [1_i64, 2] {
             let mut one = function.clone();
             one.value(&argument).unwrap();
+            restarted.value(&argument).unwrap();
+            assert_eq!(restarted.restart(&function), one.clone().finish());
             let whole = call(|t| {
                 t.function(&path, "fn(i64) -> i64");
                 t.value(&argument).unwrap();

@@ -1,6 +1,6 @@
 use bytes::{BufMut, BytesMut};
 use dask_proto::limits::INLINE_RESULT_BYTES;
-use dask_proto::{Payload, ValueError};
+use dask_proto::{Payload, SmallBytes, ValueError};
 
 /// Encodes values one after the other. Small ones share memory, which spares an allocation and, as
 /// what is encoded is mostly dropped on another thread, a lock of the allocator each.
@@ -26,9 +26,13 @@ impl Encoder {
             self.buffer = BytesMut::with_capacity(BUFFER_BYTES);
         }
         let written = object.encode_to(&mut (&mut self.buffer).writer());
-        // Also what was written before it failed.
-        let bytes = self.buffer.split().freeze();
-        written.map(|()| Payload::Bytes(bytes))
+        let small = SmallBytes::new(&self.buffer);
+        if written.is_err() || small.is_some() {
+            // Also what was written before it failed.
+            self.buffer.clear();
+        }
+        written?;
+        Ok(small.map_or_else(|| Payload::Bytes(self.buffer.split().freeze()), Payload::Small))
     }
 }
 

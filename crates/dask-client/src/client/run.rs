@@ -5,7 +5,6 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use dask_proto::message::{Question, Reply, RunFunction, Whom};
 use dask_proto::{Address, Key};
 use dask_task::{TaskFn, Value, registry};
@@ -234,10 +233,10 @@ fn call<F: TaskFn>(
 ) -> Result<RunFunction> {
     let def = function.def();
     registry::find(def.path, def.signature)?;
-    let mut call = CallBuilder::new(client.link().carriage, None, BytesMut::new());
+    let mut call = CallBuilder::new(client.link().carriage, None);
     args.write(&mut call)?;
-    found.append(&mut call.found);
-    let (call, _) = call.finish();
+    let call = call.finish();
+    found.extend(call.found);
     match call.dependencies.first() {
         Some(dependency) => Err(Kind::RunOnFuture(dependency.key().clone()).into()),
         None => Ok(RunFunction { function: def.function(), body: call.body, wait: true }),

@@ -3,7 +3,6 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use dask_proto::codec::Carriage;
 use dask_proto::graph::TaskOptions;
 use dask_proto::{Key, TaskErrorKind};
@@ -61,9 +60,9 @@ pub fn delayed<F: TaskFn>(function: F, args: impl IntoArgs<F::Params>) -> Delaye
     let def = function.def();
     let key = Key::new(unique_key_name(def.name())).expect("a function's name fits a key");
     // The key is unique, so that nothing need be known about the arguments.
-    let mut call = CallBuilder::new(Carriage::Objects, None, BytesMut::new());
+    let mut call = CallBuilder::new(Carriage::Objects, None);
     let invalid = args.write(&mut call).err();
-    let (call, _) = call.finish();
+    let call = call.finish();
     let mut node = Node::new(key, def, call);
     node.invalid = invalid;
     Delayed::new(Dependency::Delayed(Arc::new(node)))
@@ -232,7 +231,8 @@ impl Node {
 
     /// The same call with its dependencies elsewhere.
     pub(crate) fn with(&self, dependencies: Vec<Dependency>) -> Self {
-        let call = Call { body: self.call.body.clone(), dependencies, token: self.call.token };
+        let Call { body, token, found, .. } = self.call.clone();
+        let call = Call { body, dependencies, token, found };
         let (invalid, fused) = (self.invalid.clone(), self.fused.clone());
         Self { key: self.key.clone(), def: self.def, call, invalid, fused }
     }

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use dask_proto::codec::Carriage;
 use dask_proto::graph::{TaskOptions, TaskSpec};
 use dask_proto::id::{FunctionId, FutureId};
@@ -74,12 +73,12 @@ impl Graph {
     ) -> Result<KeyRef<F::Output>> {
         let key = Key::try_from(key.into())?;
         let tokenizer = Some(tokenizer(function.def()));
-        let mut call = CallBuilder::new(Carriage::Objects, tokenizer, BytesMut::new());
+        let mut call = CallBuilder::new(Carriage::Objects, tokenizer);
         args.write(&mut call).map_err(|error| {
             let kind = TaskErrorKind::Serialization;
             Kind::Task(Arc::new(refusal(kind, Some(key.clone()), function.def(), &error)))
         })?;
-        let (call, _) = call.finish();
+        let call = call.finish();
         let node = Node::new(key.clone(), function.def(), call);
         self.nodes.insert(key.clone(), Arc::new(node));
         Ok(KeyRef { key, value: PhantomData })

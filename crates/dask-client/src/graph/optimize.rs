@@ -249,9 +249,10 @@ impl<'a> Draft<'a> {
         let dependencies = u32::try_from(outside.len()).unwrap_or(u32::MAX);
         let written = fused.write(&mut writer, dependencies);
         written.expect("what stays live is not encoded");
-        let (body, _) = writer.finish();
+        let body = writer.finish();
         let own = &self.nodes[at];
-        let call = Call { body, dependencies: outside, token: own.call.token };
+        let token = own.call.token;
+        let call = Call { body, dependencies: outside, token, found: Vec::new() };
         Node::fused(own.key.clone(), call, functions)
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use dask_proto::codec::Carriage;
 use dask_proto::{Key, Payload, ValueError};
 use dask_task::{CallWriter, Value};
@@ -56,15 +55,21 @@ impl From<TokenizeError> for ArgumentError {
     }
 }
 
-/// Writes the arguments of one call, and its token with them.
+/// Writes the arguments of calls, and their tokens with them.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct CallBuilder {
     writer: CallWriter,
-    tokenizer: Option<Tokenizer>,
+    tokenizers: Option<Tokenizers>,
     dependencies: Vec<Dependency>,
-    /// The futures in values that were encoded. Those in live values live in them.
-    pub(crate) found: Vec<Arc<Hold>>,
+    found: Vec<Arc<Hold>>,
+}
+
+/// What makes the tokens of calls that begin alike.
+#[derive(Debug)]
+struct Tokenizers {
+    start: Tokenizer,
+    call: Tokenizer,
 }
 
 /// Up to how many dependencies are compared with the next.
@@ -82,31 +87,43 @@ pub(crate) enum Dependency {
 }
 
 /// A finished call.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) body: Payload,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) token: Option<Token>,
+    /// The futures in values that were encoded. Those in live values live in them.
+    pub(crate) found: Vec<Arc<Hold>>,
 }
 
 impl CallBuilder {
-    pub(crate) fn new(carriage: Carriage, tokenizer: Option<Tokenizer>, buffer: BytesMut) -> Self {
+    /// A builder of calls whose tokens begin with what this tokenizer was fed.
+    pub(crate) fn new(carriage: Carriage, start: Option<Tokenizer>) -> Self {
         let writer = match carriage {
             Carriage::Objects => CallWriter::live(),
-            Carriage::Bytes => CallWriter::encoded(buffer),
+            Carriage::Bytes => CallWriter::encoded(),
         };
-        Self { writer, tokenizer, dependencies: Vec::new(), found: Vec::new() }
+        let tokenizers = start.map(|start| Tokenizers { call: start.clone(), start });
+        Self { writer, tokenizers, dependencies: Vec::new(), found: Vec::new() }
     }
 
-    /// The call, and what is left of the buffer.
-    pub(crate) fn finish(self) -> (Call, BytesMut) {
-        let (body, buffer) = self.writer.finish();
-        let token = self.tokenizer.map(Tokenizer::finish);
-        (Call { body, dependencies: self.dependencies, token }, buffer)
+    /// The call; what comes now is of the next.
+    pub(crate) fn finish(&mut self) -> Call {
+        let tokenizers = self.tokenizers.as_mut();
+        Call {
+            body: self.writer.finish(),
+            dependencies: std::mem::take(&mut self.dependencies),
+            token: tokenizers.map(|Tokenizers { start, call }| call.restart(start)),
+            found: std::mem::take(&mut self.found),
+        }
+    }
+
+    fn tokenizer(&mut self) -> Option<&mut Tokenizer> {
+        self.tokenizers.as_mut().map(|tokenizers| &mut tokenizers.call)
     }
 
     fn value<T: Value>(&mut self, value: T) -> Result<(), ArgumentError> {
-        if let Some(tokenizer) = &mut self.tokenizer {
+        if let Some(tokenizer) = self.tokenizer() {
             tokenizer.value(&value)?;
         }
         let (written, found) = found_by(|| self.writer.value(value));
@@ -115,7 +132,7 @@ impl CallBuilder {
     }
 
     pub(crate) fn dependency(&mut self, dependency: Dependency) {
-        if let Some(tokenizer) = &mut self.tokenizer {
+        if let Some(tokenizer) = self.tokenizer() {
             tokenizer.key(dependency.key().as_str());
         }
         // A key that occurs twice is one dependency. Calls have few, so a search beats a map; the
@@ -131,7 +148,7 @@ impl CallBuilder {
     }
 
     pub(crate) fn list(&mut self, length: usize) {
-        if let Some(tokenizer) = &mut self.tokenizer {
+        if let Some(tokenizer) = self.tokenizer() {
             tokenizer.begin_list(length);
         }
         self.writer.list(u32::try_from(length).unwrap_or(u32::MAX));

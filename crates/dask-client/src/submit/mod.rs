@@ -5,7 +5,6 @@ pub(crate) mod scatter;
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use dask_proto::graph::{TaskOptions, TaskSpec};
 use dask_proto::id::{FunctionId, FutureId};
 use dask_proto::limits::SUBMIT_TASKS;
@@ -44,9 +43,8 @@ pub(crate) struct Submitter<'a> {
     options: &'a TaskOptions,
     naming: Naming<'a>,
     def: &'static TaskDef,
-    tokenizer: Option<Tokenizer>,
     function: Result<FunctionId, registry::RegistryError>,
-    buffer: BytesMut,
+    builder: CallBuilder,
     /// The name of the last key.
     name: String,
     batch: Vec<TaskSpec>,
@@ -71,9 +69,8 @@ impl<'a> Submitter<'a> {
             options,
             naming,
             def,
-            tokenizer,
             function,
-            buffer: BytesMut::new(),
+            builder: CallBuilder::new(link.carriage, tokenizer),
             name: String::new(),
             batch: Vec::new(),
             holds: Vec::new(),
@@ -94,13 +91,9 @@ impl<'a> Submitter<'a> {
         write: impl FnOnce(&mut CallBuilder) -> Result<(), ArgumentError>,
         after: Option<Arc<Hold>>,
     ) -> Arc<Hold> {
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut call = CallBuilder::new(self.link.carriage, self.tokenizer.clone(), buffer);
-        let written = write(&mut call);
-        let found = std::mem::take(&mut call.found);
-        let (mut call, buffer) = call.finish();
+        let written = write(&mut self.builder);
+        let mut call = self.builder.finish();
         call.dependencies.extend(after.map(Dependency::Future));
-        self.buffer = buffer;
         let key = match self.key(call.token) {
             Ok(key) => key,
             Err(error) => return self.refuse(TaskErrorKind::InvalidGraph, None, &error),
@@ -115,7 +108,7 @@ impl<'a> Submitter<'a> {
         let hold = Hold::new(self.link, key);
         match self.dependencies(&call) {
             Ok(dependencies) => {
-                self.carried.extend(Carried::new(&hold, &found));
+                self.carried.extend(Carried::new(&hold, &call.found));
                 self.push(&hold, function, call, dependencies);
             }
             Err(outcome) => hold.settle(outcome),

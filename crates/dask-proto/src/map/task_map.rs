@@ -24,6 +24,9 @@ pub struct TaskMap<T> {
 /// Rows that are kept when the last task is gone; the memory of more is given back.
 const KEPT_ROWS: usize = 4096;
 
+/// Rows whose index is kept: five bytes each, some more with what is free.
+const KEPT_INDEX: usize = 1 << 16;
+
 impl<T> Default for TaskMap<T> {
     fn default() -> Self {
         let rows = Rows::default();
@@ -81,7 +84,14 @@ impl<T> TaskMap<T> {
         let (row, _) = found.ok()?.remove();
         let value = self.rows.slot(row).take();
         if self.index.is_empty() && self.rows.len > KEPT_ROWS {
+            // The index is small, and to grow it costs as much as to fill it.
+            let index = std::mem::take(&mut self.index);
+            let is_kept = self.rows.len <= KEPT_INDEX;
             *self = Self::default();
+            if is_kept {
+                self.index = index;
+                self.index.clear();
+            }
         } else {
             self.free.push(row);
         }
@@ -231,9 +241,12 @@ mod tests {
     #[test]
     fn the_memory_of_many_tasks_is_given_back_with_the_last() {
         let mut map = TaskMap::default();
-        (0..100_000).for_each(|row| assert_eq!(map.insert(id(row, 1), row), None));
-        (0..100_000).for_each(|row| assert_eq!(map.remove(&id(row, 1)), Some(row)));
-        assert_eq!((map.rows.pages.capacity(), map.index.capacity()), (0, 0));
+        for (tasks, kept) in [(100_000, 0..1), (10_000, 1..2 * KEPT_INDEX)] {
+            (0..tasks).for_each(|row| assert_eq!(map.insert(id(row, 1), row), None));
+            (0..tasks).for_each(|row| assert_eq!(map.remove(&id(row, 1)), Some(row)));
+            assert_eq!(map.rows.pages.capacity(), 0);
+            assert!(kept.contains(&map.index.capacity()), "{}", map.index.capacity());
+        }
     }
 
     /// How many ids share a place in a table of 2^16 places, at most, for 2^15 ids.

@@ -13,7 +13,7 @@ use crate::{Address, Frames};
 use super::agent::{AgentJoin, ProgramLink};
 
 /// The version of everything in this crate that crosses a link.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// What every first frame starts with, in both directions and in every version.
 const MAGIC: &[u8; 8] = b"dask-rs\0";

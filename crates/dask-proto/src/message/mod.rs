@@ -49,5 +49,6 @@ pub use manage::{Equipment, Item, Manage, ManageMemory};
 pub use peer::{PeerReply, PeerRequest, StoredValue, ValueAt};
 pub use stream::{Activity, ActivityKind, Recorded};
 pub use worker::{
-    Compute, Dependency, Metrics, RETIRED, SchedulerToWorker, WorkerStatus, WorkerToScheduler,
+    Compute, Dependency, Metrics, RETIRED, SchedulerToWorker, SmallValue, WorkerStatus,
+    WorkerToScheduler,
 };

@@ -6,7 +6,7 @@ use super::stream::Activity;
 use crate::graph::{Function, Priority};
 use crate::id::{FunctionId, RequestId, RunId, TaskId, WorkerId};
 use crate::map::SmallList;
-use crate::{Address, Key, Payload, TaskError};
+use crate::{Address, Key, Payload, SmallBytes, TaskError};
 
 /// Why a worker is told to close that was retired: nobody wants it started again.
 pub const RETIRED: &str = "the worker was retired";
@@ -88,6 +88,9 @@ pub struct Compute {
     pub body: Payload,
 }
 
+/// An encoded result that is no longer than what would say where it is: a number.
+pub type SmallValue = SmallBytes<10>;
+
 /// A result that a task needs, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependency {
@@ -96,8 +99,11 @@ pub struct Dependency {
     /// The size of the value in bytes.
     pub nbytes: u64,
     /// The workers that hold it, each defined by [`SchedulerToWorker::Peer`]; can include the
-    /// worker that is told.
+    /// worker that is told. With the value itself none has to be named.
     pub holders: SmallList<WorkerId>,
+    /// The value itself, for a worker that has no copy and would spend more on asking for one. It
+    /// holds one from then on, as if it had fetched it.
+    pub value: Option<SmallValue>,
 }
 
 /// What a worker says to the scheduler.

@@ -6,9 +6,9 @@ use bytes::{Buf, Bytes};
 use dask_proto::codec::{self, Carriage, DecodeError};
 use dask_proto::limits::{BLOB_PAYLOAD_BYTES, MAX_HANDSHAKE_BYTES};
 use dask_proto::message::{
-    AgentToScheduler, ClientToScheduler, HandshakeError, PeerReply, PeerRequest, SchedulerToAgent,
-    SchedulerToClient, SchedulerToWorker, VersionRange, WorkerToScheduler, decode_hello,
-    encode_hello,
+    AgentToScheduler, ClientToScheduler, HandshakeError, PROTOCOL_VERSION, PeerReply, PeerRequest,
+    SchedulerToAgent, SchedulerToClient, SchedulerToWorker, VersionRange, WorkerToScheduler,
+    decode_hello, encode_hello,
 };
 use dask_proto::{Frames, Payload, wire};
 use serde::Serialize;
@@ -200,7 +200,8 @@ fn a_stranger_is_told_apart() {
 #[test]
 fn versions_are_compared_before_the_rest_is_decoded() {
     let range = |oldest, newest| VersionRange { oldest, newest };
-    for theirs in [range(0, 0), range(2, 9), range(9, 2), range(u16::MAX, 0)] {
+    let next = PROTOCOL_VERSION + 1;
+    for theirs in [range(0, 0), range(next, next + 7), range(next + 7, next), range(u16::MAX, 0)] {
         let mut bytes = b"dask-rs\0".to_vec();
         bytes.extend(theirs.oldest.to_le_bytes());
         bytes.extend(theirs.newest.to_le_bytes());

@@ -353,6 +353,7 @@ fn dependency() -> Dependency {
         task: TaskId(9),
         nbytes: 8_000_000,
         holders: [WorkerId(1), WorkerId(2)].into_iter().collect(),
+        value: None,
     }
 }
 

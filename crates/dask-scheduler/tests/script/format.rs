@@ -184,8 +184,13 @@ fn describe_compute(script: &Script, compute: &Compute) -> String {
     text
 }
 
-/// `a:8@w1+w2`.
+/// `a:8@w1+w2`, or with the value itself `a:8=2a2a2a2a2a2a2a2a`.
 fn describe_dependency(script: &Script, dependency: &Dependency) -> String {
+    if let Some(value) = dependency.value {
+        let name = script.name(dependency.task);
+        let digits: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        return format!("{name}:{}={digits}{}", dependency.nbytes, join(&dependency.holders));
+    }
     let holders: Vec<String> = dependency.holders.iter().map(|w| w.to_string()).collect();
     let name = script.name(dependency.task);
     format!("{name}:{}@{}", dependency.nbytes, holders.join("+"))

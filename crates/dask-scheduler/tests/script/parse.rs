@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dask_proto::graph::{Function, TaskOptions, TaskSpec};
 use dask_proto::id::{AgentId, ClientId, FunctionId, FutureId, RequestId, RunId, TaskId, WorkerId};
 use dask_proto::message::{
@@ -288,7 +289,7 @@ impl Script {
                 run: self.run(name, settings),
                 nbytes: number(nbytes).into(),
                 duration_ns: u64::from(setting(settings, "ms").map_or(100, number)) * 1_000_000,
-                value: settings.contains(&"value").then(Payload::default),
+                value: settings.contains(&"value").then(|| value(number(nbytes))),
             },
             ["erred", name, settings @ ..] => WorkerToScheduler::Erred {
                 task: task(name),
@@ -490,4 +491,9 @@ fn duration(text: &str) -> Option<Duration> {
 pub(super) fn number(word: &str) -> u32 {
     let digits = word.trim_start_matches(|c: char| c.is_ascii_alphabetic());
     digits.parse().expect("a number")
+}
+
+/// A value of so many bytes.
+fn value(nbytes: u32) -> Payload {
+    Bytes::from(vec![0x2a; nbytes as usize]).into()
 }

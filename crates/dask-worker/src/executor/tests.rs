@@ -39,7 +39,7 @@ fn job(task: u64, def: &'static TaskDef) -> Job {
         priority: Default::default(),
         dependencies: Vec::new(),
         resources: Vec::new(),
-        body: CallWriter::live().finish().0,
+        body: CallWriter::live().finish(),
     };
     Job::new(Box::new(compute), Ok(def), Vec::new())
 }

@@ -99,7 +99,7 @@ impl SpillFile {
             let (expected, found) = (self.nbytes as u64, value.len() as u64);
             return Err(ReadError::Length { expected, found });
         }
-        Ok(Payload::Bytes(Bytes::from(value)))
+        Ok(Bytes::from(value).into())
     }
 }
 
@@ -121,6 +121,7 @@ fn write_to(file: File, value: &Payload) -> Result<(usize, u64), WriteError> {
     let mut sink = Sink { encoder, error: None, nbytes: 0 };
     let encoded = match value {
         Payload::Bytes(bytes) => sink.write_all(bytes).map_err(WriteError::Disk),
+        Payload::Small(bytes) => sink.write_all(bytes).map_err(WriteError::Disk),
         Payload::Split(split) => {
             let Split { head, tail } = &**split;
             let written = sink.write_all(head).and_then(|()| sink.write_all(tail));

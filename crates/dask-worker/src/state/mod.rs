@@ -15,6 +15,7 @@ mod invariants;
 mod log;
 mod memory;
 mod pool;
+mod ranking;
 mod resources;
 mod steal;
 mod story;

@@ -1,10 +1,11 @@
 //! What may start now: threads, abstract resources, and how far ahead of the threads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use dask_proto::graph::Priority;
 use dask_proto::id::{FunctionId, TaskId};
 
+use super::ranking::Ranking;
 use super::task::Run;
 
 /// A set of abstract resources that tasks ask for, by number; 0 asks for none.
@@ -52,7 +53,7 @@ pub(super) struct Resources {
 #[derive(Debug, Default)]
 struct Line {
     needs: Vec<(String, f64)>,
-    tasks: BTreeSet<(Priority, TaskId)>,
+    tasks: Ranking<(Priority, TaskId)>,
 }
 
 impl Resources {
@@ -92,8 +93,7 @@ impl Resources {
         let requirement = *self.known.entry(key.collect()).or_insert(next);
         if requirement == next {
             let needs = sums.into_iter().map(|(n, a)| (n.to_owned(), a)).collect();
-            let tasks = BTreeSet::new();
-            self.lines.push(Line { needs, tasks });
+            self.lines.push(Line { needs, tasks: Ranking::default() });
         }
         Ok(requirement)
     }

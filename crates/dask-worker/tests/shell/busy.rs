@@ -35,7 +35,8 @@ async fn a_peer_that_is_busy_is_asked_again() {
         let mut peer = scheduler.transports.listen(&address).await.expect("it listens");
         let (id, address) = (WorkerId(77), peer.address().clone());
         worker.say(SchedulerToWorker::Peer { id, address });
-        let dependency = Dependency { task: TaskId(1), nbytes: 8, holders: SmallList::One(id) };
+        let dependency =
+            Dependency { task: TaskId(1), nbytes: 8, holders: SmallList::One(id), value: None };
         worker.compute(2, "shell::add", call_on(&[0, 0]), &[dependency]);
 
         let mut asked = within(peer.accept()).await.expect("it connects");

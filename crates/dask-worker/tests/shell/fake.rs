@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
 use dask_proto::codec::Carriage;
 use dask_proto::graph::{Function, Priority};
 use dask_proto::id::{FunctionId, RunId, TaskId, WorkerId};
@@ -35,20 +34,20 @@ pub(crate) fn key(task: u64) -> Key {
 
 /// A call with these numbers.
 pub(crate) fn call(arguments: &[i64]) -> Payload {
-    let mut writer = CallWriter::encoded(BytesMut::new());
+    let mut writer = CallWriter::encoded();
     for argument in arguments {
         writer.value(*argument).expect("it encodes");
     }
-    writer.finish().0
+    writer.finish()
 }
 
 /// A call with the results of these dependencies.
 pub(crate) fn call_on(dependencies: &[u32]) -> Payload {
-    let mut writer = CallWriter::encoded(BytesMut::new());
+    let mut writer = CallWriter::encoded();
     for dependency in dependencies {
         writer.dependency(*dependency);
     }
-    writer.finish().0
+    writer.finish()
 }
 
 /// Where to listen with a scheme.
@@ -211,7 +210,7 @@ impl Fleet {
     pub(crate) fn knows(&self, peer: &Self, task: u64, nbytes: u64) -> Dependency {
         let address = peer.address.clone();
         self.say(SchedulerToWorker::Peer { id: peer.id, address });
-        Dependency { task: TaskId(task), nbytes, holders: SmallList::One(peer.id) }
+        Dependency { task: TaskId(task), nbytes, holders: SmallList::One(peer.id), value: None }
     }
 
     pub(crate) fn shut_down(&mut self) {

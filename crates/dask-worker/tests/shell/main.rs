@@ -125,7 +125,7 @@ async fn a_peer_that_is_gone_counts_as_one_that_lacks_the_result() {
     worker.say(SchedulerToWorker::Peer { id: gone, address });
     let holders = vec![gone];
     let holders = holders.into_iter().collect();
-    let dependency = Dependency { task: TaskId(7), nbytes: 8, holders };
+    let dependency = Dependency { task: TaskId(7), nbytes: 8, holders, value: None };
     worker.compute(2, "shell::add", fake::call_on(&[0, 0]), &[dependency]);
     let message = worker.hear().await;
     assert!(matches!(message, WorkerToScheduler::MissingDependencies { .. }));
@@ -336,7 +336,7 @@ async fn a_dependency_in_bytes_is_decoded_once_and_kept_live() {
     worker.hear().await;
     let holders = vec![worker.id];
     let holders = holders.into_iter().collect();
-    let dependency = Dependency { task: TaskId(9), nbytes: 8, holders };
+    let dependency = Dependency { task: TaskId(9), nbytes: 8, holders, value: None };
     worker.compute(1, "shell::add", fake::call_on(&[0, 0]), &[dependency]);
     let message = worker.hear().await;
     let WorkerToScheduler::Finished { value: Some(value), .. } = message else {

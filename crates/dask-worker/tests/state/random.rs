@@ -302,7 +302,7 @@ impl World {
         let nbytes = if self.random.one_in(10) { 40_000_000 } else { 8 };
         // One id more than there are peers.
         let holders = (0..count).map(|_| WorkerId(self.random.small(PEERS + 1))).collect();
-        Dependency { task, nbytes, holders }
+        Dependency { task, nbytes, holders, value: None }
     }
 
     fn end(&mut self, task: TaskId, run: RunId) -> RunEnded {

@@ -4,7 +4,7 @@
 //! ```text
 //! config threads=2 GPU=1             a worker, always w0; heartbeat=1000 in nanoseconds
 //! peer w2 tcp://10.0.0.2:1
-//! compute t1 run0 fn0 p5 on t7@w2+w3:80 with GPU=1
+//! compute t1 run0 fn0 p5 on t7@w2+w3:80 t8=word:4 with GPU=1
 //! free t1 t2        acquire t7@w2:80        steal t1/run0 t2/run1        close
 //! done t1 run0 8 1000                size in bytes, duration in nanoseconds
 //! failed t1 run0 | skipped t1 run0 | elsewhere t1 run0 | seceded t1 run0 | rejoining t1 run0
@@ -23,8 +23,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use dask_proto::graph::Priority;
 use dask_proto::id::{FunctionId, RunId, TaskId, WorkerId};
+use dask_proto::map::SmallList;
 use dask_proto::message::{
-    Compute, Dependency, LogLevel, LogRecord, SchedulerToWorker, ValueAt, WorkerToScheduler,
+    Compute, Dependency, LogLevel, LogRecord, SchedulerToWorker, SmallValue, ValueAt,
+    WorkerToScheduler,
 };
 use dask_proto::{Key, Moment, Payload, TaskError, TaskErrorKind};
 use dask_worker::state::{
@@ -271,8 +273,15 @@ fn compute(words: &[&str]) -> Compute {
     compute
 }
 
-/// `t7@w2+w3:80`.
+/// `t7@w2+w3:80`, or with the value itself `t7=word:80`.
 fn dependency(word: &str) -> Dependency {
+    if let Some((name, rest)) = word.split_once('=') {
+        let (value, nbytes) = rest.split_once(':').expect("value:bytes");
+        let value = SmallValue::new(value.as_bytes());
+        assert!(value.is_some(), "a short word");
+        let (task, nbytes) = (task(name), number(nbytes));
+        return Dependency { task, nbytes, holders: SmallList::Empty, value };
+    }
     let (name, rest) = word.split_once('@').expect("task@holders:bytes");
     let (holders, nbytes) = rest.split_once(':').expect("holders:bytes");
     let holders = holders.split('+').filter(|holder| !holder.is_empty());
@@ -280,6 +289,7 @@ fn dependency(word: &str) -> Dependency {
         task: task(name),
         nbytes: number(nbytes),
         holders: holders.map(worker_id).collect(),
+        value: None,
     }
 }
 

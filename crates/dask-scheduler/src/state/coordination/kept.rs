@@ -175,7 +175,7 @@ impl SchedulerState {
 pub(in crate::state) fn alone(payload: Payload) -> Payload {
     match payload {
         Payload::Bytes(bytes) if bytes.len() <= BLOB_PAYLOAD_BYTES => {
-            Payload::Bytes(Bytes::copy_from_slice(&bytes))
+            Bytes::copy_from_slice(&bytes).into()
         }
         payload => payload,
     }

@@ -56,9 +56,8 @@ impl SchedulerState {
     }
 
     fn tell_to_compute(&mut self, row: Row, worker: WorkerId) {
-        let dependencies: Vec<Dependency> = (0..self.tasks[row].dependencies.len())
-            .map(|i| self.dependency(self.tasks[row].dependencies[i], worker))
-            .collect();
+        let dependencies = self.tasks[row].dependencies.iter();
+        let dependencies: Vec<_> = dependencies.map(|row| self.input(*row, worker)).collect();
         self.introduce_peers(&dependencies, worker);
         let task = &self.tasks[row];
         let Some(spec) = task.spec() else { return };
@@ -86,6 +85,19 @@ impl SchedulerState {
         self.out.tell_worker(worker, compute);
     }
 
+    /// A result that a task of this worker needs: itself, or where it is.
+    fn input(&self, row: Row, worker: WorkerId) -> Dependency {
+        let task = &self.tasks[row];
+        let others = task.holders().filter(|holders| !holders.contains(worker));
+        match others.and_then(|others| Some((others.nbytes(), others.value()?))) {
+            Some((nbytes, value)) => {
+                let (task, holders) = (self.tasks.id(row), SmallList::Empty);
+                Dependency { task, nbytes, holders, value: Some(value) }
+            }
+            None => self.dependency(row, worker),
+        }
+    }
+
     /// Where a result is, for one worker: its own copy first, and then others, different ones for
     /// different results, so that the holders share the load.
     pub(in crate::state) fn dependency(&self, row: Row, worker: WorkerId) -> Dependency {
@@ -98,7 +110,8 @@ impl SchedulerState {
             let others = known.iter_from(start).filter(|holder| *holder != worker);
             holders = own.into_iter().chain(others).take(HOLDERS_TOLD).collect();
         }
-        Dependency { task: self.tasks.id(row), nbytes: task.nbytes().unwrap_or(0), holders }
+        let nbytes = task.nbytes().unwrap_or(0);
+        Dependency { task: self.tasks.id(row), nbytes, holders, value: None }
     }
 
     /// Tells a worker the addresses of holders that it does not know yet.

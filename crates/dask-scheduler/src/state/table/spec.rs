@@ -43,7 +43,8 @@ impl Spec {
     pub(in crate::state) fn shared_body(&self) -> Payload {
         let Span { start, len } = self.body;
         let (start, len) = (start as usize, len as usize);
-        Payload::Bytes(self.submission.bodies.slice(start..start + len))
+        let bodies = &self.submission.bodies;
+        Payload::copied_if_small(&bodies[start..start + len], || bodies.slice(start..start + len))
     }
 }
 
@@ -96,10 +97,7 @@ impl Submission {
 }
 
 fn small(body: &Payload) -> Option<&[u8]> {
-    match body {
-        Payload::Bytes(bytes) if bytes.len() <= BLOB_PAYLOAD_BYTES => Some(bytes),
-        _ => None,
-    }
+    body.as_bytes().filter(|bytes| bytes.len() <= BLOB_PAYLOAD_BYTES)
 }
 
 fn narrow(len: usize) -> u32 {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use dask_proto::id::WorkerId;
 use dask_proto::limits::SUBMIT_TASKS;
+use dask_proto::message::SmallValue;
 use dask_proto::{Payload, TaskError, TaskErrorKind};
 
 use crate::state::SchedulerState;
@@ -359,7 +360,9 @@ impl SchedulerState {
 
     /// The end of every edge to memory: tells those who hold it, and wakes those who wait for it.
     fn arrive(&mut self, row: Row, copy: Copy) {
-        let copies = Copies::One { holder: copy.worker, nbytes: copy.nbytes };
+        let value = copy.value.as_ref().and_then(Payload::as_bytes);
+        let small = value.and_then(SmallValue::new);
+        let copies = Copies::new(copy.worker, copy.nbytes, small);
         self.set_state(row, TaskState::Memory(copies));
         // It may be that a copy of an earlier result was to get there.
         self.copy_arrived(row, copy.worker);

@@ -41,7 +41,7 @@ impl WorkerState {
         self.assign(compute, out);
     }
 
-    /// A client put it here.
+    /// A client put it here, or it came with a task that needs it.
     pub(super) fn fetch_to_memory(
         &mut self,
         task: TaskId,

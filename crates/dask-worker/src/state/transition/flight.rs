@@ -6,7 +6,7 @@ use crate::state::WorkerState;
 use crate::state::instruction::Instructions;
 
 impl WorkerState {
-    /// It arrived, or a client put it here.
+    /// It arrived, came with a task that needs it, or a client put it here.
     pub(super) fn flight_to_memory(
         &mut self,
         task: TaskId,

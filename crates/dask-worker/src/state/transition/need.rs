@@ -1,5 +1,7 @@
 //! Which tasks need which results.
 
+use bytes::Bytes;
+use dask_proto::Payload;
 use dask_proto::graph::Priority;
 use dask_proto::id::TaskId;
 use dask_proto::map::{SmallList, SmallSet};
@@ -7,6 +9,7 @@ use dask_proto::message::{Compute, Dependency};
 
 use super::Next;
 use crate::state::WorkerState;
+use crate::state::instruction::Instructions;
 use crate::state::task::{Stage, TaskState};
 
 /// Copies that no task here needs come last.
@@ -44,20 +47,32 @@ impl WorkerState {
     }
 
     /// Registers a task with its dependencies; how many are not here.
-    pub(super) fn require(&mut self, compute: &Compute) -> usize {
+    pub(super) fn require(&mut self, compute: &Compute, out: &mut Instructions) -> usize {
         let mut missing = 0;
         for dependency in &compute.dependencies {
-            self.hear(dependency, compute.priority);
-            let Some(entry) = self.tasks.get_mut(&dependency.task) else {
-                continue;
-            };
+            let task = dependency.task;
+            if dependency.value.is_none() {
+                self.hear(dependency, compute.priority);
+            }
+            let entry = self.tasks.get_or_default(task);
             let is_new = entry.dependents.insert(compute.task);
-            match entry.state.stage() {
-                Stage::Memory => {}
-                stage => {
+            match (entry.state.stage(), dependency.value) {
+                (Stage::Memory, _) => {}
+                (stage, Some(value)) => {
+                    missing += usize::from(is_new);
+                    // One that is to be computed here is waited for all the same.
+                    if is_new && is_fetched(stage) {
+                        out.added(task, dependency.nbytes);
+                        let value =
+                            Payload::copied_if_small(&value, || Bytes::copy_from_slice(&value));
+                        let next = Next::Memory(value, dependency.nbytes);
+                        self.work.push_back((task, next));
+                    }
+                }
+                (stage, None) => {
                     missing += usize::from(is_new);
                     if stage == Stage::Released {
-                        self.work.push_back((dependency.task, Next::Fetch));
+                        self.work.push_back((task, Next::Fetch));
                     }
                 }
             }
@@ -73,11 +88,7 @@ impl WorkerState {
                 continue;
             };
             entry.dependents.remove(compute.task);
-            let is_fetched = matches!(
-                entry.state.stage(),
-                Stage::Released | Stage::Fetch | Stage::Flight | Stage::Missing
-            );
-            if is_fetched && !entry.is_needed() {
+            if is_fetched(entry.state.stage()) && !entry.is_needed() {
                 self.work.push_back((task, Next::Released));
             }
         }
@@ -121,4 +132,9 @@ impl WorkerState {
             self.gather.remove((entry.priority, task), &entry.holders);
         }
     }
+}
+
+/// Whether a result comes from elsewhere, or would if it were needed.
+fn is_fetched(stage: Stage) -> bool {
+    matches!(stage, Stage::Released | Stage::Fetch | Stage::Flight | Stage::Missing)
 }

@@ -17,7 +17,7 @@ impl WorkerState {
             out.tell(WorkerToScheduler::Erred { task, run, error });
             return self.release(task);
         }
-        let missing = self.require(&compute);
+        let missing = self.require(&compute, out);
         if missing == 0 {
             self.work.push_back((task, Next::Ready));
         }
@@ -36,7 +36,7 @@ impl WorkerState {
         self.await_fetch(task);
     }
 
-    /// A client put it here.
+    /// A client put it here, or it came with a task that needs it.
     pub(super) fn released_to_memory(
         &mut self,
         task: TaskId,
