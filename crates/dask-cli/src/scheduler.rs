@@ -82,7 +82,7 @@ pub(crate) struct Args {
 }
 
 /// Tables from this size on have pages of their own, so that they grow without being moved.
-const TABLE_BYTES: u32 = 4 << 20;
+const TABLE_BYTES: u32 = 1 << 20;
 
 /// `dask scheduler`.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {

@@ -108,7 +108,7 @@ pub enum ValueError {
 
 impl Payload {
     /// The longest value that has no memory of its own, in bytes: more would make payloads larger.
-    pub const SMALL_BYTES: usize = 23;
+    pub const SMALL_BYTES: usize = 31;
 
     /// An encoded value, copied if it is short.
     #[must_use]
@@ -182,6 +182,13 @@ impl From<Bytes> for Payload {
     }
 }
 
+/// A copy.
+impl From<&[u8]> for Payload {
+    fn from(bytes: &[u8]) -> Self {
+        Self::copied_if_small(bytes, || Bytes::copy_from_slice(bytes))
+    }
+}
+
 impl From<Split> for Payload {
     fn from(split: Split) -> Self {
         Self::Split(Box::new(split))
@@ -246,7 +253,7 @@ impl<'de> Deserialize<'de> for Payload {
             }
 
             fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Payload, E> {
-                Ok(Payload::copied_if_small(bytes, || Bytes::copy_from_slice(bytes)))
+                Ok(bytes.into())
             }
 
             fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Payload, E> {

@@ -28,7 +28,7 @@ use crate::{Config, Error};
 
 /// Batches that wait for the loop. When they are more, sessions stop reading, and their peers feel
 /// it: what is still in their buffers takes a fraction of the memory of decoded messages.
-const INBOX: usize = 64;
+const INBOX: usize = 16;
 
 /// Connections that may be in their handshake at a time; further ones wait to be accepted.
 const STRANGERS: usize = 512;

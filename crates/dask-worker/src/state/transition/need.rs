@@ -1,7 +1,5 @@
 //! Which tasks need which results.
 
-use bytes::Bytes;
-use dask_proto::Payload;
 use dask_proto::graph::Priority;
 use dask_proto::id::TaskId;
 use dask_proto::map::{SmallList, SmallSet};
@@ -63,9 +61,7 @@ impl WorkerState {
                     // One that is to be computed here is waited for all the same.
                     if is_new && is_fetched(stage) {
                         out.added(task, dependency.nbytes);
-                        let value =
-                            Payload::copied_if_small(&value, || Bytes::copy_from_slice(&value));
-                        let next = Next::Memory(value, dependency.nbytes);
+                        let next = Next::Memory(value[..].into(), dependency.nbytes);
                         self.work.push_back((task, next));
                     }
                 }
