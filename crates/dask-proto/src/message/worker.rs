@@ -101,8 +101,8 @@ pub struct Dependency {
     /// The workers that hold it, each defined by [`SchedulerToWorker::Peer`]; can include the
     /// worker that is told. With the value itself none has to be named.
     pub holders: SmallList<WorkerId>,
-    /// The value itself, for a worker that has no copy and would spend more on asking for one. It
-    /// holds one from then on, as if it had fetched it.
+    /// The value itself, where to ask for it would cost more. A worker that has no copy holds one
+    /// from then on, as if it had fetched it.
     pub value: Option<SmallValue>,
 }
 

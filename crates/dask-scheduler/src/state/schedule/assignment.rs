@@ -85,11 +85,11 @@ impl SchedulerState {
         self.out.tell_worker(worker, compute);
     }
 
-    /// A result that a task of this worker needs: itself, or where it is.
+    /// A result that a task of this worker needs: itself if it is small, also where the worker has
+    /// a copy, which costs less than to look that up; else where it is.
     fn input(&self, row: Row, worker: WorkerId) -> Dependency {
-        let task = &self.tasks[row];
-        let others = task.holders().filter(|holders| !holders.contains(worker));
-        match others.and_then(|others| Some((others.nbytes(), others.value()?))) {
+        let known = self.tasks[row].holders();
+        match known.and_then(|known| Some((known.nbytes(), known.value()?))) {
             Some((nbytes, value)) => {
                 let (task, holders) = (self.tasks.id(row), SmallList::Empty);
                 Dependency { task, nbytes, holders, value: Some(value) }
