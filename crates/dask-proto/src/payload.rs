@@ -107,7 +107,7 @@ pub enum ValueError {
 }
 
 impl Payload {
-    /// The longest value that has no memory of its own, in bytes: more would make payloads larger.
+    /// The longest value that has no memory of its own, in bytes: payloads are no larger for it.
     pub const SMALL_BYTES: usize = 31;
 
     /// An encoded value, copied if it is short.
