@@ -152,7 +152,7 @@ impl Sim {
 
     /// A task waits for a worker only while none is there that may run it.
     fn nothing_waits_for_a_worker_that_is_there(&self) {
-        for key in self.desk.state.without_worker() {
+        for (key, _) in self.desk.state.without_worker() {
             // Which of several has the key is not known here.
             let [page] = *self.book.pages(key) else {
                 continue;

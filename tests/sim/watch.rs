@@ -35,8 +35,9 @@ type Runs = BTreeSet<(TaskId, RunId)>;
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     warned: BTreeSet<Key>,
-    /// Keys without a worker, since when.
-    without_worker: BTreeMap<Key, Moment>,
+    /// Keys that are without a worker, since when as the scheduler says, since when as seen: one
+    /// that had a worker between two looks waits anew.
+    without_worker: BTreeMap<(Key, Moment), Moment>,
     /// Data that is to come, since when.
     to_come: BTreeMap<Key, Moment>,
     /// All that a worker has to compute, unchanged since when.
@@ -57,9 +58,10 @@ impl Sim {
             let state = state.held(*client, *future).map(|(_, state)| state);
             key.as_str().starts_with("data") && state == Some("released")
         });
-        let to_come = to_come.map(|(_, (key, _))| key);
+        let to_come = to_come.map(|(_, (key, _))| key.clone());
         let to_come = still(&self.watch.to_come, to_come, self.now);
-        let without_worker = still(&self.watch.without_worker, state.without_worker(), self.now);
+        let without_worker = state.without_worker().map(|(key, since)| (key.clone(), since));
+        let without_worker = still(&self.watch.without_worker, without_worker, self.now);
         let mut given: BTreeMap<WorkerId, (Runs, Moment)> = BTreeMap::new();
         for (task, run, worker) in state.assignments() {
             given.entry(worker).or_insert((Runs::new(), self.now)).0.insert((task, run));
@@ -88,7 +90,7 @@ impl Sim {
             let specs = self.book.pages(key).iter().map(|page| &self.book.specs[*page]);
             specs.filter(|spec| !spec.is_data).map(|spec| spec.function).collect()
         };
-        for (key, since) in &self.watch.without_worker {
+        for ((key, _), since) in &self.watch.without_worker {
             let is_late = self.now.since(*since) > LATEST_WITHOUT_WORKER;
             let mut warned = self.watch.warned.iter();
             let is_like = |other: &Key| {
@@ -118,11 +120,14 @@ impl Sim {
 }
 
 /// What is so now: what was so before has been since then.
-fn still<'a>(
-    before: &BTreeMap<Key, Moment>,
-    keys: impl Iterator<Item = &'a Key>,
+fn still<K: Ord>(
+    before: &BTreeMap<K, Moment>,
+    things: impl Iterator<Item = K>,
     now: Moment,
-) -> BTreeMap<Key, Moment> {
-    let since = |key: &Key| before.get(key).copied().unwrap_or(now);
-    keys.map(|key| (key.clone(), since(key))).collect()
+) -> BTreeMap<K, Moment> {
+    let since = |thing: K| {
+        let since = before.get(&thing).copied().unwrap_or(now);
+        (thing, since)
+    };
+    things.map(since).collect()
 }

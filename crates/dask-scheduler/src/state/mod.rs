@@ -216,9 +216,11 @@ impl SchedulerState {
         Some((&task.key, task.state.name().as_str()))
     }
 
-    /// The keys that wait for a worker that may compute them. For tests and simulations.
-    pub fn without_worker(&self) -> impl Iterator<Item = &Key> {
-        self.no_worker.iter().map(|(_, row)| &self.tasks[*row].key)
+    /// The keys that wait for a worker that may compute them, and since when, to a tenth of a
+    /// second. For tests and simulations.
+    pub fn without_worker(&self) -> impl Iterator<Item = (&Key, Moment)> {
+        let tasks = self.no_worker.iter().map(|(_, row)| &self.tasks[*row]);
+        tasks.map(|task| (&task.key, task.since.moment()))
     }
 
     /// Whether a client is connected. For tests and simulations.
