@@ -235,8 +235,8 @@ fn call<F: TaskFn>(
     registry::find(def.path, def.signature)?;
     let mut call = CallBuilder::new(client.link().carriage, None);
     args.write(&mut call)?;
-    let call = call.finish();
-    found.extend(call.found);
+    let (call, in_values) = call.finish();
+    found.extend(in_values);
     match call.dependencies.first() {
         Some(dependency) => Err(Kind::RunOnFuture(dependency.key().clone()).into()),
         None => Ok(RunFunction { function: def.function(), body: call.body, wait: true }),

@@ -62,7 +62,7 @@ pub fn delayed<F: TaskFn>(function: F, args: impl IntoArgs<F::Params>) -> Delaye
     // The key is unique, so that nothing need be known about the arguments.
     let mut call = CallBuilder::new(Carriage::Objects, None);
     let invalid = args.write(&mut call).err();
-    let call = call.finish();
+    let (call, _) = call.finish();
     let mut node = Node::new(key, def, call);
     node.invalid = invalid;
     Delayed::new(Dependency::Delayed(Arc::new(node)))
@@ -231,8 +231,7 @@ impl Node {
 
     /// The same call with its dependencies elsewhere.
     pub(crate) fn with(&self, dependencies: Vec<Dependency>) -> Self {
-        let Call { body, token, found, .. } = self.call.clone();
-        let call = Call { body, dependencies, token, found };
+        let call = Call { body: self.call.body.clone(), dependencies, token: self.call.token };
         let (invalid, fused) = (self.invalid.clone(), self.fused.clone());
         Self { key: self.key.clone(), def: self.def, call, invalid, fused }
     }

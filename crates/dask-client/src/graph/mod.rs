@@ -78,7 +78,7 @@ impl Graph {
             let kind = TaskErrorKind::Serialization;
             Kind::Task(Arc::new(refusal(kind, Some(key.clone()), function.def(), &error)))
         })?;
-        let call = call.finish();
+        let (call, _) = call.finish();
         let node = Node::new(key.clone(), function.def(), call);
         self.nodes.insert(key.clone(), Arc::new(node));
         Ok(KeyRef { key, value: PhantomData })

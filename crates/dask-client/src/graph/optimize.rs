@@ -251,8 +251,7 @@ impl<'a> Draft<'a> {
         written.expect("what stays live is not encoded");
         let body = writer.finish();
         let own = &self.nodes[at];
-        let token = own.call.token;
-        let call = Call { body, dependencies: outside, token, found: Vec::new() };
+        let call = Call { body, dependencies: outside, token: own.call.token };
         Node::fused(own.key.clone(), call, functions)
     }
 

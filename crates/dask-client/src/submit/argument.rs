@@ -87,13 +87,11 @@ pub(crate) enum Dependency {
 }
 
 /// A finished call.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) body: Payload,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) token: Option<Token>,
-    /// The futures in values that were encoded. Those in live values live in them.
-    pub(crate) found: Vec<Arc<Hold>>,
 }
 
 impl CallBuilder {
@@ -107,15 +105,16 @@ impl CallBuilder {
         Self { writer, tokenizers, dependencies: Vec::new(), found: Vec::new() }
     }
 
-    /// The call; what comes now is of the next.
-    pub(crate) fn finish(&mut self) -> Call {
+    /// The call, and the futures in its values that were encoded: those in live values live in
+    /// them. What comes now is of the next call.
+    pub(crate) fn finish(&mut self) -> (Call, Vec<Arc<Hold>>) {
         let tokenizers = self.tokenizers.as_mut();
-        Call {
+        let call = Call {
             body: self.writer.finish(),
             dependencies: std::mem::take(&mut self.dependencies),
             token: tokenizers.map(|Tokenizers { start, call }| call.restart(start)),
-            found: std::mem::take(&mut self.found),
-        }
+        };
+        (call, std::mem::take(&mut self.found))
     }
 
     fn tokenizer(&mut self) -> Option<&mut Tokenizer> {

@@ -92,7 +92,7 @@ impl<'a> Submitter<'a> {
         after: Option<Arc<Hold>>,
     ) -> Arc<Hold> {
         let written = write(&mut self.builder);
-        let mut call = self.builder.finish();
+        let (mut call, found) = self.builder.finish();
         call.dependencies.extend(after.map(Dependency::Future));
         let key = match self.key(call.token) {
             Ok(key) => key,
@@ -108,7 +108,7 @@ impl<'a> Submitter<'a> {
         let hold = Hold::new(self.link, key);
         match self.dependencies(&call) {
             Ok(dependencies) => {
-                self.carried.extend(Carried::new(&hold, &call.found));
+                self.carried.extend(Carried::new(&hold, &found));
                 self.push(&hold, function, call, dependencies);
             }
             Err(outcome) => hold.settle(outcome),
