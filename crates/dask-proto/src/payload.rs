@@ -3,7 +3,7 @@ use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{SmallBytes, codec};
@@ -115,6 +115,16 @@ impl Payload {
     #[inline]
     pub fn copied_if_small(bytes: &[u8], own: impl FnOnce() -> Bytes) -> Self {
         SmallBytes::new(bytes).map_or_else(|| Self::Bytes(own()), Self::Small)
+    }
+
+    /// An encoded value, out of a buffer that is empty then. Long ones share its memory.
+    #[must_use]
+    pub fn taken_from(buffer: &mut BytesMut) -> Self {
+        let small = SmallBytes::new(buffer);
+        if small.is_some() {
+            buffer.clear();
+        }
+        small.map_or_else(|| Self::Bytes(buffer.split().freeze()), Self::Small)
     }
 
     /// The encoded value, if it is in one piece.
@@ -261,5 +271,23 @@ impl<'de> Deserialize<'de> for Payload {
             }
         }
         deserializer.deserialize_byte_buf(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_values_own_no_memory_and_make_payloads_no_larger() {
+        let mut buffer = BytesMut::new();
+        for length in [0, 1, Payload::SMALL_BYTES, Payload::SMALL_BYTES + 1] {
+            buffer.extend_from_slice(&vec![7; length]);
+            let payload = Payload::taken_from(&mut buffer);
+            assert!(buffer.is_empty());
+            assert_eq!(payload.as_bytes(), Some(&vec![7; length][..]));
+            assert_eq!(matches!(payload, Payload::Small(_)), length <= Payload::SMALL_BYTES);
+        }
+        assert!(size_of::<Payload>() <= size_of::<Bytes>() + size_of::<usize>());
     }
 }

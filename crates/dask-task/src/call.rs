@@ -3,7 +3,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use dask_proto::{Object, Payload, SmallBytes, ValueError};
+use dask_proto::{Object, Payload, ValueError};
 
 use crate::input::Input;
 use crate::value::{Value, encode_into, live};
@@ -108,13 +108,7 @@ impl CallWriter {
             Arguments::Live(arguments) => {
                 Payload::Object(Arc::new(Call(std::mem::take(arguments))))
             }
-            Arguments::Encoded(buffer) => {
-                let small = SmallBytes::new(buffer);
-                if small.is_some() {
-                    buffer.clear();
-                }
-                small.map_or_else(|| Payload::Bytes(buffer.split().freeze()), Payload::Small)
-            }
+            Arguments::Encoded(buffer) => Payload::taken_from(buffer),
         }
     }
 }

@@ -1,6 +1,6 @@
 use bytes::{BufMut, BytesMut};
 use dask_proto::limits::INLINE_RESULT_BYTES;
-use dask_proto::{Payload, SmallBytes, ValueError};
+use dask_proto::{Payload, ValueError};
 
 /// Encodes values one after the other. Small ones share memory, which spares an allocation and, as
 /// what is encoded is mostly dropped on another thread, a lock of the allocator each.
@@ -26,13 +26,9 @@ impl Encoder {
             self.buffer = BytesMut::with_capacity(BUFFER_BYTES);
         }
         let written = object.encode_to(&mut (&mut self.buffer).writer());
-        let small = SmallBytes::new(&self.buffer);
-        if written.is_err() || small.is_some() {
-            // Also what was written before it failed.
-            self.buffer.clear();
-        }
-        written?;
-        Ok(small.map_or_else(|| Payload::Bytes(self.buffer.split().freeze()), Payload::Small))
+        // Also what was written before it failed.
+        let encoded = Payload::taken_from(&mut self.buffer);
+        written.map(|()| encoded)
     }
 }
 

@@ -86,7 +86,7 @@ impl SchedulerState {
     }
 
     /// A result that a task of this worker needs: itself if it is small, also where the worker has
-    /// a copy, which costs less than to look that up; else where it is.
+    /// a copy, since to name the holders costs more; else where it is.
     fn input(&self, row: Row, worker: WorkerId) -> Dependency {
         let known = self.tasks[row].holders();
         match known.and_then(|known| Some((known.nbytes(), known.value()?))) {
