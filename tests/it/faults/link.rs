@@ -245,6 +245,26 @@ async fn workers_that_cannot_reach_each_other_any_more_compute_for_themselves() 
     .await;
 }
 
+/// A number goes with the task that needs it: nobody has to bring it over.
+#[tokio::test]
+async fn a_small_result_reaches_a_worker_that_cannot_reach_its_holder() {
+    bounded(async {
+        let cut = Cut::start(NEVER).await;
+        let on = |name: &str| cut.client.options().workers([name]);
+        let held = on("one").submit(double, 21);
+        wait(&held).await.unwrap();
+        cut.break_off("two", &cut.places[0]);
+        let broken = Instant::now();
+        assert_eq!(on("two").submit(double, &held).result().await.unwrap(), 84);
+        takes("seconds until the result was there", seconds(broken), 5.0);
+        let story = cut.client.story(&held).await.unwrap();
+        let runs = story.iter().filter(|step| step.contains("-> processing")).count();
+        assert_eq!(runs, 1, "it is not computed again: {story:?}");
+        goes_on(&cut.client).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_client_cut_off_from_a_worker_silently_gets_its_result_when_healed() {
     bounded_cut(async {
