@@ -16,9 +16,19 @@ use crate::session::task;
 
 const CLIENT: ClientId = ClientId(1);
 
+/// How often each is measured, in turn. The least counts: it is processor time, to which whatever
+/// else the machine does only adds.
+const ROUNDS: usize = 3;
+
 /// Nanoseconds a task with 10, 1,000 and 10,000 workers, and the last as a multiple of the first.
 pub(crate) fn measure(tasks: u64) -> Figures {
-    let [few, many, most] = [10, 1000, 10_000].map(|workers| cost(tasks, workers));
+    let mut least = [f64::INFINITY; 3];
+    for _ in 0..ROUNDS {
+        for (least, workers) in least.iter_mut().zip([10, 1000, 10_000]) {
+            *least = least.min(cost(tasks, workers));
+        }
+    }
+    let [few, many, most] = least;
     Figures::new()
         .with("with_10_ns", few)
         .with("with_1000_ns", many)
