@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dask_proto::graph::Function;
@@ -78,45 +78,64 @@ impl SchedulerState {
         if dependencies.is_empty() {
             return Some(idlest);
         }
-        let mut candidates: BTreeSet<WorkerId> = [idlest].into();
-        for dependency in dependencies.iter() {
-            let holders = self.tasks[*dependency].holders().into_iter();
-            candidates.extend(holders.flat_map(|h| h.iter().take(HOLDERS_CONSIDERED)));
-        }
-        let candidates: Vec<WorkerId> =
-            candidates.into_iter().filter(|worker| self.can_run(*worker, function)).collect();
-        self.choose(row, &candidates)
+        let inputs = self.inputs(row);
+        let holders = inputs.present.iter().filter(|(worker, _)| self.can_run(*worker, function));
+        let candidates = holders.copied().chain([(idlest, 0)]);
+        let starts = candidates.filter_map(|(worker, bytes)| self.start(worker, bytes, &inputs));
+        starts.min().map(|(_, _, worker)| worker)
     }
 
     /// The candidate where the task is estimated to start first: once the worker's threads are
     /// idle and the dependencies that it lacks are fetched.
     pub(in crate::state) fn choose(&self, row: Row, candidates: &[WorkerId]) -> Option<WorkerId> {
-        let mut present: BTreeMap<WorkerId, u64> = candidates.iter().map(|w| (*w, 0)).collect();
+        let inputs = self.inputs(row);
+        let starts = candidates.iter().filter_map(|worker| {
+            let held = inputs.present.binary_search_by_key(worker, |(holder, _)| *holder);
+            let bytes = held.map_or(0, |index| inputs.present[index].1);
+            self.start(*worker, bytes, &inputs)
+        });
+        starts.min().map(|(_, _, worker)| worker)
+    }
+
+    /// What a task needs, and who has how much of it.
+    fn inputs(&self, row: Row) -> Inputs {
+        let dependencies = &self.tasks[row].dependencies;
+        let mut present: Vec<(WorkerId, u64)> = Vec::new();
         let mut total = 0u64;
-        for dependency in self.tasks[row].dependencies.iter() {
+        for dependency in dependencies.iter() {
             let task = &self.tasks[*dependency];
             // An empty value has to be fetched too.
             let nbytes = task.nbytes().unwrap_or(0).max(1);
             total = total.saturating_add(nbytes);
-            for holder in task.holders().into_iter().flat_map(|h| h.iter()).take(HOLDERS_CONSIDERED)
-            {
-                if let Some(bytes) = present.get_mut(&holder) {
-                    *bytes = bytes.saturating_add(nbytes);
+            let holders = task.holders().into_iter().flat_map(|holders| holders.iter());
+            for holder in holders.take(HOLDERS_CONSIDERED) {
+                match present.last_mut() {
+                    // Neighbours are mostly on the same worker.
+                    Some((last, bytes)) if *last == holder => *bytes = bytes.saturating_add(nbytes),
+                    _ => present.push((holder, nbytes)),
                 }
             }
         }
-        let overhead = self.fetch_overhead(row);
-        let estimate = |(worker, bytes): (&WorkerId, &u64)| {
-            let entry = self.workers.get(*worker)?;
-            let fetch = match total - *bytes {
-                0 => 0,
-                missing => overhead.saturating_add(self.transfer_time(missing)),
-            };
-            let start = entry.load().saturating_add(fetch);
-            Some((start, entry.nbytes, *worker))
+        present.sort_unstable_by_key(|(holder, _)| *holder);
+        present.dedup_by(|next, first| {
+            let is_same = next.0 == first.0;
+            if is_same {
+                first.1 = first.1.saturating_add(next.1);
+            }
+            is_same
+        });
+        Inputs { present, total, overhead: self.fetch_overhead(row) }
+    }
+
+    /// When a task would start on a worker that has so many bytes of its inputs. Of workers where
+    /// it starts at once, the one that holds least comes first.
+    fn start(&self, worker: WorkerId, bytes: u64, inputs: &Inputs) -> Option<(u64, u64, WorkerId)> {
+        let entry = self.workers.get(worker)?;
+        let fetch = match inputs.total.saturating_sub(bytes) {
+            0 => 0,
+            missing => inputs.overhead.saturating_add(self.transfer_time(missing)),
         };
-        let best = present.iter().filter_map(estimate).min();
-        best.map(|(_, _, worker)| worker)
+        Some((entry.load().saturating_add(fetch), entry.nbytes, worker))
     }
 
     /// What it costs that a task's worker has to fetch at all, in nanoseconds of start time. A
@@ -223,6 +242,16 @@ impl SchedulerState {
         let close = close.take(FUNCTIONS_LISTED).map(|(.., row)| *row);
         (best, close.collect())
     }
+}
+
+/// What a task needs.
+struct Inputs {
+    /// The workers that hold some of it, by id, and how many bytes.
+    present: Vec<(WorkerId, u64)>,
+    /// Bytes of it all.
+    total: u64,
+    /// What it costs to fetch anything, in nanoseconds.
+    overhead: u64,
 }
 
 /// How much one function is like another; the most alike first.
