@@ -1,6 +1,6 @@
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -28,6 +28,22 @@ impl<T: Copy> SmallList<T> {
         }
     }
 
+    /// Adds an element at an index, before those that are there and behind it.
+    ///
+    /// # Panics
+    ///
+    /// If the index is beyond the end.
+    pub fn insert(&mut self, index: usize, item: T) {
+        match self {
+            Self::Many(many) => many.insert(index, item),
+            Self::One(one) if index == 0 => *self = Self::Many(Box::new(vec![item, *one])),
+            Self::Empty | Self::One(_) => {
+                assert_eq!(index, self.len(), "an index beyond the end of a list");
+                self.push(item);
+            }
+        }
+    }
+
     /// Keeps the elements that are to be kept, and gives back memory that is not needed.
     pub fn retain(&mut self, mut is_kept: impl FnMut(&T) -> bool) {
         match self {
@@ -48,6 +64,16 @@ impl<T> Deref for SmallList<T> {
         match self {
             Self::Empty => &[],
             Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl<T> DerefMut for SmallList<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        match self {
+            Self::Empty => &mut [],
+            Self::One(one) => std::slice::from_mut(one),
             Self::Many(many) => many,
         }
     }
@@ -120,6 +146,17 @@ mod tests {
         assert_eq!(*one, [7]);
         one.retain(|_| false);
         assert!(one.is_empty());
+    }
+
+    #[test]
+    fn an_element_comes_where_it_is_put() {
+        let mut list = SmallList::default();
+        for number in [4, 1, 3, 2, 5] {
+            let index = list.partition_point(|other| *other < number);
+            list.insert(index, number);
+        }
+        list[4] += 1;
+        assert_eq!(*list, [1, 2, 3, 4, 6]);
     }
 
     #[test]

@@ -327,7 +327,7 @@ impl SchedulerState {
             }
             Event::WorkerJoined { worker, join } => {
                 self.cause = Cause::WorkerJoined(worker);
-                self.worker_joined(worker, *join);
+                self.worker_joined(worker, join);
             }
             Event::WorkerSaid { worker, messages } => {
                 self.cause = Cause::WorkerSaid(worker);

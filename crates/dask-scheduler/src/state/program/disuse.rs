@@ -51,14 +51,8 @@ impl SchedulerState {
         let mut used: BTreeSet<FunctionRow> = BTreeSet::new();
         used.extend(self.clients.values().flat_map(|entry| entry.functions.values()));
         used.extend(self.tasks.iter().filter_map(|(_, task)| task.function()));
+        // Those that workers were told of are among these.
         used.extend(self.workers.iter().flat_map(|(_, entry)| entry.work.functions()));
-        let forgotten: BTreeSet<FunctionRow> = self.functions.forget_unused(rows, &used);
-        // Their ids are going to stand for others.
-        let workers: Vec<_> = self.workers.iter().map(|(worker, _)| worker).collect();
-        for worker in workers {
-            if let Some(entry) = self.workers.get_mut(worker) {
-                entry.functions.retain(|row| !forgotten.contains(row));
-            }
-        }
+        self.functions.forget_unused(rows, &used);
     }
 }

@@ -28,7 +28,8 @@ impl SchedulerState {
         }
     }
 
-    /// Notes where a worker stands now: among its group, and as one that steals or is stolen from.
+    /// Notes where a worker stands now: among its group, and, once the event is over, as one that
+    /// steals or is stolen from.
     pub(in crate::state) fn rerank(&mut self, worker: WorkerId) {
         let saturation = self.config.worker_saturation;
         if let Some(entry) = self.workers.get_mut(worker) {
@@ -38,7 +39,7 @@ impl SchedulerState {
                 self.functions.rerank(entry.group, old, new);
             }
             if self.config.work_stealing == WorkStealing::On {
-                self.stealing.place(worker, entry);
+                self.stealing.touch(worker, entry);
             }
         }
     }
@@ -72,8 +73,7 @@ impl SchedulerState {
             body: task.body(),
         };
         let function = spec.function;
-        let is_new =
-            self.workers.get_mut(worker).is_some_and(|entry| entry.functions.insert(function));
+        let is_new = self.workers.get_mut(worker).is_some_and(|entry| entry.work.tell(function));
         if is_new {
             let define = SchedulerToWorker::Define {
                 id: function.id(),

@@ -6,6 +6,7 @@ use dask_proto::map::Map;
 use dask_proto::program::ProgramId;
 
 use super::queue::{Place, Queue};
+use super::rank::Rank;
 
 /// A task function that a client or a worker named, of one program or of any.
 ///
@@ -34,16 +35,6 @@ pub(in crate::state) struct FunctionEntry {
     pub(in crate::state) queue: Queue,
     /// How long it runs, in nanoseconds: a moving average that gives the latest half the weight.
     pub(in crate::state) duration: Option<u64>,
-}
-
-/// The position of a worker among those of its group: first those with room for root tasks, then
-/// by load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::state) struct Rank {
-    pub(in crate::state) full: bool,
-    /// Nanoseconds until its threads are expected to be idle.
-    pub(in crate::state) load: u64,
-    pub(in crate::state) worker: WorkerId,
 }
 
 #[derive(Debug, Default)]
@@ -123,7 +114,7 @@ impl FunctionTable {
         &mut self,
         rows: impl IntoIterator<Item = FunctionRow>,
         used: &BTreeSet<FunctionRow>,
-    ) -> BTreeSet<FunctionRow> {
+    ) {
         let mut forgotten = BTreeSet::new();
         for row in rows {
             let entry = &mut self.entries[row.0 as usize];
@@ -141,7 +132,6 @@ impl FunctionTable {
         // The first are given to others first.
         self.free.extend(forgotten.iter().rev());
         self.look_at = 2 * self.by_function.len();
-        forgotten
     }
 
     pub(in crate::state) fn get(&self, row: FunctionRow) -> &FunctionEntry {
@@ -236,23 +226,22 @@ impl FunctionTable {
         let groups = self.get(function).groups.iter();
         groups
             .filter_map(|g| self.groups[g.0 as usize].ranked.first())
-            .filter(|rank| !rank.full)
+            .filter(|rank| !rank.is_full())
             .min()
-            .map(|rank| rank.worker)
+            .map(|rank| rank.worker())
     }
 
     /// The least loaded worker with the function, whether it has room or not.
     pub(in crate::state) fn idlest(&self, function: FunctionRow) -> Option<WorkerId> {
-        let first_full = Rank { full: true, load: 0, worker: WorkerId(0) };
         let groups = self.get(function).groups.iter();
         groups
             .flat_map(|g| {
                 let ranked = &self.groups[g.0 as usize].ranked;
-                let full = ranked.range(first_full..).next();
+                let full = ranked.range(Rank::FIRST_FULL..).next();
                 ranked.first().into_iter().chain(full)
             })
-            .min_by_key(|rank| (rank.load, rank.worker))
-            .map(|rank| rank.worker)
+            .min_by_key(|rank| rank.load())
+            .map(|rank| rank.worker())
     }
 
     /// The workers with the function that take tasks, those with room first, then by load, group

@@ -3,6 +3,7 @@
 pub(in crate::state) mod copies;
 pub(in crate::state) mod function;
 pub(in crate::state) mod queue;
+pub(in crate::state) mod rank;
 pub(in crate::state) mod replica;
 pub(in crate::state) mod row_set;
 pub(in crate::state) mod rows;

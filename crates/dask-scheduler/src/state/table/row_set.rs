@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use super::task::Row;
 
@@ -15,12 +16,14 @@ pub(in crate::state) struct RowSet {
     pages: BTreeMap<u32, u64>,
     /// The page that was changed last, and its word: the next change is mostly to the same.
     open: (u32, u64),
-    len: usize,
+    len: u32,
 }
 
 impl RowSet {
+    const EMPTY: Self = Self { pages: BTreeMap::new(), open: (0, 0), len: 0 };
+
     pub(in crate::state) fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     pub(in crate::state) fn is_empty(&self) -> bool {
@@ -39,7 +42,7 @@ impl RowSet {
         let word = self.open(page);
         let is_new = *word & bit == 0;
         *word |= bit;
-        self.len += usize::from(is_new);
+        self.len += u32::from(is_new);
         is_new
     }
 
@@ -52,7 +55,7 @@ impl RowSet {
         let word = self.open(page);
         let was_there = *word & bit != 0;
         *word &= !bit;
-        self.len -= usize::from(was_there);
+        self.len -= u32::from(was_there);
         was_there
     }
 
@@ -105,6 +108,34 @@ impl Extend<Row> for RowSet {
     }
 }
 
+/// A set of tasks that is empty nearly always, and takes up next to nothing then.
+#[derive(Debug, Default)]
+pub(in crate::state) struct RareRows(Option<Box<RowSet>>);
+
+impl RareRows {
+    pub(in crate::state) fn insert(&mut self, row: Row) -> bool {
+        self.0.get_or_insert_default().insert(row)
+    }
+
+    pub(in crate::state) fn remove(&mut self, row: Row) -> bool {
+        let Some(rows) = &mut self.0 else { return false };
+        let was_there = rows.remove(row);
+        if rows.is_empty() {
+            self.0 = None;
+        }
+        was_there
+    }
+}
+
+impl Deref for RareRows {
+    type Target = RowSet;
+
+    fn deref(&self) -> &RowSet {
+        static EMPTY: RowSet = RowSet::EMPTY;
+        self.0.as_deref().unwrap_or(&EMPTY)
+    }
+}
+
 fn place(row: Row) -> (u32, u64) {
     (row.number() / PAGE, 1 << (row.number() % PAGE))
 }
@@ -137,5 +168,16 @@ mod tests {
             set.remove(Row::from_number(number));
         }
         assert!(set.is_empty() && set.pages.is_empty() && set.open.1 == 0);
+    }
+
+    #[test]
+    fn rare_rows_take_up_nothing_once_they_are_gone() {
+        let (one, other) = (Row::from_number(7), Row::from_number(700));
+        let mut rare = RareRows::default();
+        assert!(rare.is_empty() && !rare.contains(one) && !rare.remove(one));
+        assert!(rare.insert(one) && rare.insert(other) && !rare.insert(one));
+        assert!(rare.iter().eq([one, other]) && rare.len() == 2);
+        assert!(rare.remove(one) && !rare.remove(one) && rare.contains(other));
+        assert!(rare.remove(other) && rare.0.is_none());
     }
 }

@@ -5,8 +5,9 @@ use dask_proto::id::WorkerId;
 use dask_proto::message::{Metrics, WorkerInfo, WorkerJoin, WorkerStatus};
 use dask_proto::{Address, Moment};
 
-use super::function::{FunctionRow, GroupRow, Rank};
-use super::row_set::RowSet;
+use super::function::GroupRow;
+use super::rank::{Rank, Room};
+use super::row_set::{RareRows, RowSet};
 use super::task::Row;
 use super::worker_map::WorkerMap;
 use super::workload::Workload;
@@ -28,7 +29,7 @@ const LINGERING: u64 = 500_000_000;
 /// Tasks that are to move from one worker to another.
 #[derive(Debug, Default)]
 pub(in crate::state) struct Moving {
-    rows: RowSet,
+    rows: RareRows,
     /// What they will cost, in nanoseconds.
     nanos: u64,
 }
@@ -62,78 +63,85 @@ impl Moving {
 }
 
 /// What the scheduler knows about a worker.
+///
+/// Of ten thousand workers each is met after all others, when nothing of it is in a cache any more:
+/// so what is looked at for each task lies close together, and the rest apart.
 #[derive(Debug)]
 pub(in crate::state) struct WorkerEntry {
-    pub(in crate::state) join: WorkerJoin,
+    pub(in crate::state) last_seen: Moment,
     pub(in crate::state) group: GroupRow,
-    /// The position by which it is chosen, as last computed.
-    pub(in crate::state) rank: Option<Rank>,
-    /// The tasks that it was given and has not finished.
-    pub(in crate::state) processing: RowSet,
-    /// Those of `processing` that left its pool of threads.
-    pub(in crate::state) seceded: RowSet,
-    /// How long those of `processing` that did not secede will keep one thread busy.
-    pub(in crate::state) work: Workload,
+    /// As it said.
+    nthreads: u32,
+    pub(in crate::state) status: WorkerStatus,
     /// Threads that are busy with cancelled tasks.
     pub(in crate::state) lingering: u32,
-    /// Those of `processing` that it was asked to give back.
-    pub(in crate::state) outgoing: Moving,
-    /// The tasks that others were asked for, for this worker.
-    pub(in crate::state) incoming: Moving,
-    /// Where it stands as a thief and as a victim, as last computed.
-    pub(in crate::state) standing: Standing,
-    /// Those of `processing` that can be stolen, while somebody wants to.
-    pub(in crate::state) stealable: Option<Box<Stealable>>,
+    /// How long those of `processing` that did not secede will keep one thread busy.
+    pub(in crate::state) work: Workload,
     /// When a run last ended here, or there was nothing to do.
     progress: Moment,
     /// Nanoseconds since then, as of its last report, if all that it has should have been done by
     /// now: its tasks are longer than expected, and whatever waits will wait as long again.
     pub(in crate::state) lag: u64,
+    /// The tasks that it was given and has not finished.
+    pub(in crate::state) processing: RowSet,
+    /// Those of `processing` that left its pool of threads.
+    pub(in crate::state) seceded: RareRows,
+    /// Those of `processing` that it was asked to give back.
+    pub(in crate::state) outgoing: Moving,
+    /// The tasks that others were asked for, for this worker.
+    pub(in crate::state) incoming: Moving,
+    /// Those of `processing` that can be stolen, while somebody wants to.
+    pub(in crate::state) stealable: Option<Box<Stealable>>,
+    /// The position by which it is chosen, as last computed.
+    pub(in crate::state) rank: Option<Rank>,
+    /// Where it stands as a thief and as a victim, as last computed.
+    pub(in crate::state) standing: Standing,
+    /// Whether it may stand elsewhere by now.
+    pub(in crate::state) is_touched: bool,
     /// The results that it holds.
     pub(in crate::state) has: RowSet,
     /// Their sizes in bytes.
     pub(in crate::state) nbytes: u64,
-    /// The functions it was told of.
-    pub(in crate::state) functions: BTreeSet<FunctionRow>,
     /// The workers it was told of.
     pub(in crate::state) peers: BTreeSet<WorkerId>,
-    pub(in crate::state) last_seen: Moment,
-    pub(in crate::state) status: WorkerStatus,
-    pub(in crate::state) metrics: Metrics,
+    /// What it said of itself; its functions are those of its group.
+    pub(in crate::state) join: Box<WorkerJoin>,
+    pub(in crate::state) metrics: Box<Metrics>,
     /// What was said there.
-    pub(in crate::state) log: WorkerLog,
+    pub(in crate::state) log: Box<WorkerLog>,
 }
 
 impl WorkerEntry {
-    pub(in crate::state) fn new(join: WorkerJoin, group: GroupRow, now: Moment) -> Self {
+    pub(in crate::state) fn new(join: Box<WorkerJoin>, group: GroupRow, now: Moment) -> Self {
         Self {
-            join,
+            last_seen: now,
             group,
-            rank: None,
-            processing: RowSet::default(),
-            seceded: RowSet::default(),
-            work: Workload::default(),
+            nthreads: join.nthreads,
+            status: WorkerStatus::default(),
             lingering: 0,
-            outgoing: Moving::default(),
-            incoming: Moving::default(),
-            standing: Standing::default(),
-            stealable: None,
+            work: Workload::default(),
             progress: now,
             lag: 0,
+            processing: RowSet::default(),
+            seceded: RareRows::default(),
+            outgoing: Moving::default(),
+            incoming: Moving::default(),
+            stealable: None,
+            rank: None,
+            standing: Standing::default(),
+            is_touched: false,
             has: RowSet::default(),
             nbytes: 0,
-            functions: BTreeSet::new(),
             peers: BTreeSet::new(),
-            last_seen: now,
-            status: WorkerStatus::default(),
-            metrics: Metrics::default(),
-            log: WorkerLog::default(),
+            join,
+            metrics: Box::default(),
+            log: Box::default(),
         }
     }
 
     /// Nanoseconds until its threads are expected to be idle.
     pub(in crate::state) fn load(&self) -> u64 {
-        let load = self.backlog() / u64::from(self.join.nthreads.max(1));
+        let load = self.spread(self.backlog());
         if self.active() < self.threads() as usize { load } else { load.max(self.lag) }
     }
 
@@ -147,6 +155,11 @@ impl WorkerEntry {
     /// The same with what keeps its threads busy beside.
     pub(in crate::state) fn backlog(&self) -> u64 {
         self.occupancy().wrapping_add(u64::from(self.lingering) * LINGERING)
+    }
+
+    /// How long so much work for one thread takes on all its threads.
+    pub(in crate::state) fn spread(&self, nanos: u64) -> u64 {
+        nanos / u64::from(self.nthreads.max(1))
     }
 
     /// The tasks that run in its pool of threads or wait for it.
@@ -164,8 +177,7 @@ impl WorkerEntry {
     pub(in crate::state) fn note_lag(&mut self, now: Moment) {
         let silence = now.since(self.progress).as_nanos();
         let silence = u64::try_from(silence).unwrap_or(u64::MAX);
-        let is_late =
-            self.active() > 0 && silence > self.backlog() / u64::from(self.join.nthreads.max(1));
+        let is_late = self.active() > 0 && silence > self.spread(self.backlog());
         self.lag = if is_late { silence } else { 0 };
     }
 
@@ -178,16 +190,13 @@ impl WorkerEntry {
 
     /// Whether it may be given tasks at all.
     pub(in crate::state) fn takes_tasks(&self) -> bool {
-        self.join.nthreads > 0 && self.status == WorkerStatus::Running
+        self.nthreads > 0 && self.status == WorkerStatus::Running
     }
 
     /// Its position now; none while it takes no tasks.
     pub(in crate::state) fn rank_now(&self, worker: WorkerId, saturation: f64) -> Option<Rank> {
-        self.takes_tasks().then(|| Rank {
-            full: !self.has_room(saturation),
-            load: coarse(self.load()),
-            worker,
-        })
+        let room = if self.has_room(saturation) { Room::Some } else { Room::None };
+        self.takes_tasks().then(|| Rank::new(worker, self.load(), room))
     }
 
     /// Whether it should be given another root task.
@@ -206,7 +215,7 @@ impl WorkerEntry {
 
     /// Its threads that no cancelled run keeps busy.
     pub(in crate::state) fn threads(&self) -> u32 {
-        self.join.nthreads.saturating_sub(self.lingering)
+        self.nthreads.saturating_sub(self.lingering)
     }
 
     /// How many tasks take its threads, or will once others have given them.
@@ -228,14 +237,14 @@ impl WorkerEntry {
         WorkerInfo {
             address: self.join.address.clone(),
             name: self.join.name.clone(),
-            nthreads: self.join.nthreads,
+            nthreads: self.nthreads,
             memory_limit: self.join.memory_limit,
             resources: self.join.resources.clone(),
             pid: self.join.pid,
             nbytes: self.nbytes,
             processing: self.processing.len() as u64,
             status: self.status,
-            metrics: self.metrics,
+            metrics: *self.metrics,
             program: self.join.program,
         }
     }
@@ -248,16 +257,6 @@ fn slots(saturation: f64, threads: u32) -> usize {
     let whole = exact as usize;
     let is_whole = whole as f64 >= exact;
     whole.saturating_add(usize::from(!is_whole)).max(1)
-}
-
-/// A load in nanoseconds, cut to its leading bits: a worker moves among the others when its load
-/// changes by some per cent, and not with every short task.
-fn coarse(nanos: u64) -> u64 {
-    const FINEST: u32 = 14;
-    const LEADING: u32 = 5;
-    let bits = u64::BITS - nanos.leading_zeros();
-    let cut = bits.saturating_sub(LEADING).max(FINEST);
-    nanos >> cut << cut
 }
 
 /// All workers, by id, name, address and host. Ids grow, so their order is that of joining.

@@ -9,7 +9,8 @@ const PAGE: usize = 1024;
 ///
 /// A row is looked up many times for each task, among ten thousand in as many steps as among ten.
 /// Ids are counted up and shared with clients, so few pages are needed; even the list of all pages
-/// that there can be would be of moderate size. Rows are large, and stay where they are.
+/// that there can be would be of moderate size. Rows lie one behind the other: a worker that is met
+/// after many others is in no cache any more, and every step on the way to it would be waited for.
 #[derive(Debug, Default)]
 pub(in crate::state) struct WorkerMap {
     pages: Vec<Option<Box<Page>>>,
@@ -18,19 +19,19 @@ pub(in crate::state) struct WorkerMap {
 
 #[derive(Debug, Default)]
 struct Page {
-    slots: Vec<Option<Box<WorkerEntry>>>,
+    slots: Vec<Option<WorkerEntry>>,
     used: usize,
 }
 
 impl WorkerMap {
     pub(in crate::state) fn get(&self, worker: WorkerId) -> Option<&WorkerEntry> {
         let (page, slot) = place(worker);
-        self.pages.get(page)?.as_ref()?.slots.get(slot)?.as_deref()
+        self.pages.get(page)?.as_ref()?.slots.get(slot)?.as_ref()
     }
 
     pub(in crate::state) fn get_mut(&mut self, worker: WorkerId) -> Option<&mut WorkerEntry> {
         let (page, slot) = place(worker);
-        self.pages.get_mut(page)?.as_mut()?.slots.get_mut(slot)?.as_deref_mut()
+        self.pages.get_mut(page)?.as_mut()?.slots.get_mut(slot)?.as_mut()
     }
 
     pub(in crate::state) fn insert(&mut self, worker: WorkerId, entry: WorkerEntry) {
@@ -42,7 +43,7 @@ impl WorkerMap {
         if page.slots.len() <= slot {
             page.slots.resize_with(slot + 1, || None);
         }
-        if page.slots[slot].replace(Box::new(entry)).is_none() {
+        if page.slots[slot].replace(entry).is_none() {
             page.used += 1;
             self.len += 1;
         }
@@ -57,7 +58,7 @@ impl WorkerMap {
             self.pages[number] = None;
         }
         self.len -= 1;
-        Some(*entry)
+        Some(entry)
     }
 
     /// All rows, by id.
@@ -68,13 +69,13 @@ impl WorkerMap {
         let pages = pages.filter_map(|(number, page)| Some((number, page.as_ref()?)));
         pages.flat_map(|(number, page)| {
             let slots = page.slots.iter().enumerate();
-            slots.filter_map(move |(slot, entry)| Some((worker(number, slot), entry.as_deref()?)))
+            slots.filter_map(move |(slot, entry)| Some((worker(number, slot), entry.as_ref()?)))
         })
     }
 
     pub(in crate::state) fn values_mut(&mut self) -> impl Iterator<Item = &mut WorkerEntry> {
         let slots = self.pages.iter_mut().flatten().flat_map(|page| &mut page.slots);
-        slots.filter_map(Option::as_deref_mut)
+        slots.flatten()
     }
 
     pub(in crate::state) fn len(&self) -> usize {
@@ -115,7 +116,8 @@ mod tests {
                 program: None,
             };
             let group = functions.join_group(None, &[]);
-            workers.insert(WorkerId(id), WorkerEntry::new(join, group, Moment::default()));
+            workers
+                .insert(WorkerId(id), WorkerEntry::new(Box::new(join), group, Moment::default()));
         }
         let ids = |workers: &WorkerMap| workers.iter().map(|(id, _)| id.0).collect::<Vec<_>>();
         assert_eq!(ids(&workers), [3, 1023, 1024, 5000, u32::MAX]);

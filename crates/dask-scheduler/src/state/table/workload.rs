@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use dask_proto::map::SmallList;
+
 use super::function::FunctionRow;
 
 /// How long a worker's tasks will keep one thread busy (Dask's `occupancy`).
@@ -10,13 +12,16 @@ use super::function::FunctionRow;
 #[derive(Debug, Default)]
 pub(in crate::state) struct Workload {
     /// In the order of the functions, which are few.
-    shares: Vec<(FunctionRow, Share)>,
+    shares: SmallList<Share>,
     total: u64,
 }
 
 /// The tasks of one function.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Share {
+    function: FunctionRow,
+    /// Whether the worker was told what the function's id stands for.
+    is_told: bool,
     tasks: u64,
     /// In nanoseconds.
     each: u64,
@@ -25,6 +30,10 @@ struct Share {
 }
 
 impl Share {
+    fn of(function: FunctionRow) -> Self {
+        Self { function, is_told: false, tasks: 0, each: 0, finished: 0 }
+    }
+
     /// Sums of a peer's claims wrap instead of panicking.
     fn total(self) -> u64 {
         self.tasks.wrapping_mul(self.each)
@@ -58,39 +67,47 @@ impl Workload {
         });
     }
 
+    /// The worker is told what a function's id stands for; whether that is news.
+    pub(in crate::state) fn tell(&mut self, function: FunctionRow) -> bool {
+        !std::mem::replace(&mut self.share(function).is_told, true)
+    }
+
     /// The functions of all its tasks, also of those that were done.
     pub(in crate::state) fn functions(&self) -> impl Iterator<Item = FunctionRow> + '_ {
-        self.shares.iter().map(|(function, _)| *function)
+        self.shares.iter().map(|share| share.function)
     }
 
     /// How many tasks of each function were done.
     pub(in crate::state) fn finished(&self) -> impl Iterator<Item = (FunctionRow, u64)> + '_ {
-        let shares = self.shares.iter().filter(|(_, share)| share.finished > 0);
-        shares.map(|(function, share)| (*function, share.finished))
+        let shares = self.shares.iter().filter(|share| share.finished > 0);
+        shares.map(|share| (share.function, share.finished))
     }
 
     /// How many tasks of which function it is the sum of.
     pub(in crate::state) fn tasks(&self) -> BTreeMap<FunctionRow, u64> {
-        let shares = self.shares.iter().filter(|(_, share)| share.tasks > 0);
-        shares.map(|(function, share)| (*function, share.tasks)).collect()
+        let shares = self.shares.iter().filter(|share| share.tasks > 0);
+        shares.map(|share| (share.function, share.tasks)).collect()
     }
 
     /// Whether the sum is right.
     pub(in crate::state) fn adds_up(&self) -> bool {
-        self.shares.iter().fold(0, |sum: u64, (_, s)| sum.wrapping_add(s.total())) == self.total
+        self.shares.iter().fold(0, |sum: u64, share| sum.wrapping_add(share.total())) == self.total
     }
 
     fn change(&mut self, function: FunctionRow, change: impl FnOnce(&mut Share)) {
-        let index = match self.shares.binary_search_by_key(&function, |(of, _)| *of) {
-            Ok(index) => index,
-            Err(index) => {
-                self.shares.insert(index, (function, Share::default()));
-                index
-            }
-        };
-        let share = &mut self.shares[index].1;
+        let share = self.share(function);
         let before = share.total();
         change(share);
-        self.total = self.total.wrapping_sub(before).wrapping_add(share.total());
+        let after = share.total();
+        self.total = self.total.wrapping_sub(before).wrapping_add(after);
+    }
+
+    fn share(&mut self, function: FunctionRow) -> &mut Share {
+        let found = self.shares.binary_search_by_key(&function, |share| share.function);
+        let index = found.unwrap_or_else(|index| {
+            self.shares.insert(index, Share::of(function));
+            index
+        });
+        &mut self.shares[index]
     }
 }

@@ -29,7 +29,7 @@ struct Finished {
 }
 
 impl SchedulerState {
-    pub(in crate::state) fn worker_joined(&mut self, worker: WorkerId, join: WorkerJoin) {
+    pub(in crate::state) fn worker_joined(&mut self, worker: WorkerId, mut join: Box<WorkerJoin>) {
         let peer = Peer::Worker(worker);
         // The names of agents are unique, so a namesake of another program is of the same agent.
         let is_taken = |id| {
@@ -64,7 +64,8 @@ impl SchedulerState {
         self.out.welcome(peer, welcome);
         self.log_own_event(&format!("add-worker {}", join.address));
         self.forget_unused_functions();
-        let group = self.functions.join_group(join.program, &join.functions);
+        let functions = std::mem::take(&mut join.functions);
+        let group = self.functions.join_group(join.program, &functions);
         let program = join.program;
         self.happened(|| {
             let (worker, name) = (join.address.clone(), join.name.clone());
@@ -145,7 +146,7 @@ impl SchedulerState {
             WorkerToScheduler::Logged { records } => self.logged(worker, records),
             WorkerToScheduler::Heartbeat(metrics) => {
                 if let Some(entry) = self.workers.get_mut(worker) {
-                    entry.metrics = metrics;
+                    *entry.metrics = metrics;
                     entry.note_lag(self.now);
                     self.rerank(worker);
                 }

@@ -32,7 +32,7 @@ impl SchedulerState {
             counted(queue.len(), "queued task")
         ));
         let ranked: Vec<WorkerId> =
-            self.functions.ranked(spec.function).map(|rank| rank.worker).take(NAMED).collect();
+            self.functions.ranked(spec.function).map(|rank| rank.worker()).take(NAMED).collect();
         if ranked.is_empty() {
             self.list_exclusions(spec, lines);
             return;

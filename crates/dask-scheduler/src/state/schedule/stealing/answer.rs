@@ -66,6 +66,8 @@ impl SchedulerState {
     /// Forgets that a task was asked for: it was answered for, or is out of the victim's hands.
     pub(in crate::state) fn call_off_steal(&mut self, row: Row) -> Option<super::Theft> {
         let theft = self.stealing.end(row)?;
+        // The thief has nothing to come.
+        self.stealing.wake();
         if let Some(entry) = self.workers.get_mut(theft.victim) {
             entry.outgoing.remove(row, theft.cost);
             self.rerank(theft.victim);

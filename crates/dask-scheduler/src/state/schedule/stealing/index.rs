@@ -32,6 +32,9 @@ pub(super) fn step(nanos: u64) -> Step {
 /// What the scheduler knows for work stealing, beside what it knows of each worker.
 #[derive(Debug, Default)]
 pub(in crate::state) struct Stealing {
+    /// Workers that may stand elsewhere than before. Mostly it is found that they do not: they were
+    /// done with a task, and given another.
+    touched: Vec<WorkerId>,
     /// Workers with a free thread, the least loaded of each group first.
     idle: BTreeSet<(GroupRow, Step, WorkerId)>,
     /// Workers with tasks that wait for long.
@@ -82,13 +85,26 @@ impl Stealing {
         self.next_try = now + PAUSE;
     }
 
-    /// An answer arrived.
+    /// An answer arrived, or none is waited for any more.
     pub(super) fn wake(&mut self) {
         self.has_news = true;
     }
 
+    /// Notes that a worker may stand elsewhere.
+    pub(in crate::state) fn touch(&mut self, worker: WorkerId, entry: &mut WorkerEntry) {
+        if !std::mem::replace(&mut entry.is_touched, true) {
+            self.touched.push(worker);
+        }
+    }
+
+    /// A worker that may stand elsewhere.
+    pub(super) fn next_touched(&mut self) -> Option<WorkerId> {
+        self.touched.pop()
+    }
+
     /// Notes where a worker stands now.
-    pub(in crate::state) fn place(&mut self, worker: WorkerId, entry: &mut WorkerEntry) {
+    pub(super) fn place(&mut self, worker: WorkerId, entry: &mut WorkerEntry) {
+        entry.is_touched = false;
         let (old, new) = (entry.standing, entry.standing_now());
         if old == new {
             return;

@@ -76,7 +76,7 @@ impl WorkerEntry {
 
     /// How long its last task waits for a thread, if that task runs for so long; in nanoseconds.
     fn wait(&self, cost: u64) -> u64 {
-        let others = self.backlog().saturating_sub(cost) / u64::from(self.join.nthreads.max(1));
+        let others = self.spread(self.backlog().saturating_sub(cost));
         let paused = if self.takes_tasks() { 0 } else { PAUSED };
         // What runs now is half done on average.
         others.max(self.lag).saturating_sub(cost / 2).saturating_add(paused)
@@ -104,6 +104,7 @@ impl WorkerEntry {
 impl SchedulerState {
     /// Asks saturated workers for tasks that idle ones would be done with earlier.
     pub(in crate::state) fn balance(&mut self) {
+        self.place_touched();
         if !self.stealing.is_due(self.now) {
             return;
         }
@@ -113,12 +114,21 @@ impl SchedulerState {
                 return self.stealing.rest(self.now);
             };
             if self.steal(victim, thief) {
+                self.place_touched();
                 asked += 1;
                 continue;
             }
             failures += 1;
             if failures == FAILURES {
                 return self.stealing.rest(self.now);
+            }
+        }
+    }
+
+    fn place_touched(&mut self) {
+        while let Some(worker) = self.stealing.next_touched() {
+            if let Some(entry) = self.workers.get_mut(worker) {
+                self.stealing.place(worker, entry);
             }
         }
     }
