@@ -1,12 +1,13 @@
 //! What a task costs as the workers grow in number: the scheduler's state, without connections.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use dask_proto::Moment;
 use dask_proto::graph::{TaskOptions, TaskSpec};
 use dask_proto::id::{ClientId, FunctionId, FutureId, WorkerId};
 use dask_proto::limits::SUBMIT_TASKS;
-use dask_proto::message::{ClientToScheduler, Code, Submit};
+use dask_proto::message::{ClientToScheduler, Code, SchedulerToWorker, Submit};
 use dask_scheduler::Config;
 use dask_scheduler::state::{Event, Instruction, Instructions, SchedulerState};
 use rig::figures::Figures;
@@ -51,10 +52,14 @@ fn cost(tasks: u64, workers: u32) -> f64 {
     cluster.spent.as_nanos() as f64 / tasks as f64
 }
 
-/// A state with workers that answer at once.
+/// A state with workers that answer all they have been told at once, in the order in which they
+/// were told.
 pub(crate) struct Simulated {
     state: SchedulerState,
     out: Instructions,
+    /// What each worker has been told and has not answered, and who is to answer next.
+    told: BTreeMap<WorkerId, Vec<SchedulerToWorker>>,
+    turns: VecDeque<WorkerId>,
     now: u64,
     spent: Duration,
 }
@@ -62,9 +67,14 @@ pub(crate) struct Simulated {
 impl Simulated {
     pub(crate) fn new(workers: u32) -> Self {
         let address = "tcp://127.0.0.1:8786".parse().expect("a host and a port are an address");
-        let state = SchedulerState::new(Config::default(), address);
-        let mut cluster =
-            Self { state, out: Instructions::new(), now: 0, spent: Duration::default() };
+        let mut cluster = Self {
+            state: SchedulerState::new(Config::default(), address),
+            out: Instructions::new(),
+            told: BTreeMap::new(),
+            turns: VecDeque::new(),
+            now: 0,
+            spent: Duration::default(),
+        };
         let (name, code) = ("client".to_owned(), Code::Withheld);
         cluster.handle(Event::ClientJoined { client: CLIENT, name, code });
         for number in 0..workers {
@@ -73,17 +83,25 @@ impl Simulated {
         }
         let define = ClientToScheduler::Define { id: FunctionId(0), function: function() };
         cluster.handle(Event::ClientSaid { client: CLIENT, messages: vec![define] });
-        cluster.out.drain().for_each(drop);
         cluster.spent = Duration::default();
         cluster
     }
 
+    /// Has the state handle an event, as a scheduler does: what follows is sent before the next.
     /// Only what the state takes is counted, not what the workers take.
     fn handle(&mut self, event: Event) {
         self.now += 1000;
         let start = Instant::now();
         self.state.handle(Moment::from_nanos(self.now), event, &mut self.out);
         self.spent += start.elapsed();
+        for instruction in self.out.drain() {
+            let Instruction::ToWorker { worker, messages } = instruction else { continue };
+            let told = self.told.entry(worker).or_default();
+            if told.is_empty() {
+                self.turns.push_back(worker);
+            }
+            told.extend(messages);
+        }
     }
 
     /// Runs a graph to its end; how many tasks were computed.
@@ -95,22 +113,15 @@ impl Simulated {
             .collect();
         self.handle(Event::ClientSaid { client: CLIENT, messages });
         let mut computed = 0;
-        loop {
-            let instructions: Vec<_> = self.out.drain().collect();
-            let mut is_over = true;
-            for instruction in instructions {
-                let Instruction::ToWorker { worker, messages } = instruction else { continue };
-                let messages: Vec<_> = messages.into_iter().filter_map(done).collect();
-                if !messages.is_empty() {
-                    is_over = false;
-                    computed += messages.len();
-                    self.handle(Event::WorkerSaid { worker, messages });
-                }
-            }
-            if is_over {
-                return computed;
+        while let Some(worker) = self.turns.pop_front() {
+            let told = self.told.remove(&worker).unwrap_or_default();
+            let messages: Vec<_> = told.into_iter().filter_map(done).collect();
+            if !messages.is_empty() {
+                computed += messages.len();
+                self.handle(Event::WorkerSaid { worker, messages });
             }
         }
+        computed
     }
 
     /// Lets go of all results.
