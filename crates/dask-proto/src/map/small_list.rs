@@ -157,6 +157,9 @@ mod tests {
         }
         list[4] += 1;
         assert_eq!(*list, [1, 2, 3, 4, 6]);
+        let mut one = SmallList::One(1);
+        one.insert(1, 2);
+        assert_eq!(*one, [1, 2]);
     }
 
     #[test]

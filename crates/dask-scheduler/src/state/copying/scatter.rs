@@ -135,7 +135,7 @@ impl Turns {
         let worker = *self.workers.get(self.at)?;
         state.scattered_to = worker;
         self.used += 1;
-        let nthreads = state.workers.get(worker).map_or(1, |w| w.join.nthreads);
+        let nthreads = state.workers.get(worker).map_or(1, |w| w.nthreads);
         if self.used >= nthreads {
             self.used = 0;
             self.at = (self.at + 1) % self.workers.len();

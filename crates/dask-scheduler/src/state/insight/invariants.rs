@@ -324,12 +324,14 @@ impl SchedulerState {
             saturated += usize::from(standing.saturated.is_some());
             let rule = "it is known who is idle and who saturated";
             ensure!(standing == entry.standing && self.stealing.has(worker, entry), rule)?;
+            ensure!(!entry.is_touched, "workers are placed when an event is over")?;
             let Some(list) = &entry.stealable else { continue };
             ensure!(list.agrees(), "what can be stolen is listed by cost and by row")?;
             let open = entry.processing.iter();
             let open = open.filter(|row| self.stealable_place(*row).is_some());
             ensure!(list.rows().eq(open), "what has not started can be stolen")?;
         }
+        ensure!(self.stealing.is_settled(), "no worker is to be placed")?;
         let rule = "nobody else is idle or saturated";
         ensure!(self.stealing.lens() == (idle, saturated), rule)
     }

@@ -186,7 +186,7 @@ impl SchedulerState {
                 if self.age(task) < self.limit(row, after) / 2 {
                     return;
                 }
-                let threads = self.workers.get(*worker).map_or(0, |entry| entry.join.nthreads);
+                let threads = self.workers.get(*worker).map_or(0, |entry| entry.nthreads);
                 let threads = usize::try_from(threads).unwrap_or(usize::MAX);
                 let old = sweep.old.entry((*worker, *seceded)).or_default();
                 old.insert((task.priority(), row));

@@ -128,7 +128,7 @@ impl SchedulerState {
     }
 
     /// When a task would start on a worker that has so many bytes of its inputs. Of workers where
-    /// it starts at once, the one that holds least comes first.
+    /// it starts at the same time, the one that holds least comes first.
     fn start(&self, worker: WorkerId, bytes: u64, inputs: &Inputs) -> Option<(u64, u64, WorkerId)> {
         let entry = self.workers.get(worker)?;
         let fetch = match inputs.total.saturating_sub(bytes) {
@@ -246,7 +246,8 @@ impl SchedulerState {
 
 /// What a task needs.
 struct Inputs {
-    /// The workers that hold some of it, by id, and how many bytes.
+    /// The workers that hold some of it, by id, and how many bytes: of each dependency the first
+    /// [`HOLDERS_CONSIDERED`].
     present: Vec<(WorkerId, u64)>,
     /// Bytes of it all.
     total: u64,

@@ -15,12 +15,13 @@ pub(in crate::state) struct RowSet {
     /// The pages that are not empty, but for the open one.
     pages: BTreeMap<u32, u64>,
     /// The page that was changed last, and its word: the next change is mostly to the same.
-    open: (u32, u64),
+    open: u32,
+    word: u64,
     len: u32,
 }
 
 impl RowSet {
-    const EMPTY: Self = Self { pages: BTreeMap::new(), open: (0, 0), len: 0 };
+    const EMPTY: Self = Self { pages: BTreeMap::new(), open: 0, word: 0, len: 0 };
 
     pub(in crate::state) fn len(&self) -> usize {
         self.len as usize
@@ -32,7 +33,7 @@ impl RowSet {
 
     pub(in crate::state) fn contains(&self, row: Row) -> bool {
         let (page, bit) = place(row);
-        let word = if page == self.open.0 { Some(&self.open.1) } else { self.pages.get(&page) };
+        let word = if page == self.open { Some(&self.word) } else { self.pages.get(&page) };
         word.is_some_and(|word| word & bit != 0)
     }
 
@@ -61,7 +62,7 @@ impl RowSet {
 
     /// The rows, in order.
     pub(in crate::state) fn iter(&self) -> impl Iterator<Item = Row> + '_ {
-        let (open, word) = self.open;
+        let Self { open, word, .. } = *self;
         let before = self.pages.range(..open).map(|(page, word)| (*page, *word));
         let behind = self.pages.range(open..).map(|(page, word)| (*page, *word));
         let open = (word != 0).then_some((open, word));
@@ -77,15 +78,16 @@ impl RowSet {
 
     /// The word of a page, to be changed.
     fn open(&mut self, page: u32) -> &mut u64 {
-        if page != self.open.0 {
+        if page != self.open {
             self.turn_to(page);
         }
-        &mut self.open.1
+        &mut self.word
     }
 
     fn turn_to(&mut self, page: u32) {
         let word = self.pages.remove(&page).unwrap_or_default();
-        let (last, its) = std::mem::replace(&mut self.open, (page, word));
+        let last = std::mem::replace(&mut self.open, page);
+        let its = std::mem::replace(&mut self.word, word);
         if its != 0 {
             self.pages.insert(last, its);
         }
@@ -167,7 +169,7 @@ mod tests {
         for number in model {
             set.remove(Row::from_number(number));
         }
-        assert!(set.is_empty() && set.pages.is_empty() && set.open.1 == 0);
+        assert!(set.is_empty() && set.pages.is_empty() && set.word == 0);
     }
 
     #[test]

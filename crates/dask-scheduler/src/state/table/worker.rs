@@ -65,13 +65,15 @@ impl Moving {
 /// What the scheduler knows about a worker.
 ///
 /// Of ten thousand workers each is met after all others, when nothing of it is in a cache any more:
-/// so what is looked at for each task lies close together, and the rest apart.
+/// so what is looked at for each task lies close together, in the order that is written here, and
+/// the rest apart.
 #[derive(Debug)]
+#[repr(C)]
 pub(in crate::state) struct WorkerEntry {
     pub(in crate::state) last_seen: Moment,
     pub(in crate::state) group: GroupRow,
     /// As it said.
-    nthreads: u32,
+    pub(in crate::state) nthreads: u32,
     pub(in crate::state) status: WorkerStatus,
     /// Threads that are busy with cancelled tasks.
     pub(in crate::state) lingering: u32,
@@ -110,6 +112,9 @@ pub(in crate::state) struct WorkerEntry {
     /// What was said there.
     pub(in crate::state) log: Box<WorkerLog>,
 }
+
+/// Four lines of a cache, of the usual size.
+const _: () = assert!(std::mem::offset_of!(WorkerEntry, peers) <= 256);
 
 impl WorkerEntry {
     pub(in crate::state) fn new(join: Box<WorkerJoin>, group: GroupRow, now: Moment) -> Self {

@@ -2,15 +2,16 @@ use dask_proto::id::WorkerId;
 
 use super::worker::WorkerEntry;
 
-/// Workers on one page.
-const PAGE: usize = 1024;
+/// Workers on one page. One that stays while all others of its page are gone, or were clients,
+/// which have their ids from the same count, costs a page: that much memory and no more.
+const PAGE: usize = 64;
 
 /// The rows of workers, by id.
 ///
 /// A row is looked up many times for each task, among ten thousand in as many steps as among ten.
-/// Ids are counted up and shared with clients, so few pages are needed; even the list of all pages
-/// that there can be would be of moderate size. Rows lie one behind the other: a worker that is met
-/// after many others is in no cache any more, and every step on the way to it would be waited for.
+/// Ids are counted up: the list of pages takes an eighth of a byte for each that was ever given.
+/// Rows lie one behind the other: a worker that is met after many others is in no cache any more,
+/// and every step on the way to it would be waited for.
 #[derive(Debug, Default)]
 pub(in crate::state) struct WorkerMap {
     pages: Vec<Option<Box<Page>>>,
@@ -104,7 +105,7 @@ mod tests {
     fn workers_are_found_by_id_and_come_in_its_order() {
         let mut functions = FunctionTable::default();
         let mut workers = WorkerMap::default();
-        for id in [5000, 3, 1023, 1024, u32::MAX] {
+        for id in [5000, 3, 63, 64, 10_000_000] {
             let join = WorkerJoin {
                 address: "tcp://127.0.0.1:1".parse().expect("an address"),
                 name: id.to_string(),
@@ -120,12 +121,12 @@ mod tests {
                 .insert(WorkerId(id), WorkerEntry::new(Box::new(join), group, Moment::default()));
         }
         let ids = |workers: &WorkerMap| workers.iter().map(|(id, _)| id.0).collect::<Vec<_>>();
-        assert_eq!(ids(&workers), [3, 1023, 1024, 5000, u32::MAX]);
+        assert_eq!(ids(&workers), [3, 63, 64, 5000, 10_000_000]);
         let name = |id| workers.get(WorkerId(id)).map(|entry| entry.join.name.clone());
-        assert_eq!((name(1024).as_deref(), name(4)), (Some("1024"), None));
+        assert_eq!((name(64).as_deref(), name(4)), (Some("64"), None));
         assert!(workers.remove(WorkerId(5000)).is_some());
         assert!(workers.remove(WorkerId(5000)).is_none());
-        assert_eq!(ids(&workers), [3, 1023, 1024, u32::MAX]);
+        assert_eq!(ids(&workers), [3, 63, 64, 10_000_000]);
         assert_eq!((workers.len(), workers.values_mut().count()), (4, 4));
     }
 }

@@ -11,7 +11,8 @@ use super::function::FunctionRow;
 /// to be long is known to be busy when the first of them is done, at no cost per task.
 #[derive(Debug, Default)]
 pub(in crate::state) struct Workload {
-    /// In the order of the functions, which are few.
+    /// In the order of the functions, which are few. None is ever taken out: a function that a
+    /// worker was told of keeps its row for as long as the worker is there.
     shares: SmallList<Share>,
     total: u64,
 }
@@ -72,7 +73,7 @@ impl Workload {
         !std::mem::replace(&mut self.share(function).is_told, true)
     }
 
-    /// The functions of all its tasks, also of those that were done.
+    /// The functions of all its tasks, also of those that were done: all that it was told of.
     pub(in crate::state) fn functions(&self) -> impl Iterator<Item = FunctionRow> + '_ {
         self.shares.iter().map(|share| share.function)
     }

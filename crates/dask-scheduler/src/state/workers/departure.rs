@@ -144,7 +144,7 @@ impl SchedulerState {
     /// does not stop one for another that is more urgent and came later: suspects are also those
     /// that were to wait for fewer than it has threads when they came.
     fn suspicions(&self, entry: &WorkerEntry) -> Vec<(Row, Suspicion)> {
-        let nthreads = usize::try_from(entry.join.nthreads).unwrap_or(usize::MAX);
+        let nthreads = usize::try_from(entry.nthreads).unwrap_or(usize::MAX);
         let seceded = entry.seceded.iter().map(|row| (row, Suspicion::Running));
         let mut suspicions: Vec<_> = seceded.collect();
         // When those were given that are more urgent: of as many as has threads, the earliest.

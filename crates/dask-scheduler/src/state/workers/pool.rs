@@ -53,7 +53,7 @@ impl SchedulerState {
     /// So many threads of a worker are busy with cancelled tasks.
     pub(in crate::state) fn lingering(&mut self, worker: WorkerId, runs: u32) {
         if let Some(entry) = self.workers.get_mut(worker) {
-            entry.lingering = runs.min(entry.join.nthreads);
+            entry.lingering = runs.min(entry.nthreads);
             self.rerank(worker);
         }
     }

@@ -112,7 +112,7 @@ impl SchedulerState {
 
 /// Why a worker takes no task at all.
 pub(super) fn not_taking_tasks(entry: &WorkerEntry) -> Option<String> {
-    if entry.join.nthreads == 0 {
+    if entry.nthreads == 0 {
         return Some("it has no threads".to_owned());
     }
     match entry.status {

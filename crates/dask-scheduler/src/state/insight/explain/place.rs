@@ -58,7 +58,7 @@ impl SchedulerState {
         };
         let keys = entry.processing.iter().take(NAMED);
         let keys: Vec<&str> = keys.map(|row| self.tasks[row].key.as_str()).collect();
-        let threads = counted(entry.join.nthreads as usize, "thread");
+        let threads = counted(entry.nthreads as usize, "thread");
         let tasks = counted(entry.processing.len(), "task");
         let keys = and_more(&keys, entry.processing.len());
         format!("  {name}: {tasks} on {threads}: {keys}")
@@ -111,7 +111,7 @@ impl SchedulerState {
             .filter(|other| !entry.seceded.contains(*other))
             .filter(|other| (self.tasks[*other].priority(), *other) < place);
         let first: Vec<Row> = first.collect();
-        let threads = counted(entry.join.nthreads as usize, "thread");
+        let threads = counted(entry.nthreads as usize, "thread");
         match first.len() {
             0 => format!("nothing is ahead of it there, for {threads}"),
             count => {

@@ -14,7 +14,6 @@ impl SchedulerState {
     ///
     /// One that it was not asked for has to run elsewhere all the same.
     pub(in crate::state) fn given(&mut self, worker: WorkerId, tasks: &[(TaskId, RunId)]) {
-        self.stealing.wake();
         for (task, run) in tasks {
             let Some(row) = self.attempt(worker, *task, *run) else {
                 continue;
@@ -35,7 +34,6 @@ impl SchedulerState {
     /// Tasks that a worker was asked for stay there: they run or are done. A task is not asked for
     /// again.
     pub(in crate::state) fn kept(&mut self, worker: WorkerId, tasks: &[(TaskId, RunId)]) {
-        self.stealing.wake();
         for (task, run) in tasks {
             let Some(row) = self.attempt(worker, *task, *run) else {
                 continue;
@@ -66,7 +64,7 @@ impl SchedulerState {
     /// Forgets that a task was asked for: it was answered for, or is out of the victim's hands.
     pub(in crate::state) fn call_off_steal(&mut self, row: Row) -> Option<super::Theft> {
         let theft = self.stealing.end(row)?;
-        // The thief has nothing to come.
+        // The thief has room for another.
         self.stealing.wake();
         if let Some(entry) = self.workers.get_mut(theft.victim) {
             entry.outgoing.remove(row, theft.cost);

@@ -44,7 +44,8 @@ pub(in crate::state) struct Stealing {
     /// The worker that was last tried as a thief in its turn, and as a victim.
     last_thief: Option<(GroupRow, Step, WorkerId)>,
     last_victim: Option<(Step, WorkerId)>,
-    /// Something has changed since attempts last led to nothing.
+    /// Something has changed since attempts last led to nothing: where workers stand between two
+    /// events, or what they were asked for.
     has_news: bool,
     next_try: Moment,
 }
@@ -85,7 +86,7 @@ impl Stealing {
         self.next_try = now + PAUSE;
     }
 
-    /// An answer arrived, or none is waited for any more.
+    /// A task that was asked for is answered for, or out of the victim's hands.
     pub(super) fn wake(&mut self) {
         self.has_news = true;
     }
@@ -128,6 +129,11 @@ impl Stealing {
         if let Some(step) = old.saturated {
             self.saturated.remove(&(step, worker));
         }
+    }
+
+    /// Whether every worker stands where it was noted.
+    pub(in crate::state) fn is_settled(&self) -> bool {
+        self.touched.is_empty()
     }
 
     /// Whether a worker is in the table where it should be.
