@@ -28,8 +28,8 @@ const SATURATION_INF: [(&str, &str); 1] =
 ///
 /// Where Dask would take more than half a minute it is asked for less; the column "size" says how
 /// much. Rates are comparable all the same. Ours and the others warm up with an eighth of the work
-/// ahead of each run, which does not count, but where processes are new. One repetition takes about
-/// five minutes.
+/// ahead of each run, and who is done with that in a quarter of a second with all of it, which does
+/// not count, but where processes are new. One repetition takes about five minutes.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

@@ -24,9 +24,9 @@ use crate::error::Result;
 /// both are measured in turn with ours, so that what disturbs the machine disturbs both.
 ///
 /// Each workload runs several times, and the table shows the least, the median and the largest
-/// figure; ahead of each run goes an eighth of it, which warms the caches and does not count, but
-/// where processes are new. Close other programs first: how busy the machine is at rest is printed
-/// with the table.
+/// figure; ahead of each run goes an eighth of it, and all of it where that is done in no time,
+/// which warms the caches and does not count, but where processes are new. Close other programs
+/// first: how busy the machine is at rest is printed with the table.
 ///
 /// To go deeper: `cargo xtask bench compare` runs the workloads through Dask as well,
 /// `cargo xtask bench instructions` counts what the scheduler's state takes for a task, and
